@@ -1,0 +1,107 @@
+# uringest - one Makefile, one graph.  `make help` lists the targets.
+#
+#   make                 release build in build/release
+#   make BUILD=asan      the same in build/asan with ASan and UBSan (also: debug tsan cover)
+#   make V=1             with whole commands
+
+BUILD ?= release
+CC ?= gcc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+OUT := build/$(BUILD)
+Q := $(if $(V),,@)
+
+VERSION := 0.1.0
+
+# --- what we stand on -----------------------------------------------------------------------------
+ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 libexif libmagic
+IMMICHD_PKGS := libmicrohttpd jansson sqlite3 libcrypto
+TEST_PKGS := cmocka
+
+pkg_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
+pkg_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 \
+	-Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wwrite-strings \
+	-Wimplicit-fallthrough
+BASE_CFLAGS := -std=gnu2x -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -pthread \
+	-DUR_VERSION='"$(VERSION)"' -fno-strict-aliasing -fstack-protector-strong $(WARN)
+
+OPT_release := -O2 -g -D_FORTIFY_SOURCE=2
+OPT_debug := -O0 -g3
+OPT_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+OPT_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+OPT_cover := -O0 -g --coverage
+ifeq ($(OPT_$(BUILD)),)
+$(error BUILD=$(BUILD): choose release, debug, asan, tsan or cover)
+endif
+CFLAGS_ALL = $(BASE_CFLAGS) $(OPT_$(BUILD)) $(CFLAGS)
+LDFLAGS_ALL = -pthread $(OPT_$(BUILD)) $(LDFLAGS)
+
+# --- sources, by name -----------------------------------------------------------------------------
+BASE_SRC := \
+	engine/base/arena.c \
+	engine/base/clock.c \
+	engine/base/err.c \
+	engine/base/queue.c \
+	engine/base/text.c \
+	engine/sys/sys.c
+
+include engine/files.mk
+include fixtures/files.mk
+include tests/files.mk
+
+ENGINE_OBJ := $(ENGINE_SRC:%.c=$(OUT)/%.o)
+BASE_OBJ := $(BASE_SRC:%.c=$(OUT)/%.o)
+CLI_OBJ := $(CLI_SRC:%.c=$(OUT)/%.o)
+IMMICHD_OBJ := $(IMMICHD_SRC:%.c=$(OUT)/%.o)
+MKLIB_OBJ := $(MKLIB_SRC:%.c=$(OUT)/%.o)
+
+PROGRAMS := $(OUT)/uringest $(OUT)/immichd $(OUT)/mklib
+
+all: $(PROGRAMS) ## build uringest, immichd and mklib (BUILD=release|debug|asan|tsan|cover)
+
+$(OUT)/liburingest.a: $(BASE_OBJ) $(ENGINE_OBJ)
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && ar rcs $@ $^
+
+$(OUT)/uringest: $(CLI_OBJ) $(OUT)/liburingest.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(ENGINE_PKGS)) -lm
+
+$(OUT)/immichd: $(IMMICHD_OBJ) $(BASE_OBJ)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(IMMICHD_PKGS)) -lm
+
+$(OUT)/mklib: $(MKLIB_OBJ) $(BASE_OBJ)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
+
+PKG_CFLAGS := $(call pkg_cflags,$(ENGINE_PKGS) $(IMMICHD_PKGS))
+$(OUT)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC  $<"
+	$(Q)$(CC) $(CFLAGS_ALL) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+# --- tests ----------------------------------------------------------------------------------------
+UNIT_BIN := $(UNIT_TESTS:%=$(OUT)/tests/unit/test_%)
+
+$(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/liburingest.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
+
+.PRECIOUS: $(OUT)/%.o
+-include $(shell find build/$(BUILD) -name '*.d' 2>/dev/null)
+
+include scripts/targets.mk
+
+clean: ## remove everything that was built
+	$(Q)rm -rf build
+
+help: ## this list
+	@grep -hE '^[a-z][a-z-]*:.*## ' $(MAKEFILE_LIST) | sort | \
+		awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+.PHONY: all clean help
+.DEFAULT_GOAL := all

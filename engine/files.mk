@@ -1,0 +1,4 @@
+# The engine's sources, by name, in the order of the layers (base and sys stand in the Makefile).
+ENGINE_SRC :=
+
+CLI_SRC :=

@@ -1,0 +1,200 @@
+/* sys - the real calls: one errno convention, EINTR retried. */
+#include "engine/sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define RETRY(call)                                                                                \
+	({                                                                                         \
+		long retry_result;                                                                 \
+		do {                                                                               \
+			retry_result = (long)(call);                                               \
+		} while (retry_result < 0 && errno == EINTR);                                      \
+		retry_result < 0 ? -(long)errno : retry_result;                                    \
+	})
+
+static int sys_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	return (int)RETRY(openat(dir, path, flags | O_CLOEXEC, mode));
+}
+
+/** Without openat2 (before 5.6, some sandboxes): one component at a time, none of them a link. */
+static int walk_beneath(int dir, const char *path, int flags, mode_t mode)
+{
+	char name[256];
+	int at = dir;
+	int r = -EINVAL;
+	while (*path != '\0') {
+		const char *slash = strchrnul(path, '/');
+		const size_t size = (size_t)(slash - path);
+		if (size == 0 || size >= sizeof name || (size == 2 && memcmp(path, "..", 2) == 0)) {
+			r = size >= sizeof name ? -ENAMETOOLONG : -EXDEV;
+			break;
+		}
+		memcpy(name, path, size);
+		name[size] = '\0';
+		const bool last = *slash == '\0';
+		r = sys_openat(at, name, last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW,
+			last ? mode : 0);
+		if (at != dir) {
+			(void)close(at);
+		}
+		if (r < 0 || last) {
+			return r;
+		}
+		at = r;
+		path = slash + 1;
+	}
+	if (at != dir) {
+		(void)close(at);
+	}
+	return r;
+}
+
+static int sys_openat_beneath(int dir, const char *path, int flags, mode_t mode)
+{
+	const struct open_how how = {
+		.flags = (uint64_t)(flags | O_CLOEXEC),
+		.mode = (flags & O_CREAT) != 0 ? mode : 0,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	};
+	const long r = RETRY(syscall(SYS_openat2, dir, path, &how, sizeof how));
+	return r == -ENOSYS || r == -EPERM ? walk_beneath(dir, path, flags, mode) : (int)r;
+}
+
+static int sys_close(int fd)
+{
+	/* On Linux the descriptor is gone also after EINTR: never closed twice. */
+	return close(fd) < 0 && errno != EINTR ? -errno : 0;
+}
+
+static int sys_fstat(int fd, struct stat *ret)
+{
+	return (int)RETRY(fstat(fd, ret));
+}
+
+static int sys_fstatat(int dir, const char *path, struct stat *ret, int flags)
+{
+	return (int)RETRY(fstatat(dir, path, ret, flags));
+}
+
+static int sys_fstatfs(int fd, struct statfs *ret)
+{
+	return (int)RETRY(fstatfs(fd, ret));
+}
+
+static ssize_t sys_getdents(int fd, void *buffer, size_t size)
+{
+	return RETRY(syscall(SYS_getdents64, fd, buffer, size));
+}
+
+static ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	return RETRY(pread(fd, buffer, size, offset));
+}
+
+static ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+	return RETRY(pwrite(fd, buffer, size, offset));
+}
+
+static int sys_fsync(int fd)
+{
+	return (int)RETRY(fsync(fd));
+}
+
+static int sys_unlinkat(int dir, const char *name, int flags)
+{
+	return (int)RETRY(unlinkat(dir, name, flags));
+}
+
+static int sys_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return (int)RETRY(renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE));
+}
+
+static int sys_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+	return (int)RETRY(linkat(from_dir, from, to_dir, to, flags));
+}
+
+static int sys_mkdirat(int dir, const char *name, mode_t mode)
+{
+	return (int)RETRY(mkdirat(dir, name, mode));
+}
+
+static int sys_lease(int fd, bool take)
+{
+	return (int)RETRY(fcntl(fd, F_SETLEASE, take ? F_RDLCK : F_UNLCK));
+}
+
+static int sys_flock(int fd, int operation)
+{
+	return (int)RETRY(flock(fd, operation));
+}
+
+static int sys_utimens(int fd, const struct timespec times[2])
+{
+	return (int)RETRY(futimens(fd, times));
+}
+
+struct ur_sys ur_sys = {
+	.openat = sys_openat,
+	.openat_beneath = sys_openat_beneath,
+	.close = sys_close,
+	.fstat = sys_fstat,
+	.fstatat = sys_fstatat,
+	.fstatfs = sys_fstatfs,
+	.getdents = sys_getdents,
+	.pread = sys_pread,
+	.pwrite = sys_pwrite,
+	.fsync = sys_fsync,
+	.unlinkat = sys_unlinkat,
+	.rename_new = sys_rename_new,
+	.linkat = sys_linkat,
+	.mkdirat = sys_mkdirat,
+	.lease = sys_lease,
+	.flock = sys_flock,
+	.utimens = sys_utimens,
+	.effect = NULL,
+};
+
+ssize_t ur_sys_pread_all(int fd, void *buffer, size_t size, off_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		const ssize_t n =
+			ur_sys.pread(fd, (char *)buffer + done, size - done, offset + (off_t)done);
+		if (n < 0) {
+			return n;
+		}
+		if (n == 0) {
+			break;
+		}
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+int ur_sys_pwrite_all(int fd, const void *buffer, size_t size, off_t offset)
+{
+	size_t done = 0;
+	while (done < size) {
+		const ssize_t n = ur_sys.pwrite(
+			fd, (const char *)buffer + done, size - done, offset + (off_t)done);
+		if (n < 0) {
+			return (int)n;
+		}
+		if (n == 0) {
+			return -EIO;
+		}
+		done += (size_t)n;
+	}
+	return 0;
+}

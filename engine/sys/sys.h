@@ -1,0 +1,62 @@
+/**
+ * sys - every system call that touches somebody's files, behind one table.
+ *
+ * The table is how tests make the n-th call fail, forget what was not synced, or end the process
+ * between two side effects.  Production code calls `ur_sys.openat(...)` and nothing else for files.
+ *
+ *   Errors   every entry returns >= 0, or a negative errno (never -1); EINTR is retried inside
+ *   Threads  the table is written before the first thread starts and read-only afterwards
+ *
+ * `effect` marks the side effects that a crash test counts: before it happens and after it
+ * happened.  It is NULL outside such tests.
+ */
+#ifndef UR_SYS_SYS_H
+#define UR_SYS_SYS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/types.h>
+
+struct ur_sys {
+	int (*openat)(int dir, const char *path, int flags, mode_t mode);
+	/** As openat, but never leaves `dir` and never passes a symbolic link on the way. */
+	int (*openat_beneath)(int dir, const char *path, int flags, mode_t mode);
+	int (*close)(int fd);
+	int (*fstat)(int fd, struct stat *ret);
+	int (*fstatat)(int dir, const char *path, struct stat *ret, int flags);
+	int (*fstatfs)(int fd, struct statfs *ret);
+	ssize_t (*getdents)(int fd, void *buffer, size_t size);
+	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
+	ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
+	int (*fsync)(int fd);
+	int (*unlinkat)(int dir, const char *name, int flags);
+	/** renameat2 with RENAME_NOREPLACE: -EEXIST rather than a lost file. */
+	int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);
+	int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
+	int (*mkdirat)(int dir, const char *name, mode_t mode);
+	/** F_RDLCK lease and its release: proof that nobody has the file open for writing. */
+	int (*lease)(int fd, bool take);
+	int (*flock)(int fd, int operation);
+	int (*utimens)(int fd, const struct timespec times[2]);
+	/** Marks a side effect of the kind `what`, before (false) and after (true). */
+	void (*effect)(const char *what, bool done);
+};
+
+extern struct ur_sys ur_sys;
+
+static inline void ur_effect(const char *what, bool done)
+{
+	if (ur_sys.effect != NULL) {
+		ur_sys.effect(what, done);
+	}
+}
+
+/** pread until `size` bytes or the end; the number read, or a negative errno. */
+[[nodiscard]] ssize_t ur_sys_pread_all(int fd, void *buffer, size_t size, off_t offset);
+/** pwrite until all is written; 0 or a negative errno. */
+[[nodiscard]] int ur_sys_pwrite_all(int fd, const void *buffer, size_t size, off_t offset);
+
+#endif

@@ -1,0 +1,3 @@
+# The tests, by name: tests/unit/test_NAME.c each.
+UNIT_TESTS := \
+	text
