@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-#define UR_ARENA_BLOCK 1024u      // first block; later ones double up to 64 KiB
+#define UR_ARENA_BLOCK 1024u     // first block; later ones double up to 64 KiB
 #define UR_ARENA_MAX (16u << 20) // the largest single request
 
 struct ur_arena {

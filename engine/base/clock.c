@@ -112,7 +112,8 @@ int ur_clock_civil(int year, int month, int day, int hour, int minute, int secon
 	const int64_t era = y / 400;
 	const int64_t of_era = y - era * 400;
 	const int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-	const int64_t days = era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
+	const int64_t days =
+		era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
 	*ret_s = days * 86400 + hour * 3600 + minute * 60 + second;
 	return 0;
 }
@@ -204,8 +205,7 @@ int ur_clock_parse_iso(const char *text, int64_t *ret_ns, bool *ret_zoned)
 		}
 	}
 	int64_t seconds = 0;
-	if (*at != '\0' ||
-		ur_clock_civil(year, month, day, hour, minute, second, &seconds) < 0) {
+	if (*at != '\0' || ur_clock_civil(year, month, day, hour, minute, second, &seconds) < 0) {
 		return -EINVAL;
 	}
 	const int64_t utc = seconds - zone_minutes * INT64_C(60);

@@ -39,7 +39,7 @@ void ur_clock_local(int64_t wall_ns, char ret[UR_CLOCK_TEXT]);
  */
 [[nodiscard]] int ur_clock_parse_iso(const char *text, int64_t *ret_ns, bool *ret_zoned);
 /** Seconds since the epoch of a UTC date; -EINVAL when there is no such date or time of day. */
-[[nodiscard]] int ur_clock_civil(int year, int month, int day, int hour, int minute, int second,
-	int64_t *ret_s);
+[[nodiscard]] int ur_clock_civil(
+	int year, int month, int day, int hour, int minute, int second, int64_t *ret_s);
 
 #endif

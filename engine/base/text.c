@@ -174,8 +174,8 @@ void ur_text_add_json(struct ur_text *text, const void *bytes, size_t size)
 static bool disturbs_terminal(uint32_t code)
 {
 	return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f ||
-		code == 0x61c || (code >= 0x2028 && code <= 0x202e) ||
-		(code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
+	       code == 0x61c || (code >= 0x2028 && code <= 0x202e) ||
+	       (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
 }
 
 void ur_text_add_shown(struct ur_text *text, const void *bytes, size_t size)
@@ -311,8 +311,8 @@ int ur_parse_number(const char *text, int64_t low, int64_t high, int64_t *ret)
 	return 0;
 }
 
-static int parse_scaled(const char *text, const char *const *units, const double *scales,
-	double *ret)
+static int parse_scaled(
+	const char *text, const char *const *units, const double *scales, double *ret)
 {
 	char *end = NULL;
 	errno = 0;
@@ -367,5 +367,6 @@ void ur_show_bytes(uint64_t bytes, char *ret)
 		value /= 1024;
 		unit++;
 	}
-	(void)snprintf(ret, 16, unit == 0 || value >= 99.95 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+	(void)snprintf(
+		ret, 16, unit == 0 || value >= 99.95 ? "%.0f %s" : "%.1f %s", value, units[unit]);
 }

@@ -10,13 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define RETRY(call)                                                                                \
-	({                                                                                         \
-		long retry_result;                                                                 \
-		do {                                                                               \
-			retry_result = (long)(call);                                               \
-		} while (retry_result < 0 && errno == EINTR);                                      \
-		retry_result < 0 ? -(long)errno : retry_result;                                    \
+#define RETRY(call)                                             \
+	({                                                      \
+		long retry_result;                              \
+		do {                                            \
+			retry_result = (long)(call);            \
+		} while (retry_result < 0 && errno == EINTR);   \
+		retry_result < 0 ? -(long)errno : retry_result; \
 	})
 
 static int sys_openat(int dir, const char *path, int flags, mode_t mode)
@@ -40,7 +40,8 @@ static int walk_beneath(int dir, const char *path, int flags, mode_t mode)
 		memcpy(name, path, size);
 		name[size] = '\0';
 		const bool last = *slash == '\0';
-		r = sys_openat(at, name, last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW,
+		r = sys_openat(at, name,
+			last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW,
 			last ? mode : 0);
 		if (at != dir) {
 			(void)close(at);
