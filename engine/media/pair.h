@@ -1,0 +1,43 @@
+/**
+ * pair - which files of one folder belong together.
+ *
+ *     IMG_1.HEIC  IMG_1.MOV        a live photo, if their ids or times agree
+ *     IMG_1.HEIC.xmp  IMG_1.xmp    its sidecars: the first one is the first choice
+ *
+ * Rules about names as pure functions; no file is touched.  Letters are compared without case,
+ * in ASCII only: a file system that folds more is not ours to guess.
+ *
+ *   Owner    the caller; sentences are static
+ *   Units    lengths in bytes
+ *   Errors   none
+ *   Threads  any
+ */
+#ifndef UR_MEDIA_PAIR_H
+#define UR_MEDIA_PAIR_H
+
+#include "engine/media/meta.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define UR_PAIR_SECONDS 3 // a still and its movie are no further apart
+
+/** 1 for NAME.EXT.xmp, the first choice; 2 for NAME.xmp; 0 when it is not its sidecar. */
+int ur_pair_sidecar(const char *media_name, const char *sidecar_name);
+
+/**
+ * Length of the stem: everything before the last dot; a leading dot begins no extension.  For a
+ * sidecar NAME.EXT.xmp it is the stem of NAME.EXT, where EXT is a short run of letters and digits.
+ */
+size_t ur_pair_stem(const char *name);
+/** Orders names by stem without case, so that sorting brings a group together. */
+int ur_pair_stem_compare(const char *a, const char *b);
+
+/**
+ * Whether a still and a movie of one stem are one live photo.  Both carry an id: the ids decide.
+ * Otherwise both times must be known and at most UR_PAIR_SECONDS apart; a time without a zone and
+ * one in UTC are compared modulo quarter hours up to 14 hours.  `why` gets a static sentence.
+ */
+bool ur_pair_live(const struct ur_meta *still, const struct ur_meta *movie, const char **why);
+
+#endif
