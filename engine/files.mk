@@ -1,4 +1,5 @@
 # The engine's sources, by name, in the order of the layers (base and sys stand in the Makefile).
-ENGINE_SRC :=
+ENGINE_SRC := \
+	engine/source/ignore.c
 
 CLI_SRC :=
