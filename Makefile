@@ -45,6 +45,7 @@ BASE_SRC := \
 	engine/base/clock.c \
 	engine/base/err.c \
 	engine/base/queue.c \
+	engine/base/schedule.c \
 	engine/base/text.c \
 	engine/sys/sys.c
 

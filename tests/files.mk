@@ -1,3 +1,5 @@
 # The tests, by name: tests/unit/test_NAME.c each.
 UNIT_TESTS := \
-	text
+	text \
+	ignore \
+	schedule

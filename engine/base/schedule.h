@@ -36,8 +36,9 @@ struct ur_schedule {
 /** Entries may stand in any order; a time that comes twice is an error. */
 [[nodiscard]] int ur_schedule_parse(const char *text, struct ur_schedule *ret, struct ur_err *err);
 /**
- * The rate at `wall_ns`.  *ret_next_ns (may be NULL) is when to ask again: INT64_MAX where nothing
- * ever changes, otherwise the next entry's time, always later than `wall_ns`.
+ * The rate at `wall_ns`.  *ret_next_ns (may be NULL) is when to ask again, always later: INT64_MAX
+ * where nothing ever changes, otherwise the next entry's time, or the moment before it at which the
+ * clocks are set forward or back.
  */
 uint64_t ur_schedule_rate(
 	const struct ur_schedule *schedule, int64_t wall_ns, int64_t *ret_next_ns);
