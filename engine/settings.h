@@ -19,10 +19,11 @@
  *
  *   Owner    strings and lists live in the caller's arena; ret is written on success only
  *   Units    durations in milliseconds, sizes in bytes
- *   Bounds   1 MiB a file, nesting 8, UR_SETTINGS_FOLDERS_MAX folders, UR_SETTINGS_EXCLUDES_MAX
- *            patterns a list, UR_SETTINGS_VALUE_MAX bytes a value; no anchors, aliases, tags or
- *            second documents
- *   Errors   -EINVAL the text (UR_FAULT_SETUP), -EFBIG, -ENOMEM, and those of open and read
+ *   Bounds   1 MiB a file, UR_SETTINGS_FOLDERS_MAX folders, UR_SETTINGS_EXCLUDES_MAX patterns a
+ *            list, UR_SETTINGS_VALUE_MAX bytes a value; nesting is what the keys ask for and no
+ *            deeper; no anchors, aliases, tags or second documents
+ *   Errors   -EINVAL the text (UR_FAULT_SETUP), -EFBIG, -ENOMEM, and those of open and read; what
+ *            might be a secret is never repeated in a message
  *   Threads  any, one arena each
  */
 #ifndef UR_SETTINGS_H
@@ -36,7 +37,6 @@
 #include "engine/base/schedule.h"
 
 #define UR_SETTINGS_FILE_MAX (1u << 20)
-#define UR_SETTINGS_DEPTH_MAX 8
 #define UR_SETTINGS_FOLDERS_MAX 64u
 #define UR_SETTINGS_EXCLUDES_MAX 256u
 #define UR_SETTINGS_VALUE_MAX 4096u

@@ -2,4 +2,5 @@
 UNIT_TESTS := \
 	text \
 	ignore \
-	schedule
+	schedule \
+	settings
