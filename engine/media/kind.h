@@ -13,6 +13,7 @@
  *   Units    sizes in bytes; head starts at offset 0, tail ends with the file's last byte
  *   Errors   -ENOMEM; -EINVAL for an extension that is none; -ENOSPC for more than UR_TYPES_MAX;
  *            ur_magic_new() also says that libmagic's database cannot be loaded
+ *   Files    kind.c (signatures, libmagic), types.c (the list, the judgement), cut.c (the end)
  *   Threads  ur_kind_*() any; a magic belongs to one thread; types may be shared once filled
  */
 #ifndef UR_MEDIA_KIND_H
@@ -41,12 +42,16 @@ struct ur_kind {
 	const char *name;      // "jpeg", "html", "unknown"
 	enum ur_class class;   // NONE also for "unknown"
 	const char *extension; // the usual one, "jpg"; "" when there is none
+	const char *said;      // in a sentence: "a JPEG picture", "a web page"
 };
 
 /** What the head shows, by signature; "empty" without bytes, "unknown" when nothing fits. */
 const struct ur_kind *ur_kind_of(const void *head, size_t size);
 /** Whether nobody recognised the content. */
 bool ur_kind_is_unknown(const struct ur_kind *kind);
+
+/** Whether the server's usual list, or a Pixel's ".MP", knows the extension (without its dot). */
+bool ur_kind_usual_extension(const char *extension, size_t size);
 
 /** libmagic, MIME types only, for what ur_kind_of() calls unknown. */
 struct ur_magic;
