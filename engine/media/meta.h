@@ -62,4 +62,15 @@ struct ur_reader ur_reader_of_memory(struct ur_memory *memory);
 [[nodiscard]] int ur_reader_exactly(
 	const struct ur_reader *reader, void *buffer, size_t size, uint64_t offset);
 
+/* What exif and container share. */
+
+/** The minutes east of Greenwich at the end of an ISO date: "…+02:00", "…-0330", "…Z". */
+int ur_meta_zone(const char *iso);
+/** Reads digits with at most one point, in any locale; false when no digit is there. */
+[[nodiscard]] bool ur_meta_decimal(const char **at, double *ret);
+/** Takes a place that exists; 0/0 is what receivers without a fix write and counts as none. */
+void ur_meta_place(struct ur_meta *meta, double latitude, double longitude);
+/** Takes a content id if it is one: printable, and short enough.  A NUL ends it. */
+void ur_meta_content_id(struct ur_meta *meta, const char *bytes, size_t size);
+
 #endif
