@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define UR_SIDECAR_MAX (4u << 20)        // bytes of one file
-#define UR_SIDECAR_TAGS_MAX 4096u        // tags of one picture
+#define UR_SIDECAR_TAGS_MAX 1024u        // tags of one picture
 #define UR_SIDECAR_VALUE_MAX (64u << 10) // bytes of one value
 
 struct ur_sidecar {
