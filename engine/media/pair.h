@@ -27,7 +27,7 @@ int ur_pair_sidecar(const char *media_name, const char *sidecar_name);
 
 /**
  * Length of the stem: everything before the last dot; a leading dot begins no extension.  For a
- * sidecar NAME.EXT.xmp it is the stem of NAME.EXT, where EXT is a short run of letters and digits.
+ * sidecar NAME.EXT.xmp it is the stem of NAME.EXT, where EXT is a usual extension of pictures.
  */
 size_t ur_pair_stem(const char *name);
 /** Orders names by stem without case, so that sorting brings a group together. */

@@ -1,0 +1,139 @@
+/* pair - which names and times belong together. */
+#include "engine/base/clock.h"
+#include "engine/media/pair.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static void the_full_name_is_the_first_choice_and_the_stem_the_second(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG.JPG.xmp"), 1);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "img.jpg.XMP"), 1);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG.xmp"), 2);
+	assert_int_equal(ur_pair_sidecar("IMG.arw", "IMG.xmp"), 2);
+	assert_int_equal(ur_pair_sidecar("s7 [1].jpg", "s7 [1].jpg.xmp"), 1);
+	assert_int_equal(ur_pair_sidecar("a.b.jpg", "a.b.xmp"), 2);
+}
+
+static void other_names_are_no_sidecars(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG.JPG"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG.PNG.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG.JPG.xmpx"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "IMG_1.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", "xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.JPG", ".xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.xmp", "IMG.xmp.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("IMG.xmp", "IMG.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("", ".xmp"), 0);
+}
+
+static void a_stem_ends_at_the_last_dot(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_pair_stem("IMG_1.HEIC"), 5);
+	assert_int_equal(ur_pair_stem("a.b.jpg"), 3);
+	assert_int_equal(ur_pair_stem("noext"), 5);
+	assert_int_equal(ur_pair_stem(".jpg"), 4);
+	assert_int_equal(ur_pair_stem(""), 0);
+	assert_int_equal(ur_pair_stem("IMG_1.JPG.xmp"), 5);
+	assert_int_equal(ur_pair_stem("IMG_1.xmp"), 5);
+	assert_int_equal(ur_pair_stem("2024.05.xmp"), 7);
+	assert_int_equal(ur_pair_stem(".jpg.xmp"), 4);
+}
+
+static void a_group_has_one_stem_in_any_case(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_pair_stem_compare("IMG_1.HEIC", "img_1.mov"), 0);
+	assert_int_equal(ur_pair_stem_compare("IMG_1.HEIC.xmp", "IMG_1.xmp"), 0);
+	assert_true(ur_pair_stem_compare("IMG_1.HEIC", "IMG_10.HEIC") < 0);
+	assert_true(ur_pair_stem_compare("IMG_10.HEIC", "IMG_1.HEIC") > 0);
+	assert_true(ur_pair_stem_compare("b.jpg", "A.jpg") > 0);
+}
+
+static struct ur_meta taken_at(const char *iso, const char *id)
+{
+	struct ur_meta meta = {.time_from = ""};
+	if (iso != NULL) {
+		assert_int_equal(ur_clock_parse_iso(iso, &meta.time_ns, &meta.zoned), 0);
+		meta.has_time = true;
+	}
+	(void)snprintf(meta.content_id, sizeof meta.content_id, "%s", id);
+	return meta;
+}
+
+static bool live(
+	const char *still_at, const char *still_id, const char *movie_at, const char *movie_id)
+{
+	const struct ur_meta still = taken_at(still_at, still_id);
+	const struct ur_meta movie = taken_at(movie_at, movie_id);
+	const char *why = NULL;
+	const bool yes = ur_pair_live(&still, &movie, &why);
+	assert_non_null(why);
+	return yes;
+}
+
+static void content_ids_decide_where_both_have_one(void **state)
+{
+	(void)state;
+	assert_true(live(NULL, "A-1", NULL, "A-1"));
+	assert_true(live("2024-05-06T07:08:09", "A-1", "2020-01-01T00:00:00Z", "a-1"));
+	assert_false(live("2024-05-06T07:08:09", "A-1", "2024-05-06T07:08:09", "B-2"));
+}
+
+static void one_name_on_two_days_does_not_marry(void **state)
+{
+	(void)state;
+	assert_true(live("2024-05-06T07:08:09", "", "2024-05-06T07:08:12", ""));
+	assert_false(live("2024-05-06T07:08:09", "", "2024-05-06T07:08:13", ""));
+	assert_false(live("2024-05-06T07:08:09", "", "2024-05-07T07:08:09", ""));
+	assert_false(live("2024-05-06T07:08:09Z", "", "2024-05-06T08:08:09Z", ""));
+	assert_true(live("2024-05-06T07:08:09+02:00", "A", "2024-05-06T05:08:10Z", ""));
+	assert_false(live(NULL, "", "2024-05-06T07:08:09", ""));
+	assert_false(live("2024-05-06T07:08:09", "A", NULL, ""));
+}
+
+static void a_local_time_meets_utc_in_any_zone_there_is(void **state)
+{
+	(void)state;
+	assert_true(live("2024-05-06T07:08:09", "", "2024-05-06T05:08:10Z", ""));
+	assert_true(live("2024-05-06T07:08:09", "", "2024-05-06T01:23:08Z", ""));
+	assert_true(live("2024-05-06T07:08:09", "", "2024-05-05T17:08:09Z", ""));
+	assert_true(live("2024-05-06T07:08:09", "", "2024-05-06T21:08:12Z", ""));
+	assert_false(live("2024-05-06T07:08:09", "", "2024-05-06T21:08:13Z", ""));
+	assert_false(live("2024-05-06T07:08:09", "", "2024-05-06T05:13:09Z", ""));
+	assert_false(live("2024-05-06T07:08:09", "", "2024-05-07T07:08:09Z", ""));
+}
+
+static void times_at_the_ends_of_the_scale_do_not_overflow(void **state)
+{
+	(void)state;
+	struct ur_meta still = {.has_time = true, .time_ns = INT64_MIN};
+	struct ur_meta movie = {.has_time = true, .time_ns = INT64_MAX};
+	const char *why = NULL;
+	assert_false(ur_pair_live(&still, &movie, &why));
+	movie.zoned = true;
+	assert_false(ur_pair_live(&still, &movie, &why));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(the_full_name_is_the_first_choice_and_the_stem_the_second),
+		cmocka_unit_test(other_names_are_no_sidecars),
+		cmocka_unit_test(a_stem_ends_at_the_last_dot),
+		cmocka_unit_test(a_group_has_one_stem_in_any_case),
+		cmocka_unit_test(content_ids_decide_where_both_have_one),
+		cmocka_unit_test(one_name_on_two_days_does_not_marry),
+		cmocka_unit_test(a_local_time_meets_utc_in_any_zone_there_is),
+		cmocka_unit_test(times_at_the_ends_of_the_scale_do_not_overflow),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
