@@ -15,7 +15,7 @@ Q := $(if $(V),,@)
 VERSION := 0.1.0
 
 # --- what we stand on -----------------------------------------------------------------------------
-ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 libexif libmagic
+ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 libexif libmagic expat
 IMMICHD_PKGS := libmicrohttpd jansson sqlite3 libcrypto
 TEST_PKGS := cmocka
 

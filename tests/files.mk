@@ -3,4 +3,8 @@ UNIT_TESTS := \
 	text \
 	ignore \
 	schedule \
-	settings
+	settings \
+	kind \
+	pair \
+	sidecar \
+	when
