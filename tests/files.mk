@@ -5,6 +5,7 @@ UNIT_TESTS := \
 	schedule \
 	settings \
 	kind \
+	meta \
 	pair \
 	sidecar \
 	when
