@@ -16,7 +16,7 @@ VERSION := 0.1.0
 
 # --- what we stand on -----------------------------------------------------------------------------
 ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 libexif libmagic expat
-IMMICHD_PKGS := libmicrohttpd jansson sqlite3 libcrypto
+IMMICHD_PKGS := jansson sqlite3 libcrypto expat zlib
 TEST_PKGS := cmocka
 
 pkg_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
