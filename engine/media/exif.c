@@ -106,7 +106,7 @@ static bool take_exif_time(ExifData *data, struct ur_meta *ret)
 	static const ExifIfd places[] = {EXIF_IFD_EXIF, EXIF_IFD_0};
 	for (size_t i = 0; i < 4; i++) {
 		const ExifIfd ifd = places[i % 2];
-		char date[24];
+		char date[24] = "";
 		char fraction[16];
 		char zone[16];
 		read_text(data, ifd, (int)times[i / 2].date, date, sizeof date);
@@ -121,7 +121,7 @@ static bool take_exif_time(ExifData *data, struct ur_meta *ret)
 
 static void take_gps_time(ExifData *data, struct ur_meta *ret)
 {
-	char date[16];
+	char date[16] = "";
 	double clock[3];
 	read_text(data, EXIF_IFD_GPS, GPS_DATE, date, sizeof date);
 	if (strlen(date) != 10 || !read_rationals(data, EXIF_IFD_GPS, GPS_TIME, 3, clock) ||
@@ -247,7 +247,7 @@ int ur_exif_read(
 	} else if (got >= 8 + (ssize_t)HEADER_SIZE) {
 		const bool headed = memcmp(block + HEADER_SIZE, HEADER, HEADER_SIZE) == 0;
 		const unsigned char *first = headed ? block + HEADER_SIZE : block;
-		mend_magic(block + (headed ? 2 : 1) * HEADER_SIZE);
+		mend_magic(block + HEADER_SIZE + (headed ? HEADER_SIZE : 0));
 		r = ur_exif_parse(first, (size_t)(block + HEADER_SIZE + got - first), ret);
 	}
 	free(block);

@@ -268,7 +268,7 @@ enum ur_class ur_types_class(const struct ur_types *types, const char *name)
 static void show_extension(const char *extension, char ret[UR_TYPES_NAME])
 {
 	size_t used = 0;
-	for (; extension[used] != '\0' && used < UR_TYPES_NAME - 1; used++) {
+	for (; used < UR_TYPES_NAME - 1 && extension[used] != '\0'; used++) {
 		const unsigned char c = (unsigned char)extension[used];
 		ret[used] = (char)(c > 0x20 && c < 0x7f ? c : '?');
 	}

@@ -322,6 +322,54 @@ static void exif_is_found_in_every_wrapping(void **state)
 	}
 }
 
+/** A block whose first directory holds what usually stands in the Exif directory. */
+static struct blob bare_exif(void)
+{
+	struct blob block = {0};
+	put(&block, "MM\0*\0\0\0\x08", 8);
+	struct directory first = directory_at(8, 2);
+	text_entry(&first, 0x9003, "2024:05:06 07:08:09");
+	text_entry(&first, 0x9011, "-03:30");
+	place(&block, &first);
+	number(&block, 0, 8);
+	return block;
+}
+
+static void canon_and_fujifilm_hide_their_exif_and_it_is_found(void **state)
+{
+	(void)state;
+	const struct blob exif = bare_exif();
+	struct blob uuid = {0};
+	struct blob moov = {0};
+	struct blob cr3 = {0};
+	put(&uuid, "\x85\xc0\xb6\x87\x82\x0f\x11\xe0\x81\x11\xf4\xce\x46\x2b\x6a\x48", 16);
+	text_box(&uuid, "CNCV", "CanonCR3");
+	box(&uuid, "CMT2", &exif);
+	box(&moov, "uuid", &uuid);
+	put(&cr3, "\0\0\0\x18", 4);
+	put(&cr3, "ftypcrx \0\0\0\1crx isom", 20);
+	box(&cr3, "moov", &moov);
+	const struct ur_meta canon = meta_of(&cr3);
+	assert_time(&canon, "2024-05-06T07:08:09-03:30", "Exif");
+	assert_int_equal(canon.zone_minutes, -210);
+
+	const struct blob jpeg = jpeg_of(&(struct facts){.date = "2024:05:06 07:08:09"});
+	struct blob raf = {0};
+	puts_in(&raf, "FUJIFILMCCD-RAW ");
+	number(&raf, 0, 8);
+	raf.size = 84;
+	number(&raf, 88, 4);
+	put(&raf, jpeg.bytes, jpeg.size);
+	const struct ur_meta fujifilm = meta_of(&raf);
+	assert_time(&fujifilm, "2024-05-06T07:08:09", "Exif");
+
+	/* Panasonic and Olympus have letters of their own where TIFF has 42. */
+	struct blob orf = tiff_of(&(struct facts){.date = "2024:05:06 07:08:09"});
+	memcpy(orf.bytes, "MMOR", 4);
+	const struct ur_meta olympus = meta_of(&orf);
+	assert_time(&olympus, "2024-05-06T07:08:09", "Exif");
+}
+
 /* --- boxes ---------------------------------------------------------------------------------- */
 
 static void item_info(struct blob *meta, unsigned version)
@@ -688,6 +736,7 @@ int main(void)
 		cmocka_unit_test(the_gps_clock_helps_where_the_camera_has_no_date),
 		cmocka_unit_test(a_receiver_without_a_fix_is_nowhere),
 		cmocka_unit_test(exif_is_found_in_every_wrapping),
+		cmocka_unit_test(canon_and_fujifilm_hide_their_exif_and_it_is_found),
 		cmocka_unit_test(a_heic_keeps_its_exif_in_an_item),
 		cmocka_unit_test(a_quicktime_movie_tells_everything_even_at_its_end),
 		cmocka_unit_test(mvhd_is_utc_and_unset_before_2000),
