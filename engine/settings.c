@@ -75,17 +75,17 @@ static const struct choice confirms[] = {
 };
 
 #define SECONDS INT64_C(1000)
-#define DAYS (24 * 3600 * SECONDS)
+#define DAYS (INT64_C(24) * 3600 * SECONDS)
 
 struct key {
 	const char *name;
 	enum kind kind;
+	bool discreet;     // the value may hold a secret and stays out of messages
 	size_t at[SCOPES]; // where its value goes; NOWHERE: not a key of this scope
 	const char *expects;
 	int64_t low;
 	int64_t high;
 	const struct choice *choices;
-	bool discreet; // the value may hold a secret and stays out of messages
 };
 
 #define FILE_AT(field) offsetof(struct ur_settings, field)
@@ -116,18 +116,18 @@ static const struct key keys[] = {
 	{"concurrency", KIND_NUMBER, IN_FILE(concurrency),
 		.expects = "a whole number from 1 to 256", .low = 1, .high = 256},
 	{"bwlimit", KIND_RATE, IN_FILE(bwlimit),
-		.expects = "as in 2M, off or \"08:00,2M 23:00,off\""},
+		.expects = "a rate, as in 2M, off or \"08:00,2M 23:00,off\""},
 	{"server_wait", KIND_DURATION, IN_FILE(server_wait_ms),
-		.expects = "a time from 0 to 7 days, as in 90s, 10m or 2h", .high = 7 * DAYS},
+		.expects = "a time from 0 to 7 days, as in 90s, 10m or 2h", .high = DAYS * 7},
 	{"answer_wait", KIND_DURATION, IN_FILE(answer_wait_ms),
 		.expects = "a time from 1 second to 1 day, as in 90s, 5m or 1h", .low = SECONDS,
 		.high = DAYS},
 	{"suspect_wait", KIND_DURATION, IN_FILE(suspect_wait_ms),
-		.expects = "a time from 0 to 30 days, as in 10m, 1h or 2d", .high = 30 * DAYS},
+		.expects = "a time from 0 to 30 days, as in 10m, 1h or 2d", .high = DAYS * 30},
 	{"settle_after", KIND_DURATION, IN_FILE(settle_after_ms),
-		.expects = "a time from 0 to 30 days, as in 60s, 10m or 2d", .high = 30 * DAYS},
+		.expects = "a time from 0 to 30 days, as in 60s, 10m or 2d", .high = DAYS * 30},
 	{"min_age", KIND_DURATION, IN_BOTH(min_age_ms),
-		.expects = "a time from 0 to 30 days, as in 30s, 10m or 1d", .high = 30 * DAYS},
+		.expects = "a time from 0 to 30 days, as in 30s, 10m or 1d", .high = DAYS * 30},
 	{"confirm", KIND_CHOICE, IN_FILE(confirm), .expects = "range or bytes",
 		.choices = confirms},
 	{"one_file_system", KIND_CHOICE, IN_BOTH(one_file_system), .expects = a_flag,
@@ -443,7 +443,7 @@ static int read_choice(struct reader *reader, const struct key *key, int *into)
 static int read_patterns(
 	struct reader *reader, const struct key *key, struct ur_settings_patterns *into)
 {
-	const char *items[UR_SETTINGS_EXCLUDES_MAX];
+	const char *items[UR_SETTINGS_EXCLUDES_MAX] = {NULL};
 	const bool list = reader->event.type == YAML_SEQUENCE_START_EVENT;
 	size_t count = 0;
 	for (;;) {

@@ -177,7 +177,7 @@ static time_t before_clocks_move(const struct tm *local, time_t now, time_t then
 /** When to look again: at the nearest of the entries' times. */
 static time_t next_change(const struct ur_schedule *schedule, const struct tm *local, time_t now)
 {
-	time_t next = now + DAY_MINUTES * 60;
+	time_t next = now + (time_t)DAY_MINUTES * 60;
 	for (size_t i = 0; i < schedule->count; i++) {
 		const time_t at = next_time(local, now, schedule->entries[i].minute);
 		next = at < next ? at : next;
