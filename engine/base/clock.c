@@ -114,7 +114,7 @@ int ur_clock_civil(int year, int month, int day, int hour, int minute, int secon
 	const int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
 	const int64_t days =
 		era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-	*ret_s = days * 86400 + hour * 3600 + minute * 60 + second;
+	*ret_s = days * 86400 + hour * INT64_C(3600) + minute * INT64_C(60) + second;
 	return 0;
 }
 

@@ -1,0 +1,129 @@
+#!/bin/sh
+# check-includes.sh - dependencies point one way.
+#
+#     base ◀ sys ◀ net, media ◀ source ◀ ledger ◀ stage ◀ pipeline ◀ cli
+#
+# Every file has a layer, every layer a list of those that it may include; the table below is the
+# whole rule.  A file without a layer is an error, so that new folders get their place here.
+set -u
+
+usage()
+{
+  cat <<'TEXT'
+usage: scripts/check-includes.sh [FOLDER]
+
+  Checks the #include "…" lines of engine, cli and fixtures below FOLDER (here).
+TEXT
+}
+
+case ${1-} in
+-h | --help)
+  usage
+  exit 0
+  ;;
+esac
+cd "${1:-.}" || exit 2
+
+# shellcheck disable=SC2016 # the program is awk's
+for folder in engine cli fixtures; do
+  [ ! -d "$folder" ] || find "$folder" -name '*.[ch]' -type f
+done | sort | xargs awk '
+BEGIN {
+  allow("base", "base")
+  allow("sys", "base sys")
+  allow("media", "base media")
+  allow("net", "base sys net media")
+  allow("source", "base sys media source")
+  allow("ledger", "base sys source ledger")
+  allow("settings", "base sys settings")
+  below = "base sys media net source ledger settings run"
+  allow("run", below)
+  allow("stage", below)
+  allow("decide", below " decide")
+  allow("gateway", "base sys net media settings gateway")
+  allow("pipeline", below " stage decide gateway pipeline")
+  allow("cli", below " stage decide gateway pipeline cli")
+  allow("immichd", "base sys immichd")
+  allow("mklib", "base sys mklib")
+}
+
+function allow(layer, names,    list, n, i)
+{
+  n = split(names, list, " ")
+  for (i = 1; i <= n; i++)
+    may[layer, list[i]] = 1
+}
+
+function layer_of(path)
+{
+  if (path ~ /^engine\/(base|sys|media|net|source|ledger|gateway)\//) {
+    split(path, part, "/")
+    return part[2]
+  }
+  if (path ~ /^engine\/settings\.[ch]$/)
+    return "settings"
+  if (path ~ /^engine\/(item|run)\.[ch]$/)
+    return "run"
+  if (path ~ /^engine\/pipeline[a-z_]*\.[ch]$/)
+    return "pipeline"
+  # One stage in several files, that share decide.h and decide_parts.h.
+  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm|amend|book)\.[ch]$/)
+    return "decide"
+  if (path ~ /^engine\/stage\//)
+    return "stage"
+  if (path ~ /^cli\//)
+    return "cli"
+  if (path ~ /^fixtures\/(immichd|mklib)\//) {
+    split(path, part, "/")
+    return part[2]
+  }
+  return ""
+}
+
+function stem(path)
+{
+  sub(/\.[ch]$/, "", path)
+  return path
+}
+
+function wrong(why)
+{
+  printf "%s:%d: includes %s: %s\n", FILENAME, FNR, target, why
+  bad++
+}
+
+FNR == 1 {
+  files++
+  from = layer_of(FILENAME)
+  if (from == "") {
+    printf "%s: has no layer; give it one in scripts/check-includes.sh\n", FILENAME
+    bad++
+  }
+}
+
+/^[ \t]*#[ \t]*include[ \t]*"/ {
+  split($0, quoted, "\"")
+  target = quoted[2]
+  to = layer_of(target)
+  if (from == "")
+    next
+  if (target ~ /\.c$/)
+    wrong("only headers are included")
+  else if (to == "")
+    wrong("no layer of the project; headers are named from the top folder")
+  else if (from == "stage" && to == "stage" && stem(target) == stem(FILENAME))
+    next
+  else if (to == "stage" && from == "stage")
+    wrong("stages do not include each other")
+  else if (!((from, to) in may))
+    wrong("\"" from "\" may not know of \"" to "\"")
+}
+
+END {
+  if (bad > 0)
+    exit 1
+  if (files == 0) {
+    print "no sources found"
+    exit 1
+  }
+}'
