@@ -8,4 +8,6 @@ UNIT_TESTS := \
 	meta \
 	pair \
 	sidecar \
-	when
+	when \
+	mischief \
+	multipart

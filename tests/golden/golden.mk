@@ -16,4 +16,15 @@ golden: $(OUT)/tests/golden/replay_golden $(OUT)/immichd ## replay recorded exch
 		$(OUT)/tests/golden/replay_golden $(OUT)/immichd tests/golden
 GOLDEN_OUTPUT ?= stdout
 
+# The fixture's own units are not in the library.
+$(OUT)/tests/unit/test_multipart: $(OUT)/tests/unit/test_multipart.o \
+	$(OUT)/fixtures/immichd/multipart.o $(BASE_OBJ)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,cmocka)
+
+$(OUT)/tests/unit/test_mischief: $(OUT)/tests/unit/test_mischief.o \
+	$(OUT)/fixtures/immichd/mischief.o $(BASE_OBJ)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,cmocka)
+
 .PHONY: golden
