@@ -1,5 +1,10 @@
 # The engine's sources, by name, in the order of the layers (base and sys stand in the Makefile).
 ENGINE_SRC := \
+	engine/sys/ring.c \
+	engine/sys/ring_sync.c \
+	engine/net/http.c \
+	engine/net/immich.c \
+	engine/media/hash.c \
 	engine/media/container.c \
 	engine/media/cut.c \
 	engine/media/exif.c \
@@ -9,7 +14,30 @@ ENGINE_SRC := \
 	engine/media/sidecar.c \
 	engine/media/types.c \
 	engine/media/when.c \
+	engine/source/folder.c \
 	engine/source/ignore.c \
-	engine/settings.c
+	engine/ledger/ledger.c \
+	engine/settings.c \
+	engine/run.c \
+	engine/stage/scan.c \
+	engine/stage/probe.c \
+	engine/stage/upload.c \
+	engine/stage/settle.c \
+	engine/stage/decide.c \
+	engine/stage/judge.c \
+	engine/stage/ask.c \
+	engine/stage/deliver.c \
+	engine/stage/confirm.c \
+	engine/stage/amend.c \
+	engine/stage/book.c \
+	engine/pipeline.c
 
-CLI_SRC :=
+CLI_SRC := \
+	cli/main.c \
+	cli/options.c \
+	cli/connect.c \
+	cli/report.c \
+	cli/cmd_import.c \
+	cli/cmd_drain.c \
+	cli/cmd_ledger.c \
+	cli/cmd_verify.c

@@ -1,0 +1,240 @@
+/* cmd_import - import and plan: one code path, and the watch over it. */
+#include "cli/commands.h"
+
+#include "engine/base/clock.h"
+#include "engine/settings.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WATCH_MS 100
+
+static atomic_int stop_signal;
+
+int ur_stop_signal(void)
+{
+	return atomic_load(&stop_signal);
+}
+
+int ur_exit_of(int code, const struct ur_err *err)
+{
+	if (code == 0) {
+		return UR_EXIT_WELL;
+	}
+	ur_report_error(err->text);
+	switch (code) {
+	case -EWOULDBLOCK:
+		return UR_EXIT_LOCKED;
+	case -ECONNREFUSED:
+	case -ECONNRESET:
+	case -ETIMEDOUT:
+	case -EHOSTUNREACH:
+	case -EPROTO:
+		return err->fault == UR_FAULT_SETUP ? UR_EXIT_USAGE : UR_EXIT_AWAY;
+	default:
+		return UR_EXIT_USAGE;
+	}
+}
+
+/* ---- the watch: signals and progress --------------------------------------------------------- */
+
+struct watch {
+	struct ur_pipeline *pipeline;
+	struct ur_report *report;
+	pthread_t thread;
+	atomic_bool over;
+};
+
+static void *watch(void *context)
+{
+	struct watch *w = context;
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	const struct timespec pause = {0, WATCH_MS * 1000000};
+	while (!atomic_load(&w->over)) {
+		const int signal = sigtimedwait(&set, NULL, &pause);
+		if (signal > 0 && atomic_exchange(&stop_signal, signal) != 0) {
+			_exit(128 + signal); // asked twice: the ledger can stand it
+		}
+		if (signal > 0) {
+			ur_report_warn(w->report,
+				"stopping: what is on its way may arrive, the rest is for the next run");
+			ur_pipeline_stop(w->pipeline);
+		}
+		struct ur_summary counts;
+		ur_pipeline_counts(w->pipeline, &counts);
+		ur_report_progress(w->report, &counts);
+	}
+	return NULL;
+}
+
+static void block_signals(void)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+}
+
+static int run_watched(struct ur_pipeline *pipeline, struct ur_report *report, struct ur_err *err)
+{
+	struct watch w = {.pipeline = pipeline, .report = report};
+	const int r = -pthread_create(&w.thread, NULL, watch, &w);
+	if (r < 0) {
+		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start watching");
+	}
+	const int result = ur_pipeline_run(pipeline, err);
+	atomic_store(&w.over, true);
+	(void)pthread_join(w.thread, NULL);
+	return result;
+}
+
+/* ---- one run --------------------------------------------------------------------------------- */
+
+static void fill(struct ur_options *to, const struct ur_cli_options *from, struct ur_report *report)
+{
+	*to = (struct ur_options){
+		.files_from = from->files_from,
+		.files_from_nul = from->nul,
+		.excludes = from->excludes,
+		.exclude_count = from->exclude_count,
+		.no_junk = from->no_junk,
+		.follow = from->follow,
+		.one_file_system = from->one_file_system,
+		.skip_hidden = from->skip_hidden,
+		.min_age_ms = from->min_age_ms,
+		.tell_known = from->json || from->verbose,
+		.limit = from->limit,
+		.after = from->after,
+		.move_to = from->move_to,
+		.confirm_bytes = from->confirm_bytes,
+		.ring = from->ring,
+		.probe_threads = (unsigned)from->threads,
+		.concurrency = (unsigned)from->concurrency,
+		.server_wait_ms = from->server_wait_ms,
+		.answer_wait_ms = from->answer_wait_ms,
+		.suspect_wait_ms = from->suspect_wait_ms,
+		.settle_after_ms = from->settle_after_ms,
+		.tries_max = (int)from->tries,
+		.event = ur_report_event,
+		.folder_error = ur_report_folder_error,
+		.warn = ur_report_warn,
+		.context = report,
+	};
+}
+
+static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary *s)
+{
+	if (r == -ECANCELED && ur_stop_signal() != 0) {
+		return 128 + ur_stop_signal();
+	}
+	if (r < 0) {
+		return ur_exit_of(r, err);
+	}
+	return s->failed > 0 || s->folder_errors > 0 ? UR_EXIT_FAILED : UR_EXIT_WELL;
+}
+
+int ur_run_once(const struct ur_cli_options *options, const char *const *sources, size_t count,
+	const char *command, bool plan, bool draining, struct ur_summary *ret)
+{
+	struct ur_err err = {0};
+	struct ur_connection connection;
+	struct ur_report report;
+	struct ur_options run;
+	struct ur_pipeline *pipeline = NULL;
+	char *ledger = NULL;
+	char again[64];
+	ur_report_init(&report, options->json, options->quiet, options->verbose, plan);
+	block_signals();
+	int r = ur_connection_find(options, &connection, &err);
+	if (r < 0) {
+		return ur_exit_of(r, &err);
+	}
+	r = ur_connection_ledger(options, &ledger, &err);
+	if (r == 0) {
+		fill(&run, options, &report);
+		run.sources = sources;
+		run.source_count = count;
+		run.plan = plan;
+		run.respect_next = draining;
+		run.command = command;
+		run.ledger = ledger;
+		ur_connection_fill(&connection, options, &run.http);
+		r = ur_pipeline_new(&run, &pipeline, &err);
+	}
+	int code = r < 0 ? ur_exit_of(r, &err) : 0;
+	if (r == 0) {
+		if (options->verbose) {
+			(void)fprintf(stderr, "uringest: server %d.%d.%d, user %s\n",
+				ur_pipeline_server(pipeline)->major,
+				ur_pipeline_server(pipeline)->minor,
+				ur_pipeline_server(pipeline)->patch,
+				ur_pipeline_server(pipeline)->user_name);
+		}
+		r = run_watched(pipeline, &report, &err);
+		ur_pipeline_counts(pipeline, ret);
+		(void)snprintf(again, sizeof again, "uringest %s", command);
+		ur_report_summary(&report, ret, again);
+		code = exit_of_run(r, &err, ret);
+	}
+	(void)ur_pipeline_free(pipeline);
+	free(ledger);
+	ur_connection_done(&connection);
+	return code;
+}
+
+static int import(const struct ur_cli_options *given, const char *command, bool plan)
+{
+	struct ur_cli_options options = *given;
+	struct ur_arena arena;
+	struct ur_settings settings;
+	struct ur_summary summary;
+	struct ur_err err = {0};
+	if (options.argument_count == 0 && options.files_from == NULL) {
+		ur_report_error("nothing to look at: name files or folders, or give --files-from");
+		return UR_EXIT_USAGE;
+	}
+	if (options.nul && options.files_from == NULL) {
+		ur_report_error("--null goes with --files-from");
+		return UR_EXIT_USAGE;
+	}
+	if ((options.client_cert == NULL) != (options.client_key == NULL)) {
+		ur_report_error("--client-cert and --client-key go together");
+		return UR_EXIT_USAGE;
+	}
+	ur_arena_init(&arena);
+	int code = UR_EXIT_WELL;
+	if (options.config != NULL) {
+		const int r = ur_settings_load(&arena, options.config, &settings, &err);
+		if (r < 0) {
+			code = ur_exit_of(r, &err);
+		} else {
+			ur_settings_apply(&settings, &options);
+		}
+	}
+	if (code == UR_EXIT_WELL) {
+		code = ur_run_once(&options, (const char *const *)options.arguments,
+			(size_t)options.argument_count, command, plan, false, &summary);
+	}
+	ur_arena_done(&arena);
+	return code;
+}
+
+int ur_cmd_import(const struct ur_cli_options *options)
+{
+	return import(options, "import", false);
+}
+
+int ur_cmd_plan(const struct ur_cli_options *options)
+{
+	return import(options, "plan", true);
+}

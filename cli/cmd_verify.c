@@ -1,0 +1,199 @@
+/* cmd_verify - asks the server again about everything that was delivered. */
+#include "cli/commands.h"
+
+#include "engine/base/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MS 120000
+
+struct verifying {
+	const struct ur_cli_options *options;
+	struct ur_ledger *ledger;
+	struct ur_http *http;
+	struct ur_server server;
+	int64_t destination;
+	uint8_t (*sha1)[UR_LEDGER_SHA1];
+	struct ur_check *checks;
+	size_t count;
+	int64_t asked;
+	int64_t there;
+	int64_t trashed;
+	int64_t missing;
+};
+
+static int gather(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset)
+{
+	struct verifying *v = context;
+	(void)asset;
+	memcpy(v->sha1[v->count++], sha1, UR_LEDGER_SHA1);
+	return 0;
+}
+
+static int ask(struct verifying *v, struct ur_err *err)
+{
+	struct ur_text body = {0};
+	ur_immich_check_begin(&body);
+	for (size_t i = 0; i < v->count; i++) {
+		ur_immich_check_add(&body, i, v->sha1[i]);
+	}
+	ur_immich_check_end(&body);
+	struct ur_request call = {
+		.method = "POST",
+		.path = "/api/assets/bulk-upload-check",
+		.content_type = "application/json",
+		.pieces = {{.bytes = body.bytes, .size = body.size}},
+		.piece_count = 1,
+		.answer_wait_ms = ANSWER_MS,
+	};
+	ur_http_call(v->http, &call);
+	int r = call.result;
+	if (r < 0) {
+		*err = call.err;
+	} else if (call.status != 200) {
+		char message[UR_MESSAGE_MAX];
+		ur_immich_message(call.status, ur_text_get(&call.answer), call.html, message);
+		r = ur_err_say(err, call.status >= 500 ? -EHOSTUNREACH : -EACCES,
+			call.status >= 500 ? UR_FAULT_WORLD : UR_FAULT_SETUP,
+			"the server does not answer the question by checksum: %s", message);
+	} else {
+		r = ur_immich_check_read(ur_text_get(&call.answer), v->checks, v->count, err);
+	}
+	ur_request_done(&call);
+	ur_text_done(&body);
+	return r;
+}
+
+static void tell(const struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], const char *what,
+	int64_t files)
+{
+	char hex[2 * UR_LEDGER_SHA1 + 1];
+	ur_hex(sha1, UR_LEDGER_SHA1, hex);
+	if (v->options->json) {
+		printf("{\"event\":\"verify\",\"sha1\":\"%s\",\"state\":\"%s\",\"files\":%" PRId64
+		       "}\n",
+			hex, what, files);
+	} else {
+		printf("%-10s %s (%" PRId64 " files; `uringest status --failed` names them)\n",
+			what, hex, files);
+	}
+}
+
+static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
+	const struct ur_check *check, struct ur_err *err)
+{
+	int64_t files = 0;
+	int r = 0;
+	v->asked++;
+	if (check->there && !check->trashed) {
+		v->there++;
+		return 0;
+	}
+	if (check->trashed) {
+		v->trashed++;
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_TRASHED,
+			"it is in the server's trash", &files, err);
+		tell(v, sha1, "trashed", files);
+		return r;
+	}
+	v->missing++;
+	if (v->options->resend_missing) {
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_SEEN,
+			"gone from the server: to be sent again", &files, err);
+		r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
+		tell(v, sha1, "resend", files);
+	} else {
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WITHDRAWN,
+			"it was delivered before and is gone from the server now", &files, err);
+		tell(v, sha1, "withdrawn", files);
+	}
+	return r;
+}
+
+static int verify_all(struct verifying *v, struct ur_err *err)
+{
+	uint8_t last[UR_LEDGER_SHA1];
+	int r = 0;
+	bool first = true;
+	do {
+		v->count = 0;
+		r = ur_ledger_contents(v->ledger, v->destination, first ? NULL : last,
+			UR_CHECK_BATCH_MAX, gather, v, err);
+		first = false;
+		if (r < 0 || v->count == 0) {
+			break;
+		}
+		memcpy(last, v->sha1[v->count - 1], sizeof last);
+		r = ask(v, err);
+		for (size_t i = 0; i < v->count && r == 0; i++) {
+			r = judge_one(v, v->sha1[i], &v->checks[i], err);
+		}
+		r = r < 0 ? r : ur_ledger_commit(v->ledger, err);
+	} while (r == 0 && v->count == UR_CHECK_BATCH_MAX);
+	return r;
+}
+
+static int connect_all(
+	struct verifying *v, const struct ur_connection *connection, struct ur_err *err)
+{
+	struct ur_http_options http;
+	char *path = NULL;
+	ur_connection_fill(connection, v->options, &http);
+	int r = ur_http_new(&http, NULL, &v->http, err);
+	r = r < 0 ? r : ur_pipeline_handshake(v->http, &v->server, NULL, err);
+	r = r < 0 ? r : ur_connection_ledger(v->options, &path, err);
+	r = r < 0 ? r : ur_ledger_open(path, UR_LEDGER_WRITE, &v->ledger, err);
+	r = r < 0 ? r
+		  : ur_ledger_destination(v->ledger, v->server.user_id, v->server.user_name,
+			    connection->server, &v->destination, err);
+	v->sha1 = calloc(UR_CHECK_BATCH_MAX, sizeof *v->sha1);
+	v->checks = calloc(UR_CHECK_BATCH_MAX, sizeof *v->checks);
+	if (r == 0 && (v->sha1 == NULL || v->checks == NULL)) {
+		r = ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare the questions");
+	}
+	free(path);
+	return r;
+}
+
+static void summarise(const struct verifying *v)
+{
+	if (v->options->json) {
+		printf("{\"event\":\"summary\",\"asked\":%" PRId64 ",\"there\":%" PRId64
+		       ",\"trashed\":%" PRId64 ",\"missing\":%" PRId64 "}\n",
+			v->asked, v->there, v->trashed, v->missing);
+	} else if (!v->options->quiet) {
+		printf("%" PRId64 " contents asked for: %" PRId64 " there, %" PRId64
+		       " in the trash, %" PRId64 " gone%s\n",
+			v->asked, v->there, v->trashed, v->missing,
+			v->missing > 0 && !v->options->resend_missing
+				? " (`uringest verify --resend-missing` has them sent again)"
+				: "");
+	}
+}
+
+int ur_cmd_verify(const struct ur_cli_options *options)
+{
+	struct verifying v = {.options = options};
+	struct ur_connection connection;
+	struct ur_err err = {0};
+	int r = ur_connection_find(options, &connection, &err);
+	if (r < 0) {
+		return ur_exit_of(r, &err);
+	}
+	r = connect_all(&v, &connection, &err);
+	r = r < 0 ? r : verify_all(&v, &err);
+	if (r == 0) {
+		summarise(&v);
+	}
+	(void)ur_http_free(v.http);
+	(void)ur_ledger_free(v.ledger);
+	free(v.sha1);
+	free(v.checks);
+	ur_connection_done(&connection);
+	const bool lost = v.trashed + (options->resend_missing ? 0 : v.missing) > 0;
+	return r < 0 ? ur_exit_of(r, &err) : lost ? UR_EXIT_FAILED : UR_EXIT_WELL;
+}

@@ -1,0 +1,132 @@
+/*
+ * uringest - bulk import and sync for Immich.  The map of the source tree:
+ *
+ *     cli/main      which command          cli/options   the table of options
+ *     cli/cmd_*     one file a command     cli/connect   server, key, ledger: where they are found
+ *     cli/report    all that is said
+ *
+ *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
+ *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend book) ⇄ upload, settle
+ *     engine/ledger/       what is remembered        engine/source/   folders, ignore rules
+ *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
+ *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
+ *
+ *     fixtures/immichd     a server to import into   fixtures/mklib   a maker of libraries
+ */
+#include "cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct command {
+	const char *name;
+	unsigned bit;
+	int (*run)(const struct ur_cli_options *options);
+	const char *arguments;
+	const char *what;
+	const char *examples;
+} commands[] = {
+	{"import", UR_FOR_IMPORT, ur_cmd_import, "SOURCE…", "bring files and folders into Immich",
+		"  uringest import ~/Pictures\n"
+		"      what the server lacks is sent; run it again at any time, it goes on\n"
+		"  uringest import --after delete /media/card\n"
+		"      and removes each file once the server has given a byte of it back\n"
+		"  find . -name '*.heic' -print0 | uringest import -0 --files-from -\n"},
+	{"plan", UR_FOR_PLAN, ur_cmd_plan, "SOURCE…", "say what import would do, and send nothing",
+		"  uringest plan ~/Pictures\n"
+		"  uringest plan --json ~/Pictures | jq -r 'select(.state==\"wanted\").path'\n"},
+	{"drain", UR_FOR_DRAIN, ur_cmd_drain, "",
+		"empty the configured folders into Immich (for the timer)",
+		"  uringest drain\n"
+		"  uringest drain --config /etc/uringest/config.yaml --wait\n"},
+	{"status", UR_FOR_STATUS, ur_cmd_status, "",
+		"what is remembered: counts, the last runs, failures",
+		"  uringest status\n"
+		"  uringest status --failed\n"},
+	{"explain", UR_FOR_EXPLAIN, ur_cmd_explain, "FILE…",
+		"what happened to a file, and what comes next",
+		"  uringest explain ~/Pictures/IMG_0001.HEIC\n"},
+	{"retry", UR_FOR_RETRY, ur_cmd_retry, "[FILE…]", "let the next run look at failures again",
+		"  uringest retry --failed\n"},
+	{"verify", UR_FOR_VERIFY, ur_cmd_verify, "",
+		"ask the server again about everything delivered",
+		"  uringest verify\n"
+		"  uringest verify --resend-missing && uringest import ~/Pictures\n"},
+	{"forget", UR_FOR_FORGET, ur_cmd_forget, "[FILE…]",
+		"drop files from the ledger (never from disk)", "  uringest forget --missing\n"},
+};
+#define COMMANDS (sizeof commands / sizeof *commands)
+
+static void usage(FILE *to)
+{
+	(void)fputs("usage: uringest COMMAND [OPTION…] [SOURCE…]\n\ncommands:\n", to);
+	for (size_t i = 0; i < COMMANDS; i++) {
+		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
+	}
+	(void)fputs(
+		"\n`uringest COMMAND --help` lists its options, with examples.\n"
+		"Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
+		"Exit: 0 all well, 1 some files failed, 2 usage or set-up, 3 the server is away,\n"
+		"      4 ledger or folder locked, 130/143 stopped by a signal.\n",
+		to);
+}
+
+static void help(const struct command *command)
+{
+	printf("usage: uringest %s [OPTION…] %s\n\n%s\n\n", command->name, command->arguments,
+		command->what);
+	ur_cli_options_help(command->bit);
+	printf("\nexamples:\n%s", command->examples);
+}
+
+static const struct command *find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0) {
+			return &commands[i];
+		}
+	}
+	return NULL;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		usage(stderr);
+		return UR_EXIT_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
+		usage(stdout);
+		return UR_EXIT_WELL;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		printf("uringest %s\n", UR_VERSION);
+		return UR_EXIT_WELL;
+	}
+	const struct command *command = find(argv[1]);
+	if (command == NULL) {
+		struct ur_err err;
+		(void)ur_err_say(&err, -1, UR_FAULT_SETUP,
+			"'%s' is no command; `uringest --help` lists them", argv[1]);
+		ur_report_error(err.text);
+		return UR_EXIT_USAGE;
+	}
+	struct ur_cli_options options;
+	struct ur_err err = {0};
+	int code = UR_EXIT_USAGE;
+	if (ur_cli_options_parse(command->bit, argc - 1, argv + 1, &options, &err) < 0) {
+		ur_report_error(err.text);
+	} else if (options.help) {
+		help(command);
+		code = UR_EXIT_WELL;
+	} else {
+		code = command->run(&options);
+	}
+	ur_cli_options_done(&options);
+	if (fflush(stdout) != 0) {
+		ur_report_error("standard output could not be written");
+		code = code == UR_EXIT_WELL ? UR_EXIT_FAILED : code;
+	}
+	return code;
+}

@@ -1,0 +1,149 @@
+/**
+ * item - what flows through the stages: a group of files that travel together.
+ *
+ *     source → scan → probe ──────────▶ decide ⇄ upload
+ *                ▲                        ⇅
+ *                └──── empty items ──── settle
+ *
+ * A picture, its sidecar, its live movie, its RAW twin: one stem in one directory, one item.  One
+ * stage owns an item at a time; each field names the stage that sets it and is constant afterwards,
+ * but for what `decide` learns.  Items come from a fixed pool, so the whole run is bounded.
+ */
+#ifndef UR_ITEM_H
+#define UR_ITEM_H
+
+#include "engine/base/arena.h"
+#include "engine/ledger/ledger.h"
+#include "engine/media/hash.h"
+#include "engine/media/kind.h"
+#include "engine/media/meta.h"
+#include "engine/media/sidecar.h"
+#include "engine/net/immich.h"
+#include "engine/source/folder.h"
+
+#define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
+#define UR_POOL_ITEMS 2048 // what a run holds at once; also how many sends can be under way
+#define UR_NONE (-1)
+
+/** What became of a file in this run: the summary counts these. */
+enum ur_outcome {
+	UR_OUTCOME_OPEN,
+	UR_OUTCOME_SENT,
+	UR_OUTCOME_PRESENT,   // the server had it, or got it in an earlier run
+	UR_OUTCOME_DUPLICATE, // the same bytes as another file of this run
+	UR_OUTCOME_REFUSED,
+	UR_OUTCOME_FAILED,
+	UR_OUTCOME_WAITING,
+	UR_OUTCOME_VANISHED, // not found after all
+	UR_OUTCOMES,
+};
+
+struct ur_file {
+	/* scan */
+	const char *name;            // bytes of the directory entry
+	enum ur_class class;         // by the name's extension, as the server judges
+	struct ur_identity identity; // probe: of the descriptor that was read
+	bool through_link;           // by a symbolic link: never removed
+	int error;                   // scan or probe: why it could not be read, negative errno
+	bool young;                  // not quiet for long enough
+	bool later;                  // its next try is not due
+	bool unchanged;        // the ledger's row is about this very file, and can be believed
+	struct ur_record *row; // the ledger's row, NULL when there is none
+
+	/* probe */
+	bool fresh; // hashed in this run
+	bool hashed;
+	bool remembered;
+	bool busy; // somebody has it open for writing
+	uint64_t edges;
+	uint8_t sha1[UR_HASH_SHA1];
+	uint8_t xxh[UR_HASH_XXH];
+	const struct ur_kind *kind;
+	enum ur_judgement judgement;
+	const char *note;     // why it is refused, or what is odd about it
+	struct ur_meta *meta; // NULL when nothing asked for it
+
+	/* decide */
+	int sidecar;     // media: index of the sidecar that goes with it, or UR_NONE
+	int movie;       // still: index of its live movie; movie: UR_NONE
+	int still;       // live movie: index of its still, or UR_NONE
+	unsigned owners; // sidecar: bits of the files it belongs to
+	enum ur_state state;
+	enum ur_outcome outcome;
+	const char *reason;
+	char asset[UR_ASSET_ID];
+	bool decided;   // the question is answered
+	bool waits;     // for another file with the same bytes
+	bool there;     // the server had it when asked
+	bool created;   // by our 201: in this run or an earlier one
+	bool now_sent;  // by our 201 in this run
+	bool travelled; // sidecar: with all its owners, each answered 201
+	bool for_good;
+	bool must_confirm; // a suspect whose time has come
+	bool confirmed;    // asked and answered in this run
+	bool not_now;      // cannot be confirmed in this run: kept
+	bool linked;       // still: its movie was linked, or that was tried
+	bool amended;      // picture: its sidecar's facts were set, or that was tried
+	bool warn;         // all went well but for the reason
+	int tries;
+	int64_t sending_ns;
+	int64_t delivered_ns;
+	int64_t confirmed_ns;
+	int64_t settled_ns;
+	int64_t next_ns;
+	char staged[24];
+	struct ur_file *next_same;  // decide: another file under way in the same bucket
+	struct ur_item *same_items; // decide: items that wait for these bytes
+	struct ur_item *item;
+
+	/* upload */
+	int send_result; // 0: an answer came
+	int send_status;
+	bool send_duplicate;
+	bool send_body_gone;
+	bool send_quota;
+	bool send_changed;     // the file is not the one that was probed
+	int64_t send_retry_ms; // Retry-After, -1 without
+	const char *send_why;
+
+	/* settle */
+	int settle_result;
+	const char *settle_why;
+};
+
+enum ur_item_step { // where decide is with it
+	UR_STEP_NEW,
+	UR_STEP_ASK,     // in a question by checksum
+	UR_STEP_SAME,    // waits for another item's files
+	UR_STEP_SEND,    // upload has it
+	UR_STEP_REST,    // waits for a time
+	UR_STEP_LINK,    // a live movie is being linked
+	UR_STEP_AMEND,   // a sidecar's facts are being set
+	UR_STEP_CONFIRM, // the server is asked for its bytes
+	UR_STEP_SETTLE,  // settle has it
+	UR_STEP_DONE,
+};
+
+struct ur_item {
+	struct ur_item *next;
+	struct ur_dir *dir;
+	struct ur_arena arena;
+	struct ur_file *files;
+	int count;
+
+	/* decide */
+	enum ur_item_step step;
+	int current;           // the file that is being sent
+	int cursor;            // the next file to look at in the present step
+	int64_t due_ns;        // steady: UR_STEP_REST ends
+	int64_t since_ns;      // steady: when the present step began
+	int64_t lost_until_ns; // wall: how long a lost answer is asked after
+	bool asking_lost;
+	enum ur_item_step after_rest;
+	int call_tries;          // failures of the present step's requests
+	int call_phase;          // which request of the step
+	struct ur_request *call; // in the arena
+	void *call_state;        // of the step that asks
+};
+
+#endif

@@ -1,0 +1,988 @@
+/*
+ * ledger - one database, one table of statements, one way to read a row.
+ *
+ * Every statement is prepared once, at its first use.  All columns of `file` are written and read
+ * in the order of COLUMNS, in one place each.
+ */
+#include "engine/ledger/ledger.h"
+
+#include "engine/base/clock.h"
+#include "engine/sys/sys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#define BUSY_MS 10000
+#define CACHE_KIB 8192
+
+static const char schema[] =
+	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
+	"CREATE TABLE destination(id INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE,"
+	" user_name TEXT NOT NULL, server TEXT NOT NULL, used_ns INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE run(id INTEGER PRIMARY KEY AUTOINCREMENT, destination INTEGER NOT NULL,"
+	" command TEXT NOT NULL, started_ns INTEGER NOT NULL, ended_ns INTEGER NOT NULL DEFAULT 0,"
+	" summary TEXT NOT NULL DEFAULT '') STRICT;"
+	"CREATE TABLE folder(id INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE) STRICT;"
+	"CREATE TABLE file(destination INTEGER NOT NULL, folder INTEGER NOT NULL, name BLOB NOT NULL,"
+	" fs INTEGER NOT NULL, inode INTEGER NOT NULL, size INTEGER NOT NULL,"
+	" mtime_ns INTEGER NOT NULL, ctime_ns INTEGER NOT NULL, remembered INTEGER NOT NULL,"
+	" edges INTEGER NOT NULL, sha1 BLOB, xxh BLOB, state INTEGER NOT NULL,"
+	" reason TEXT NOT NULL, asset TEXT NOT NULL, flags INTEGER NOT NULL,"
+	" tries INTEGER NOT NULL, next_ns INTEGER NOT NULL, run INTEGER NOT NULL,"
+	" seen_ns INTEGER NOT NULL, probed_ns INTEGER NOT NULL, sending_ns INTEGER NOT NULL,"
+	" delivered_ns INTEGER NOT NULL, confirmed_ns INTEGER NOT NULL,"
+	" settled_ns INTEGER NOT NULL, boot TEXT NOT NULL, quiet_ns INTEGER NOT NULL,"
+	" staged TEXT NOT NULL, PRIMARY KEY(destination, folder, name)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX file_by_sha1 ON file(destination, sha1) WHERE sha1 IS NOT NULL;"
+	"CREATE INDEX file_staged ON file(staged) WHERE staged <> '';"
+	"CREATE TABLE asset(destination INTEGER NOT NULL, sha1 BLOB NOT NULL, asset TEXT NOT NULL,"
+	" created INTEGER NOT NULL, run INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
+	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;";
+
+#define COLUMNS                                                                                \
+	"f.destination, f.folder, f.name, f.fs, f.inode, f.size, f.mtime_ns, f.ctime_ns,"      \
+	" f.remembered, f.edges, f.sha1, f.xxh, f.state, f.reason, f.asset, f.flags, f.tries," \
+	" f.next_ns, f.run, f.seen_ns, f.probed_ns, f.sending_ns, f.delivered_ns,"             \
+	" f.confirmed_ns, f.settled_ns, f.boot, f.quiet_ns, f.staged"
+#define COLUMN_COUNT 28
+
+enum {
+	FLAG_CREATED = 1,
+	FLAG_TRAVELLED = 2,
+	FLAG_FOR_GOOD = 4
+};
+
+enum statement {
+	BEGIN,
+	COMMIT,
+	DESTINATION_PUT,
+	DESTINATION_GET,
+	RUN_BEGIN,
+	RUN_END,
+	FOLDER_GET,
+	FOLDER_MAKE,
+	FILE_PUT,
+	FILE_IN_FOLDER,
+	FILE_GET,
+	FILE_SAME,
+	ASSET_GET,
+	ASSET_PUT,
+	COUNTS,
+	RUNS,
+	CONTENTS,
+	MARK,
+	ASSET_FORGET,
+	STATEMENTS,
+};
+
+static const char *const texts[STATEMENTS] = {
+	[BEGIN] = "BEGIN IMMEDIATE",
+	[COMMIT] = "COMMIT",
+	[DESTINATION_PUT] =
+		"INSERT INTO destination(user_id, user_name, server, used_ns) VALUES(?1,?2,?3,?4)"
+		" ON CONFLICT(user_id) DO UPDATE SET user_name=?2, server=?3, used_ns=?4",
+	[DESTINATION_GET] = "SELECT id FROM destination WHERE user_id=?1",
+	[RUN_BEGIN] = "INSERT INTO run(destination, command, started_ns) VALUES(?1,?2,?3)",
+	[RUN_END] = "UPDATE run SET ended_ns=?2, summary=?3 WHERE id=?1",
+	[FOLDER_GET] = "SELECT id FROM folder WHERE path=?1",
+	[FOLDER_MAKE] = "INSERT INTO folder(path) VALUES(?1)",
+	[FILE_PUT] =
+		"INSERT OR REPLACE INTO file VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
+		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28)",
+	[FILE_IN_FOLDER] = "SELECT " COLUMNS
+			   " FROM file f WHERE f.destination=?1 AND f.folder=?2 ORDER BY f.name",
+	[FILE_GET] = "SELECT " COLUMNS
+		     " FROM file f WHERE f.destination=?1 AND f.folder=?2 AND f.name=?3",
+	[FILE_SAME] = "SELECT 1 FROM file WHERE destination=?1 AND sha1=?2 AND run=?3"
+		      " AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
+	[ASSET_GET] =
+		"SELECT asset, created, run, at_ns FROM asset WHERE destination=?1 AND sha1=?2",
+	[ASSET_PUT] = "INSERT OR REPLACE INTO asset VALUES(?1,?2,?3,?4,?5,?6)",
+	[COUNTS] = "SELECT d.id, d.user_name, d.user_id, d.server, f.state, count(*), sum(f.size)"
+		   " FROM file f JOIN destination d ON d.id=f.destination GROUP BY d.id, f.state"
+		   " ORDER BY d.id, f.state",
+	[RUNS] =
+		"SELECT id, command, started_ns, ended_ns, summary FROM run ORDER BY id DESC LIMIT ?1",
+	[CONTENTS] = "SELECT sha1, max(asset) FROM file WHERE destination=?1 AND sha1 IS NOT NULL"
+		     " AND sha1 > ?2 AND state IN (3,4,6,10,11,12) GROUP BY sha1"
+		     " ORDER BY sha1 LIMIT ?3",
+	[MARK] = "UPDATE file SET state=?3, reason=?4 WHERE destination=?1 AND sha1=?2"
+		 " AND state IN (3,4,5,6,10,11,12)",
+	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
+};
+
+static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONFIRMED == 11 &&
+		      UR_SETTLED == 12 && UR_KNOWN == 3 && UR_DUPLICATE == 4 && UR_TRASHED == 5 &&
+		      UR_WITHDRAWN == 6,
+	"the statements name states by number");
+
+struct ur_ledger {
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENTS];
+	bool open; // a transaction is
+	bool dirty;
+	int lock_fd;
+	char *path;
+};
+
+const char *ur_state_name(enum ur_state state)
+{
+	static const char *const names[UR_STATES] = {
+		[UR_SEEN] = "seen",
+		[UR_STABLE] = "stable",
+		[UR_PROBED] = "probed",
+		[UR_KNOWN] = "known",
+		[UR_DUPLICATE] = "duplicate",
+		[UR_TRASHED] = "trashed",
+		[UR_WITHDRAWN] = "withdrawn",
+		[UR_REFUSED] = "refused",
+		[UR_WANTED] = "wanted",
+		[UR_SENDING] = "sending",
+		[UR_DELIVERED] = "delivered",
+		[UR_CONFIRMED] = "confirmed",
+		[UR_SETTLED] = "settled",
+		[UR_FAILED] = "failed",
+		[UR_SUSPECT] = "suspect",
+		[UR_BROKEN] = "broken there",
+	};
+	assert(state < UR_STATES);
+	return names[state];
+}
+
+/* ---- errors, statements ---------------------------------------------------------------------- */
+
+static int errno_of(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EWOULDBLOCK;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		return -EUCLEAN;
+	case SQLITE_READONLY:
+	case SQLITE_PERM:
+	case SQLITE_CANTOPEN:
+		return -EACCES;
+	default:
+		return -EIO;
+	}
+}
+
+static int complain(struct ur_ledger *ledger, struct ur_err *err, const char *what)
+{
+	const int code = sqlite3_extended_errcode(ledger->db);
+	const int r = errno_of(code);
+	const char *hint =
+		r == -ENOSPC ? " (make room on its disk and run again: nothing is lost)" : "";
+	return ur_err_say(err, r, r == -EUCLEAN || r == -EACCES ? UR_FAULT_SETUP : UR_FAULT_WORLD,
+		"the ledger '%s' cannot %s: %s%s", ledger->path, what, sqlite3_errmsg(ledger->db),
+		hint);
+}
+
+/** The statement `which`, ready for binding; NULL with a sentence when it cannot be had. */
+static sqlite3_stmt *use(struct ur_ledger *ledger, enum statement which, struct ur_err *err)
+{
+	sqlite3_stmt **at = &ledger->statements[which];
+	if (*at == NULL && sqlite3_prepare_v3(ledger->db, texts[which], -1,
+				   SQLITE_PREPARE_PERSISTENT, at, NULL) != SQLITE_OK) {
+		(void)complain(ledger, err, "be read");
+		return NULL;
+	}
+	(void)sqlite3_reset(*at);
+	return *at;
+}
+
+static int step_once(
+	struct ur_ledger *ledger, sqlite3_stmt *s, const char *what, struct ur_err *err)
+{
+	const int code = sqlite3_step(s);
+	const int r = code == SQLITE_DONE || code == SQLITE_ROW ? 0 : complain(ledger, err, what);
+	(void)sqlite3_reset(s);
+	(void)sqlite3_clear_bindings(s);
+	return r;
+}
+
+static int run_sql(struct ur_ledger *ledger, const char *sql, const char *what, struct ur_err *err)
+{
+	return sqlite3_exec(ledger->db, sql, NULL, NULL, NULL) == SQLITE_OK
+		       ? 0
+		       : complain(ledger, err, what);
+}
+
+static void bind_text(sqlite3_stmt *s, int at, const char *text)
+{
+	(void)sqlite3_bind_text(s, at, text == NULL ? "" : text, -1, SQLITE_STATIC);
+}
+
+static void bind_name(sqlite3_stmt *s, int at, const char *name)
+{
+	(void)sqlite3_bind_blob64(s, at, name, strlen(name), SQLITE_STATIC);
+}
+
+static int ensure_transaction(struct ur_ledger *ledger, struct ur_err *err)
+{
+	if (ledger->open) {
+		return 0;
+	}
+	sqlite3_stmt *s = use(ledger, BEGIN, err);
+	const int r = s == NULL ? -EIO : step_once(ledger, s, "be written", err);
+	ledger->open = r == 0;
+	return r;
+}
+
+int ur_ledger_commit(struct ur_ledger *ledger, struct ur_err *err)
+{
+	if (!ledger->open) {
+		return 0;
+	}
+	ur_effect("commit", false);
+	sqlite3_stmt *s = use(ledger, COMMIT, err);
+	const int r = s == NULL ? -EIO : step_once(ledger, s, "be written", err);
+	if (r < 0) {
+		(void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	ledger->open = false;
+	ledger->dirty = false;
+	ur_effect("commit", true);
+	return r;
+}
+
+bool ur_ledger_dirty(const struct ur_ledger *ledger)
+{
+	return ledger->dirty;
+}
+
+/* ---- opening --------------------------------------------------------------------------------- */
+
+static void name_holder(int fd, char *ret, size_t room)
+{
+	const ssize_t size = pread(fd, ret, room - 1, 0);
+	ret[size > 0 ? size : 0] = '\0';
+	ret[strcspn(ret, "\n")] = '\0';
+}
+
+/** A lock file rather than SQLite's own lock: it can say who holds it. */
+static int take_lock(struct ur_ledger *ledger, struct ur_err *err)
+{
+	char path[4096];
+	if ((size_t)snprintf(path, sizeof path, "%s.lock", ledger->path) >= sizeof path) {
+		return ur_err_set(
+			err, -ENAMETOOLONG, UR_FAULT_SETUP, "the ledger '%s'", ledger->path);
+	}
+	ledger->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (ledger->lock_fd < 0) {
+		return ur_err_set(err, -errno, UR_FAULT_SETUP, "cannot make the lock '%s'", path);
+	}
+	if (flock(ledger->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+		char holder[128];
+		const int code = -errno;
+		name_holder(ledger->lock_fd, holder, sizeof holder);
+		return ur_err_say(err, code == -EAGAIN ? -EWOULDBLOCK : code, UR_FAULT_SETUP,
+			"the ledger '%s' is in use by %s; wait for it, or give --ledger another file",
+			ledger->path, holder[0] != '\0' ? holder : "another run");
+	}
+	char me[128];
+	char now[UR_CLOCK_TEXT];
+	ur_clock_local(ur_clock_wall_ns(), now);
+	const int size = snprintf(me, sizeof me, "process %ld, since %s\n", (long)getpid(), now);
+	if (ftruncate(ledger->lock_fd, 0) < 0 ||
+		pwrite(ledger->lock_fd, me, (size_t)size, 0) != size) {
+		return ur_err_set(err, -errno, UR_FAULT_SETUP, "cannot write the lock '%s'", path);
+	}
+	return 0;
+}
+
+/** WAL needs shared memory between processes: not over a network. */
+static int refuse_network(const char *path, struct ur_err *err)
+{
+	char folder[4096];
+	(void)snprintf(folder, sizeof folder, "%s", path);
+	char *slash = strrchr(folder, '/');
+	if (slash == NULL) {
+		(void)snprintf(folder, sizeof folder, ".");
+	} else {
+		slash[slash == folder ? 1 : 0] = '\0';
+	}
+	const int fd = ur_sys.openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0) {
+		return ur_err_set(
+			err, fd, UR_FAULT_SETUP, "cannot open the ledger's folder '%s'", folder);
+	}
+	struct ur_fs fs = {0};
+	int r = ur_fs_of(fd, &fs);
+	(void)ur_sys.close(fd);
+	if (r < 0) {
+		return ur_err_set(
+			err, r, UR_FAULT_SETUP, "cannot examine the ledger's folder '%s'", folder);
+	}
+	if (fs.network) {
+		return ur_err_say(err, -EOPNOTSUPP, UR_FAULT_SETUP,
+			"the ledger '%s' would lie on a network file system, where it cannot be kept "
+			"safely; give --ledger a file on a local disk",
+			path);
+	}
+	return 0;
+}
+
+static int read_number(struct ur_ledger *ledger, const char *sql, int *ret, struct ur_err *err)
+{
+	sqlite3_stmt *s = NULL;
+	int r = sqlite3_prepare_v2(ledger->db, sql, -1, &s, NULL) == SQLITE_OK &&
+				sqlite3_step(s) == SQLITE_ROW
+			? 0
+			: complain(ledger, err, "be read");
+	if (r == 0) {
+		*ret = sqlite3_column_int(s, 0);
+	}
+	(void)sqlite3_finalize(s);
+	return r;
+}
+
+#define APPLICATION_ID 0x7572676c // "urgl"
+
+static int make_schema(struct ur_ledger *ledger, struct ur_err *err)
+{
+	char sql[sizeof schema + 200];
+	(void)snprintf(sql, sizeof sql,
+		"BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
+		schema, APPLICATION_ID, UR_LEDGER_SCHEMA);
+	const int r = run_sql(ledger, sql, "be made", err);
+	if (r < 0) {
+		(void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return r;
+}
+
+static int check_schema(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct ur_err *err)
+{
+	int version = 0;
+	int application = 0;
+	int tables = 0;
+	int r = read_number(ledger, "PRAGMA user_version", &version, err);
+	r = r < 0 ? r : read_number(ledger, "PRAGMA application_id", &application, err);
+	r = r < 0 ? r : read_number(ledger, "SELECT count(*) FROM sqlite_schema", &tables, err);
+	if (r < 0) {
+		return r;
+	}
+	if (tables > 0 && application != APPLICATION_ID) {
+		return ur_err_say(err, -EUCLEAN, UR_FAULT_SETUP,
+			"'%s' is a database, but not a ledger of uringest", ledger->path);
+	}
+	if (version > UR_LEDGER_SCHEMA) {
+		return ur_err_say(err, -EPROTO, UR_FAULT_SETUP,
+			"the ledger '%s' was made by a newer uringest (schema %d, this one knows %d); "
+			"use that version",
+			ledger->path, version, UR_LEDGER_SCHEMA);
+	}
+	if (tables == 0 && mode == UR_LEDGER_WRITE) {
+		return make_schema(ledger, err);
+	}
+	return 0;
+}
+
+static int configure(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct ur_err *err)
+{
+	char sql[256];
+	(void)sqlite3_busy_timeout(ledger->db, BUSY_MS);
+	(void)sqlite3_extended_result_codes(ledger->db, 1);
+	(void)snprintf(sql, sizeof sql,
+		"PRAGMA cache_size=-%d; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;%s",
+		CACHE_KIB,
+		mode == UR_LEDGER_WRITE ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+					: "PRAGMA query_only=ON;");
+	return run_sql(ledger, sql, "be opened", err);
+}
+
+int ur_ledger_open(
+	const char *path, enum ur_ledger_mode mode, struct ur_ledger **ret, struct ur_err *err)
+{
+	struct ur_ledger *ledger = calloc(1, sizeof *ledger);
+	char *copy = strdup(path);
+	int r = -ENOMEM;
+	if (ledger == NULL || copy == NULL) {
+		free(ledger);
+		free(copy);
+		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot open the ledger '%s'", path);
+	}
+	ledger->path = copy;
+	ledger->lock_fd = -1;
+	r = refuse_network(path, err);
+	if (r == 0 && mode == UR_LEDGER_WRITE) {
+		r = take_lock(ledger, err);
+	}
+	if (r < 0) {
+		goto fail;
+	}
+	const int flags = mode == UR_LEDGER_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
+						  : SQLITE_OPEN_READWRITE;
+	const mode_t mask = umask(077);
+	const int code = sqlite3_open_v2(
+		path, &ledger->db, flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_PRIVATECACHE, NULL);
+	(void)umask(mask);
+	if (code != SQLITE_OK) {
+		r = ledger->db == NULL ? -ENOMEM : complain(ledger, err, "be opened");
+		goto fail;
+	}
+	r = configure(ledger, mode, err);
+	r = r < 0 ? r : check_schema(ledger, mode, err);
+	if (r < 0) {
+		goto fail;
+	}
+	*ret = ledger;
+	return 0;
+
+fail:
+	(void)ur_ledger_free(ledger);
+	return r;
+}
+
+struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger)
+{
+	if (ledger == NULL) {
+		return NULL;
+	}
+	for (size_t i = 0; i < STATEMENTS; i++) {
+		(void)sqlite3_finalize(ledger->statements[i]);
+	}
+	(void)sqlite3_close(ledger->db);
+	if (ledger->lock_fd >= 0) {
+		(void)close(ledger->lock_fd);
+	}
+	free(ledger->path);
+	free(ledger);
+	return NULL;
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+int ur_ledger_destination(struct ur_ledger *ledger, const char *user_id, const char *user_name,
+	const char *server, int64_t *ret, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, DESTINATION_PUT, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	bind_text(s, 1, user_id);
+	bind_text(s, 2, user_name);
+	bind_text(s, 3, server);
+	(void)sqlite3_bind_int64(s, 4, ur_clock_wall_ns());
+	r = step_once(ledger, s, "be written", err);
+	s = r < 0 ? NULL : use(ledger, DESTINATION_GET, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	bind_text(s, 1, user_id);
+	if (sqlite3_step(s) != SQLITE_ROW) {
+		return complain(ledger, err, "be read");
+	}
+	*ret = sqlite3_column_int64(s, 0);
+	(void)sqlite3_reset(s);
+	return 0;
+}
+
+int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination, const char *command,
+	int64_t *ret, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, RUN_BEGIN, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	bind_text(s, 2, command);
+	(void)sqlite3_bind_int64(s, 3, ur_clock_wall_ns());
+	r = step_once(ledger, s, "be written", err);
+	*ret = sqlite3_last_insert_rowid(ledger->db);
+	return r < 0 ? r : ur_ledger_commit(ledger, err);
+}
+
+int ur_ledger_run_end(
+	struct ur_ledger *ledger, int64_t run, const char *summary, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, RUN_END, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, run);
+	(void)sqlite3_bind_int64(s, 2, ur_clock_wall_ns());
+	bind_text(s, 3, summary);
+	r = step_once(ledger, s, "be written", err);
+	return r < 0 ? r : ur_ledger_commit(ledger, err);
+}
+
+int ur_ledger_folder(struct ur_ledger *ledger, const void *path, size_t size, bool make,
+	int64_t *ret, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, FOLDER_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_blob64(s, 1, path, size, SQLITE_STATIC);
+	const int code = sqlite3_step(s);
+	const int64_t id = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+	(void)sqlite3_reset(s);
+	if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		return complain(ledger, err, "be read");
+	}
+	if (id != 0 || !make) {
+		*ret = id;
+		return 0;
+	}
+	int r = ensure_transaction(ledger, err);
+	s = r < 0 ? NULL : use(ledger, FOLDER_MAKE, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_blob64(s, 1, path, size, SQLITE_STATIC);
+	r = step_once(ledger, s, "be written", err);
+	*ret = sqlite3_last_insert_rowid(ledger->db);
+	return r;
+}
+
+int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur_err *err)
+{
+	assert(f->folder != 0 && f->destination != 0);
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, FILE_PUT, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
+			  (f->for_good ? FLAG_FOR_GOOD : 0);
+	const int64_t numbers[COLUMN_COUNT] = {f->destination, f->folder, 0,
+		(int64_t)f->identity.fs, (int64_t)f->identity.inode, f->identity.size,
+		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
+		f->state, 0, 0, flags, f->tries, f->next_ns, f->run, f->seen_ns, f->probed_ns,
+		f->sending_ns, f->delivered_ns, f->confirmed_ns, f->settled_ns, 0, f->quiet_ns, 0};
+	for (int i = 0; i < COLUMN_COUNT; i++) {
+		(void)sqlite3_bind_int64(s, i + 1, numbers[i]);
+	}
+	bind_name(s, 3, f->name);
+	if (f->hashed) {
+		(void)sqlite3_bind_blob(s, 11, f->sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+		(void)sqlite3_bind_blob(s, 12, f->xxh, UR_LEDGER_XXH, SQLITE_STATIC);
+	} else {
+		(void)sqlite3_bind_null(s, 11);
+		(void)sqlite3_bind_null(s, 12);
+	}
+	bind_text(s, 14, f->reason);
+	bind_text(s, 15, f->asset);
+	bind_text(s, 26, f->boot);
+	bind_text(s, 28, f->staged);
+	ledger->dirty = true;
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_asset *asset, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, ASSET_PUT, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	bind_text(s, 3, asset->asset);
+	(void)sqlite3_bind_int64(s, 4, asset->created);
+	(void)sqlite3_bind_int64(s, 5, asset->run);
+	(void)sqlite3_bind_int64(s, 6, asset->at_ns);
+	ledger->dirty = true;
+	return step_once(ledger, s, "be written", err);
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static void copy_text(sqlite3_stmt *s, int at, char *ret, size_t room)
+{
+	const unsigned char *text = sqlite3_column_text(s, at);
+	(void)snprintf(ret, room, "%s", text == NULL ? "" : (const char *)text);
+}
+
+/** A name is stored without its NUL: `name` is where it gets one. */
+static void read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
+{
+	const void *blob = sqlite3_column_blob(s, 2);
+	int size = sqlite3_column_bytes(s, 2);
+	size = size > 255 ? 255 : size;
+	memcpy(name, blob == NULL ? "" : blob, (size_t)size);
+	name[size] = '\0';
+	const int flags = sqlite3_column_int(s, 15);
+	*ret = (struct ur_record){
+		.destination = sqlite3_column_int64(s, 0),
+		.folder = sqlite3_column_int64(s, 1),
+		.name = name,
+		.identity = {(uint64_t)sqlite3_column_int64(s, 3),
+			(uint64_t)sqlite3_column_int64(s, 4), sqlite3_column_int64(s, 5),
+			sqlite3_column_int64(s, 6), sqlite3_column_int64(s, 7)},
+		.remembered = sqlite3_column_int(s, 8) != 0,
+		.edges = (uint64_t)sqlite3_column_int64(s, 9),
+		.state = (enum ur_state)sqlite3_column_int(s, 12),
+		.reason = (const char *)sqlite3_column_text(s, 13),
+		.created = (flags & FLAG_CREATED) != 0,
+		.travelled = (flags & FLAG_TRAVELLED) != 0,
+		.for_good = (flags & FLAG_FOR_GOOD) != 0,
+		.tries = sqlite3_column_int(s, 16),
+		.next_ns = sqlite3_column_int64(s, 17),
+		.run = sqlite3_column_int64(s, 18),
+		.seen_ns = sqlite3_column_int64(s, 19),
+		.probed_ns = sqlite3_column_int64(s, 20),
+		.sending_ns = sqlite3_column_int64(s, 21),
+		.delivered_ns = sqlite3_column_int64(s, 22),
+		.confirmed_ns = sqlite3_column_int64(s, 23),
+		.settled_ns = sqlite3_column_int64(s, 24),
+		.quiet_ns = sqlite3_column_int64(s, 26),
+	};
+	if ((unsigned)ret->state >= UR_STATES) {
+		ret->state = UR_SEEN;
+	}
+	if (sqlite3_column_bytes(s, 10) == UR_LEDGER_SHA1 &&
+		sqlite3_column_bytes(s, 11) == UR_LEDGER_XXH) {
+		ret->hashed = true;
+		memcpy(ret->sha1, sqlite3_column_blob(s, 10), UR_LEDGER_SHA1);
+		memcpy(ret->xxh, sqlite3_column_blob(s, 11), UR_LEDGER_XXH);
+	}
+	copy_text(s, 14, ret->asset, sizeof ret->asset);
+	copy_text(s, 25, ret->boot, sizeof ret->boot);
+	copy_text(s, 27, ret->staged, sizeof ret->staged);
+}
+
+static int each_record(struct ur_ledger *ledger, sqlite3_stmt *s, ur_record_fn *each, void *context,
+	int64_t *ret_count, struct ur_err *err)
+{
+	int code = 0;
+	int r = 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct ur_record record;
+		char name[256];
+		read_row(s, &record, name);
+		r = each(context, &record);
+		(*ret_count)++;
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = complain(ledger, err, "be read");
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : 0;
+}
+
+int ur_ledger_in_folder(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	ur_record_fn *each, void *context, struct ur_err *err)
+{
+	int64_t count = 0;
+	sqlite3_stmt *s = use(ledger, FILE_IN_FOLDER, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_int64(s, 2, folder);
+	return each_record(ledger, s, each, context, &count, err);
+}
+
+int ur_ledger_get(struct ur_ledger *ledger, int64_t destination, int64_t folder, const char *name,
+	ur_record_fn *each, void *context, bool *ret_found, struct ur_err *err)
+{
+	int64_t count = 0;
+	sqlite3_stmt *s = use(ledger, FILE_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_int64(s, 2, folder);
+	bind_name(s, 3, name);
+	const int r = each_record(ledger, s, each, context, &count, err);
+	*ret_found = count > 0;
+	return r;
+}
+
+int ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, int64_t run,
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
+	struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, FILE_SAME, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(s, 3, run);
+	(void)sqlite3_bind_int64(s, 4, not_folder);
+	bind_name(s, 5, not_name);
+	const int code = sqlite3_step(s);
+	(void)sqlite3_reset(s);
+	if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		return complain(ledger, err, "be read");
+	}
+	*ret = code == SQLITE_ROW;
+	return 0;
+}
+
+int ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
+	struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, ASSET_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	const int code = sqlite3_step(s);
+	if (code == SQLITE_ROW) {
+		copy_text(s, 0, ret->asset, sizeof ret->asset);
+		ret->created = sqlite3_column_int(s, 1) != 0;
+		ret->run = sqlite3_column_int64(s, 2);
+		ret->at_ns = sqlite3_column_int64(s, 3);
+	}
+	(void)sqlite3_reset(s);
+	*ret_found = code == SQLITE_ROW;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+}
+
+/* ---- for people ------------------------------------------------------------------------------ */
+
+/** The WHERE of a filter; its values are bound by bind_filter() in the same order. */
+static void filter_where(const struct ur_ledger_filter *filter, struct ur_text *sql)
+{
+	ur_text_adds(sql, " WHERE 1");
+	if (filter->folder_path != NULL) {
+		ur_text_adds(sql, " AND f.folder IN (SELECT id FROM folder WHERE path=:folder)");
+	}
+	if (filter->name != NULL) {
+		ur_text_adds(sql, " AND f.name=:name");
+	}
+	if (filter->below != NULL) {
+		ur_text_adds(sql, " AND f.folder IN (SELECT id FROM folder WHERE path=:below OR"
+				  " substr(path,1,length(:slash))=:slash)");
+	}
+	if (filter->states != 0) {
+		ur_text_addf(sql, " AND (1 << f.state) & %" PRIu32 " <> 0", filter->states);
+	}
+	if (filter->destination != 0) {
+		ur_text_addf(sql, " AND f.destination=%" PRId64, filter->destination);
+	}
+	if (filter->staged) {
+		ur_text_adds(sql, " AND f.staged <> ''");
+	}
+}
+
+static void bind_blob_named(sqlite3_stmt *s, const char *parameter, const char *bytes)
+{
+	const int at = sqlite3_bind_parameter_index(s, parameter);
+	if (at > 0 && bytes != NULL) {
+		(void)sqlite3_bind_blob64(s, at, bytes, strlen(bytes), SQLITE_TRANSIENT);
+	}
+}
+
+static void bind_filter(sqlite3_stmt *s, const struct ur_ledger_filter *filter)
+{
+	bind_blob_named(s, ":folder", filter->folder_path);
+	bind_blob_named(s, ":name", filter->name);
+	bind_blob_named(s, ":below", filter->below);
+	if (filter->below != NULL) {
+		struct ur_text slash = {0};
+		ur_text_adds(&slash, filter->below);
+		ur_text_adds(&slash, strcmp(filter->below, "/") == 0 ? "" : "/");
+		bind_blob_named(s, ":slash", ur_text_get(&slash));
+		ur_text_done(&slash);
+	}
+}
+
+static sqlite3_stmt *prepare_filtered(struct ur_ledger *ledger, const char *before,
+	const struct ur_ledger_filter *filter, const char *after, struct ur_err *err)
+{
+	struct ur_text sql = {0};
+	sqlite3_stmt *s = NULL;
+	ur_text_adds(&sql, before);
+	filter_where(filter, &sql);
+	ur_text_adds(&sql, after);
+	if (!ur_text_ok(&sql) ||
+		sqlite3_prepare_v2(ledger->db, ur_text_get(&sql), -1, &s, NULL) != SQLITE_OK) {
+		(void)complain(ledger, err, "be read");
+	} else {
+		bind_filter(s, filter);
+	}
+	ur_text_done(&sql);
+	return s;
+}
+
+int ur_ledger_rows(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, ur_row_fn *each,
+	void *context, struct ur_err *err)
+{
+	sqlite3_stmt *s = prepare_filtered(ledger,
+		"SELECT " COLUMNS ", p.path, d.user_name, d.user_id FROM file f"
+		" JOIN folder p ON p.id=f.folder JOIN destination d ON d.id=f.destination",
+		filter, " ORDER BY p.path, f.name", err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	int code = 0;
+	int r = 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct ur_ledger_row row;
+		char name[256];
+		read_row(s, &row.record, name);
+		row.path = sqlite3_column_blob(s, COLUMN_COUNT);
+		row.path_size = (size_t)sqlite3_column_bytes(s, COLUMN_COUNT);
+		row.user_name = (const char *)sqlite3_column_text(s, COLUMN_COUNT + 1);
+		row.user_id = (const char *)sqlite3_column_text(s, COLUMN_COUNT + 2);
+		r = each(context, &row);
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = complain(ledger, err, "be read");
+	}
+	(void)sqlite3_finalize(s);
+	return r < 0 ? r : 0;
+}
+
+static int change_filtered(struct ur_ledger *ledger, const char *before,
+	const struct ur_ledger_filter *filter, int64_t *ret, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : prepare_filtered(ledger, before, filter, "", err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	r = sqlite3_step(s) == SQLITE_DONE ? 0 : complain(ledger, err, "be written");
+	*ret = sqlite3_changes64(ledger->db);
+	(void)sqlite3_finalize(s);
+	return r < 0 ? r : ur_ledger_commit(ledger, err);
+}
+
+int ur_ledger_retry(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, int64_t *ret,
+	struct ur_err *err)
+{
+	return change_filtered(ledger,
+		"UPDATE file AS f SET state=0, tries=0, next_ns=0, flags=flags & ~4, remembered=0",
+		filter, ret, err);
+}
+
+int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, int64_t *ret,
+	struct ur_err *err)
+{
+	return change_filtered(ledger, "DELETE FROM file AS f", filter, ret, err);
+}
+
+int ur_ledger_counts(struct ur_ledger *ledger, ur_count_fn *each, void *context, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, COUNTS, err);
+	int code = SQLITE_ERROR;
+	int r = s == NULL ? -EIO : 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		const struct ur_ledger_count count = {
+			.destination = sqlite3_column_int64(s, 0),
+			.user_name = (const char *)sqlite3_column_text(s, 1),
+			.user_id = (const char *)sqlite3_column_text(s, 2),
+			.server = (const char *)sqlite3_column_text(s, 3),
+			.state = (enum ur_state)sqlite3_column_int(s, 4),
+			.files = sqlite3_column_int64(s, 5),
+			.bytes = sqlite3_column_int64(s, 6),
+		};
+		r = each(context, &count);
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = complain(ledger, err, "be read");
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : 0;
+}
+
+int ur_ledger_runs(
+	struct ur_ledger *ledger, int limit, ur_run_fn *each, void *context, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, RUNS, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int(s, 1, limit);
+	int code = 0;
+	int r = 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		const struct ur_ledger_run run = {
+			.id = sqlite3_column_int64(s, 0),
+			.command = (const char *)sqlite3_column_text(s, 1),
+			.started_ns = sqlite3_column_int64(s, 2),
+			.ended_ns = sqlite3_column_int64(s, 3),
+			.summary = (const char *)sqlite3_column_text(s, 4),
+		};
+		r = each(context, &run);
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = complain(ledger, err, "be read");
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : 0;
+}
+
+int ur_ledger_contents(struct ur_ledger *ledger, int64_t destination, const uint8_t *after,
+	int limit, ur_content_fn *each, void *context, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, CONTENTS, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, after == NULL ? "" : (const char *)after,
+		after == NULL ? 0 : UR_LEDGER_SHA1, SQLITE_STATIC);
+	(void)sqlite3_bind_int(s, 3, limit);
+	int code = 0;
+	int r = 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		if (sqlite3_column_bytes(s, 0) == UR_LEDGER_SHA1) {
+			r = each(context, sqlite3_column_blob(s, 0),
+				(const char *)sqlite3_column_text(s, 1));
+		}
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = complain(ledger, err, "be read");
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : 0;
+}
+
+int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_state state, const char *reason, int64_t *ret,
+	struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, MARK, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	(void)sqlite3_bind_int(s, 3, (int)state);
+	bind_text(s, 4, reason);
+	r = step_once(ledger, s, "be written", err);
+	*ret = sqlite3_changes64(ledger->db);
+	return r;
+}
+
+int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, ASSET_FORGET, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	return step_once(ledger, s, "be written", err);
+}

@@ -1,0 +1,210 @@
+/**
+ * ledger - the only truth: what is known of each file, and of each delivery.
+ *
+ * SQLite in WAL mode with synchronous=FULL.  One writer (a lock beside the database names it), any
+ * number of readers.  Writes gather in one open transaction; ur_ledger_commit() makes them durable.
+ * A fact below `sending` may be lost and is found again; from `sending` on the caller commits
+ * before the side effect.
+ *
+ *     folder   path → id                                   a directory, by its absolute path
+ *     file     (destination, folder, name) → a ur_record   what became of each file
+ *     asset    (destination, sha1) → asset id              what the server got, and from which run
+ *     destination, run, meta
+ *
+ * Every delivery fact belongs to a destination: the server's user id, not a URL, not a key.
+ *
+ *   Owner    records read through a callback are valid inside it only
+ *   Units    times in ns since the epoch
+ *   Errors   -EWOULDBLOCK  another process holds the ledger (the sentence says who)
+ *            -EOPNOTSUPP   on a network file system, where WAL does not work
+ *            -EUCLEAN      not a ledger, or damaged;  -EPROTO  made by a newer version
+ *            -ENOSPC, -EIO the disk; the open transaction is gone, nothing before it
+ *   Threads  one connection a thread
+ *   Source   sqlite.org: WAL needs shared memory, hence a local file system
+ */
+#ifndef UR_LEDGER_LEDGER_H
+#define UR_LEDGER_LEDGER_H
+
+#include "engine/base/err.h"
+#include "engine/source/folder.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UR_LEDGER_SCHEMA 1
+#define UR_LEDGER_ASSET 37
+#define UR_LEDGER_SHA1 20
+#define UR_LEDGER_XXH 16
+
+/** Where a file is in its life.  The numbers are in the database: only add at the end. */
+enum ur_state {
+	UR_SEEN,      // listed
+	UR_STABLE,    // quiet for long enough
+	UR_PROBED,    // read and hashed
+	UR_KNOWN,     // the server has it
+	UR_DUPLICATE, // the same bytes as another file that was or is being sent
+	UR_TRASHED,   // in the server's trash
+	UR_WITHDRAWN, // delivered by us, gone there now
+	UR_REFUSED,   // not to be sent: not media, empty, unreadable
+	UR_WANTED,    // to be sent
+	UR_SENDING,   // the request may have gone out
+	UR_DELIVERED, // the server said so
+	UR_CONFIRMED, // it gave bytes back: about to be settled
+	UR_SETTLED,   // removed or moved
+	UR_FAILED,    // see reason, tries, next_ns
+	UR_SUSPECT,   // claimed by the server after an upload that did not end in a 201
+	UR_BROKEN,    // the server claims it and cannot give its bytes
+	UR_STATES,
+};
+const char *ur_state_name(enum ur_state state);
+
+struct ur_record {
+	int64_t destination;
+	int64_t folder;
+	const char *name; // bytes, not necessarily UTF-8
+	struct ur_identity identity;
+	bool remembered; // the identity was settled when the file was read
+	uint64_t edges;  // XXH3 of the first and last 64 KiB; 0: not taken
+	bool hashed;
+	uint8_t sha1[UR_LEDGER_SHA1];
+	uint8_t xxh[UR_LEDGER_XXH];
+	enum ur_state state;
+	const char *reason;
+	char asset[UR_LEDGER_ASSET];
+	bool created;   // by our own 201
+	bool travelled; // a sidecar: in a request that was answered 201
+	bool for_good;  // a failure that asking again unchanged would repeat
+	int tries;
+	int64_t next_ns; // not before
+	int64_t run;
+	int64_t seen_ns;
+	int64_t probed_ns;
+	int64_t sending_ns;
+	int64_t delivered_ns;
+	int64_t confirmed_ns;
+	int64_t settled_ns;
+	char boot[37];    // of first_boot_ns
+	int64_t quiet_ns; // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
+	char staged[24];  // its name in .uringest/, "" when it has none
+};
+
+struct ur_ledger;
+
+enum ur_ledger_mode {
+	UR_LEDGER_WRITE,
+	UR_LEDGER_READ
+};
+
+/** WRITE takes the lock, makes and migrates; READ needs an existing one. */
+[[nodiscard]] int ur_ledger_open(
+	const char *path, enum ur_ledger_mode mode, struct ur_ledger **ret, struct ur_err *err);
+struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger);
+
+[[nodiscard]] int ur_ledger_destination(struct ur_ledger *ledger, const char *user_id,
+	const char *user_name, const char *server, int64_t *ret, struct ur_err *err);
+[[nodiscard]] int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination,
+	const char *command, int64_t *ret, struct ur_err *err);
+[[nodiscard]] int ur_ledger_run_end(
+	struct ur_ledger *ledger, int64_t run, const char *summary, struct ur_err *err);
+
+/** The id of a directory, 0 when the ledger has not met it; `make` gives it one. */
+[[nodiscard]] int ur_ledger_folder(struct ur_ledger *ledger, const void *path, size_t size,
+	bool make, int64_t *ret, struct ur_err *err);
+/** Inserts or replaces the row of (destination, folder, name). */
+[[nodiscard]] int ur_ledger_put(
+	struct ur_ledger *ledger, const struct ur_record *record, struct ur_err *err);
+[[nodiscard]] int ur_ledger_commit(struct ur_ledger *ledger, struct ur_err *err);
+bool ur_ledger_dirty(const struct ur_ledger *ledger);
+
+typedef int ur_record_fn(void *context, const struct ur_record *record);
+/** The rows of one directory, ordered by name; a negative return of `each` ends it. */
+[[nodiscard]] int ur_ledger_in_folder(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	ur_record_fn *each, void *context, struct ur_err *err);
+/** One row; *ret_found says whether there is one, `each` gets it. */
+[[nodiscard]] int ur_ledger_get(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	const char *name, ur_record_fn *each, void *context, bool *ret_found, struct ur_err *err);
+/** True when another row of this run with these bytes is wanted or further. */
+[[nodiscard]] int ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, int64_t run,
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
+	struct ur_err *err);
+
+struct ur_ledger_asset {
+	char asset[UR_LEDGER_ASSET];
+	bool created; // by our 201
+	int64_t run;
+	int64_t at_ns;
+};
+[[nodiscard]] int ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
+	struct ur_err *err);
+[[nodiscard]] int ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_asset *asset,
+	struct ur_err *err);
+
+/** A row with its path, for people. */
+struct ur_ledger_row {
+	struct ur_record record;
+	const char *path; // of the directory
+	size_t path_size;
+	const char *user_name;
+	const char *user_id;
+};
+typedef int ur_row_fn(void *context, const struct ur_ledger_row *row);
+struct ur_ledger_filter {
+	const char *folder_path; // exactly this directory, or NULL
+	const char *name;        // with folder_path: this file
+	const char *below;       // this directory and all below, or NULL
+	uint32_t states;         // bits 1u << state; 0: all
+	int64_t destination;     // 0: all
+	bool staged;             // only files that stand in .uringest/
+};
+[[nodiscard]] int ur_ledger_rows(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
+	ur_row_fn *each, void *context, struct ur_err *err);
+/** Failures get another chance: tries, next_ns and for_good are reset.  *ret counts them. */
+[[nodiscard]] int ur_ledger_retry(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
+	int64_t *ret, struct ur_err *err);
+[[nodiscard]] int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
+	int64_t *ret, struct ur_err *err);
+
+struct ur_ledger_count {
+	int64_t destination;
+	const char *user_name;
+	const char *user_id;
+	const char *server;
+	enum ur_state state;
+	int64_t files;
+	int64_t bytes;
+};
+typedef int ur_count_fn(void *context, const struct ur_ledger_count *count);
+[[nodiscard]] int ur_ledger_counts(
+	struct ur_ledger *ledger, ur_count_fn *each, void *context, struct ur_err *err);
+
+struct ur_ledger_run {
+	int64_t id;
+	const char *command;
+	int64_t started_ns;
+	int64_t ended_ns; // 0: it did not end by itself
+	const char *summary;
+};
+typedef int ur_run_fn(void *context, const struct ur_ledger_run *run);
+[[nodiscard]] int ur_ledger_runs(
+	struct ur_ledger *ledger, int limit, ur_run_fn *each, void *context, struct ur_err *err);
+
+/**
+ * Distinct contents that were delivered or are known, for `verify`: the next `limit` behind `after`
+ * (NULL: from the start), ordered by sha1.
+ */
+typedef int ur_content_fn(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset);
+[[nodiscard]] int ur_ledger_contents(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t *after, int limit, ur_content_fn *each, void *context, struct ur_err *err);
+/** Moves all rows of these bytes that count as delivered to `state` (withdrawn, trashed …). */
+[[nodiscard]] int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_state state, const char *reason, int64_t *ret,
+	struct ur_err *err);
+
+/** Forgets that these bytes were ever delivered: the next run may send them again. */
+[[nodiscard]] int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err);
+
+#endif

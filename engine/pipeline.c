@@ -1,0 +1,458 @@
+/*
+ * pipeline - the wiring.
+ *
+ * Every queue has room for the whole pool, so a push never fails and the pool is the only throttle.
+ * Things are made in the order in which they lean on each other, and unmade in the other one.
+ */
+#include "engine/pipeline.h"
+
+#include "engine/base/clock.h"
+#include "engine/stage/decide.h"
+#include "engine/stage/probe.h"
+#include "engine/stage/scan.h"
+#include "engine/stage/settle.h"
+#include "engine/stage/upload.h"
+#include "engine/sys/sys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+
+#define HANDSHAKE_MS 20000
+
+static_assert((UR_POOL_ITEMS & (UR_POOL_ITEMS - 1)) == 0, "queues want powers of two");
+
+enum queue_name {
+	FREE_ITEMS,
+	TO_UPLOAD,
+	FROM_UPLOAD,
+	TO_SETTLE,
+	FROM_SETTLE,
+	ANSWERS,
+	TO_PROBE,
+	FROM_PROBE = TO_PROBE + UR_PROBES_MAX,
+	QUEUES = FROM_PROBE + UR_PROBES_MAX,
+};
+
+struct ur_pipeline {
+	struct ur_run run;
+	struct ur_item *pool;
+	struct ur_queue *queues[QUEUES];
+	struct ur_bell scan_bell;
+	struct ur_bell decide_bell;
+	struct ur_bell settle_bell;
+	struct ur_bell probe_bells[UR_PROBES_MAX];
+	struct ur_bell *probe_bell_list[UR_PROBES_MAX];
+	struct ur_ledger *ledger;
+	struct ur_upload *upload;
+	struct ur_http *http;
+	struct ur_scan *scan;
+	struct ur_probe *probes[UR_PROBES_MAX];
+	unsigned probe_count;
+	struct ur_settle *settle;
+	struct ur_decide *decide;
+	struct ur_options options; // ours: `after` may be weaker than asked for
+	char about_ring[160];
+	bool bells;
+};
+
+/* ---- the handshake --------------------------------------------------------------------------- */
+
+static int get(struct ur_http *http, const char *path, struct ur_request *ret, struct ur_err *err)
+{
+	*ret = (struct ur_request){.method = "GET", .path = path, .answer_wait_ms = HANDSHAKE_MS};
+	ur_http_call(http, ret);
+	if (ret->result < 0) {
+		if (err != NULL) {
+			*err = ret->err;
+		}
+		return ret->result;
+	}
+	if (ret->status == 200) {
+		return 0;
+	}
+	char message[UR_MESSAGE_MAX];
+	ur_immich_message(ret->status, ur_text_get(&ret->answer), ret->html, message);
+	if (ret->status == 401 || ret->status == 403) {
+		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
+			"the server does not accept the key for %s: %s; make one in Immich under "
+			"Account Settings, API Keys",
+			path, message);
+	}
+	if (ret->status >= 500 || ret->status == 429) {
+		return ur_err_say(err, -EHOSTUNREACH, UR_FAULT_WORLD,
+			"the server cannot answer %s now: %s", path, message);
+	}
+	return ur_err_say(err, -EPROTO, UR_FAULT_SETUP,
+		"what answers at this address is no Immich server: %s says %s", path, message);
+}
+
+int ur_pipeline_handshake(
+	struct ur_http *http, struct ur_server *ret, struct ur_types *types, struct ur_err *err)
+{
+	struct ur_request call;
+	struct ur_server server = {.quota_bytes = -1};
+	int r = get(http, "/api/server/version", &call, err);
+	r = r < 0 ? r : ur_immich_read_version(ur_text_get(&call.answer), &server, err);
+	ur_request_done(&call);
+	if (r == 0) {
+		r = get(http, "/api/users/me", &call, err);
+		r = r < 0 ? r : ur_immich_read_user(ur_text_get(&call.answer), &server, err);
+		ur_request_done(&call);
+	}
+	if (r == 0) {
+		r = get(http, "/api/api-keys/me", &call, err);
+		r = r < 0 ? r : ur_immich_read_key(ur_text_get(&call.answer), &server, err);
+		ur_request_done(&call);
+	}
+	if (r == 0 && types != NULL) {
+		r = get(http, "/api/server/media-types", &call, err);
+		r = r < 0 ? r : ur_immich_read_types(ur_text_get(&call.answer), types, err);
+		ur_request_done(&call);
+	}
+	if (r == 0) {
+		*ret = server;
+	}
+	return r;
+}
+
+/** What the server and the key allow, against what was asked for. */
+static int check_server(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_server *server = &p->run.server;
+	if (!server->may_upload && !p->options.plan) {
+		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
+			"this key may not upload: give it the permission asset.upload in Immich");
+	}
+	if (!server->in_range) {
+		ur_run_warn(&p->run,
+			"the server is version %d.%d.%d; 2.5 to 3.x are what this is made for: trying "
+			"all the same",
+			server->major, server->minor, server->patch);
+	}
+	if (strncasecmp(p->options.http.server, "http://", 7) == 0 &&
+		!ur_http_is_near(p->options.http.server)) {
+		ur_run_warn(&p->run,
+			"the key and the pictures travel unencrypted: use https:// for a server that is "
+			"not on your own network");
+	}
+	if (p->options.after != UR_AFTER_KEEP && (!server->may_read || !server->may_download)) {
+		ur_run_warn(&p->run,
+			"this key may not read assets back (asset.read, asset.download), so nothing can "
+			"be confirmed: files are imported and kept");
+		p->options.after = UR_AFTER_KEEP;
+	}
+	return 0;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static void raise_limits(void)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+static int make_queues(struct ur_pipeline *p, struct ur_err *err)
+{
+	int r = 0;
+	for (int i = 0; i < QUEUES && r == 0; i++) {
+		const bool unused =
+			(i >= TO_PROBE && i < FROM_PROBE &&
+				(unsigned)(i - TO_PROBE) >= p->probe_count) ||
+			(i >= FROM_PROBE && (unsigned)(i - FROM_PROBE) >= p->probe_count);
+		/* Answers: one an item, and decide's own. */
+		const size_t room = i == ANSWERS ? UR_POOL_ITEMS * 2 : UR_POOL_ITEMS;
+		r = unused ? 0 : ur_queue_new(room, &p->queues[i]);
+	}
+	p->bells = true;
+	r = r < 0 ? r : ur_bell_init(&p->scan_bell);
+	r = r < 0 ? r : ur_bell_init(&p->decide_bell);
+	r = r < 0 ? r : ur_bell_init(&p->settle_bell);
+	for (unsigned k = 0; k < p->probe_count && r == 0; k++) {
+		r = ur_bell_init(&p->probe_bells[k]);
+		p->probe_bell_list[k] = &p->probe_bells[k];
+	}
+	p->pool = calloc(UR_POOL_ITEMS, sizeof *p->pool);
+	r = r == 0 && p->pool == NULL ? -ENOMEM : r;
+	for (size_t i = 0; i < UR_POOL_ITEMS && r == 0; i++) {
+		ur_arena_init(&p->pool[i].arena);
+		r = ur_queue_push(p->queues[FREE_ITEMS], &p->pool[i]);
+	}
+	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run") : 0;
+}
+
+static int make_network(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_upload_wiring wiring = {
+		p->queues[TO_UPLOAD], p->queues[FROM_UPLOAD], &p->decide_bell};
+	int r = ur_upload_new(&p->run, &wiring, &p->upload, err);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_http_guest guest = ur_upload_guest(p->upload);
+	r = ur_http_new(&p->options.http, &guest, &p->http, err);
+	if (r < 0) {
+		return r;
+	}
+	ur_upload_attach(p->upload, p->http);
+	r = ur_types_new(&p->run.types);
+	r = r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run")
+		  : ur_pipeline_handshake(p->http, &p->run.server, p->run.types, err);
+	return r < 0 ? r : check_server(p, err);
+}
+
+static int make_ledger(struct ur_pipeline *p, struct ur_err *err)
+{
+	int r = ur_ledger_open(p->options.ledger, UR_LEDGER_WRITE, &p->ledger, err);
+	r = r < 0 ? r
+		  : ur_ledger_destination(p->ledger, p->run.server.user_id, p->run.server.user_name,
+			    p->options.http.server, &p->run.destination, err);
+	return r < 0 ? r
+		     : ur_ledger_run_begin(
+			       p->ledger, p->run.destination, p->options.command, &p->run.id, err);
+}
+
+/** Two runs that take files away from one folder would trip over each other. */
+static int lock_roots(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_root *root = NULL;
+	for (size_t i = 0; (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+		if (p->options.after == UR_AFTER_KEEP || p->options.plan || root->loose) {
+			continue;
+		}
+		const int r = ur_sys.flock(root->fd, LOCK_EX | LOCK_NB);
+		if (r == -EWOULDBLOCK) {
+			return ur_err_say(err, r, UR_FAULT_SETUP,
+				"the folder '%s' is being drained by another run; wait for it",
+				root->path);
+		}
+	}
+	return 0;
+}
+
+static int recover(struct ur_pipeline *p, struct ur_err *err)
+{
+	if (p->options.plan) {
+		return 0;
+	}
+	const int r = ur_settle_recover(p->ledger, &p->run, err);
+	struct ur_root *root = NULL;
+	for (size_t i = 0; r == 0 && (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+		if (!root->loose) {
+			ur_settle_recover_root(&p->run, root);
+		}
+	}
+	if (p->options.after == UR_AFTER_MOVE) {
+		ur_settle_recover_target(p->options.move_to);
+	}
+	return r;
+}
+
+static int make_stages(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_scan_wiring scan = {p->queues[FREE_ITEMS], &p->queues[TO_PROBE],
+		p->probe_bell_list, p->probe_count, &p->scan_bell};
+	int r = ur_scan_new(&p->run, &scan, &p->scan, err);
+	r = r < 0 ? r : lock_roots(p, err);
+	r = r < 0 ? r : recover(p, err);
+	if (r < 0) {
+		return r;
+	}
+	struct ur_decide_wiring decide = {
+		.probe_count = p->probe_count,
+		.free_items = p->queues[FREE_ITEMS],
+		.scan_bell = &p->scan_bell,
+		.to_upload = p->queues[TO_UPLOAD],
+		.from_upload = p->queues[FROM_UPLOAD],
+		.to_settle = p->queues[TO_SETTLE],
+		.settle_bell = &p->settle_bell,
+		.from_settle = p->queues[FROM_SETTLE],
+		.answers = p->queues[ANSWERS],
+		.bell = &p->decide_bell,
+		.upload_limit = (unsigned (*)(void *))ur_upload_limit,
+		.upload_context = p->upload,
+	};
+	for (unsigned k = 0; k < p->probe_count; k++) {
+		decide.from_probe[k] = p->queues[FROM_PROBE + k];
+	}
+	return ur_decide_new(&p->run, &decide, p->ledger, p->http, &p->decide, err);
+}
+
+int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, struct ur_err *err)
+{
+	struct ur_pipeline *p = calloc(1, sizeof *p);
+	if (p == NULL) {
+		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare the run");
+	}
+	raise_limits();
+	p->options = *options;
+	p->run.options = &p->options;
+	p->run.started_ns = ur_clock_steady_ns();
+	p->probe_count = options->probe_threads;
+	assert(p->probe_count > 0 && p->probe_count <= UR_PROBES_MAX);
+	(void)pthread_mutex_init(&p->run.talk, NULL);
+	int r = make_queues(p, err);
+	r = r < 0 ? r : make_network(p, err);
+	r = r < 0 ? r : make_ledger(p, err);
+	r = r < 0 ? r : make_stages(p, err);
+	if (r < 0) {
+		(void)ur_pipeline_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+static int start(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_settle_wiring settle = {
+		p->queues[TO_SETTLE], p->queues[FROM_SETTLE], &p->decide_bell, &p->settle_bell};
+	int r = ur_settle_start(&p->run, &settle, &p->settle, err);
+	for (unsigned k = 0; k < p->probe_count && r == 0; k++) {
+		const struct ur_probe_wiring probe = {p->queues[TO_PROBE + k],
+			p->queues[FROM_PROBE + k], &p->decide_bell, &p->probe_bells[k]};
+		r = ur_probe_start(&p->run, &probe, &p->probes[k], err);
+		if (r == 0 && k == 0) {
+			(void)snprintf(p->about_ring, sizeof p->about_ring, "%s",
+				ur_probe_about(p->probes[0]));
+		}
+	}
+	return r < 0 ? r : ur_scan_start(p->scan, err);
+}
+
+/** When a stage could not start, the ones that did must find their inputs closed. */
+static void close_inputs(struct ur_pipeline *p)
+{
+	for (unsigned k = 0; k < p->probe_count; k++) {
+		ur_queue_close(p->queues[TO_PROBE + k]);
+		ur_bell_ring(&p->probe_bells[k]);
+	}
+}
+
+static void write_summary(struct ur_pipeline *p)
+{
+	struct ur_summary s;
+	struct ur_err err = {0};
+	char text[256];
+	ur_pipeline_counts(p, &s);
+	(void)snprintf(text, sizeof text,
+		"found %llu, sent %llu, present %llu, duplicate %llu, refused %llu, failed %llu, "
+		"waiting %llu%s",
+		(unsigned long long)s.found, (unsigned long long)s.sent,
+		(unsigned long long)s.present, (unsigned long long)s.duplicate,
+		(unsigned long long)s.refused, (unsigned long long)s.failed,
+		(unsigned long long)s.waiting, p->run.result < 0 ? "; did not end well" : "");
+	const int r = ur_ledger_run_end(p->ledger, p->run.id, text, &err);
+	if (r < 0) {
+		ur_run_fail(&p->run, r, &err);
+	}
+}
+
+int ur_pipeline_run(struct ur_pipeline *p, struct ur_err *err)
+{
+	int r = start(p, err);
+	if (r < 0) {
+		close_inputs(p);
+	} else {
+		ur_decide_run(p->decide);
+	}
+	p->scan = ur_scan_free(p->scan);
+	for (unsigned k = 0; k < p->probe_count; k++) {
+		p->probes[k] = ur_probe_free(p->probes[k]);
+	}
+	ur_queue_close(p->queues[TO_SETTLE]);
+	ur_bell_ring(&p->settle_bell);
+	p->settle = ur_settle_free(p->settle);
+	if (r < 0) {
+		return r;
+	}
+	write_summary(p);
+	if (p->run.result < 0) {
+		*err = p->run.err;
+		return p->run.result;
+	}
+	return atomic_load(&p->run.stop)
+		       ? ur_err_say(err, -ECANCELED, UR_FAULT_WORLD, "stopped before the end")
+		       : 0;
+}
+
+void ur_pipeline_stop(struct ur_pipeline *p)
+{
+	atomic_store(&p->run.stop, true);
+	ur_bell_ring(&p->decide_bell);
+	ur_bell_ring(&p->scan_bell);
+	ur_http_wake(p->http);
+}
+
+void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
+{
+	const _Atomic uint64_t *outcomes = p->run.outcomes;
+	*ret = (struct ur_summary){
+		.sent = outcomes[UR_OUTCOME_SENT],
+		.present = outcomes[UR_OUTCOME_PRESENT],
+		.duplicate = outcomes[UR_OUTCOME_DUPLICATE],
+		.refused = outcomes[UR_OUTCOME_REFUSED],
+		.failed = outcomes[UR_OUTCOME_FAILED],
+		.waiting = outcomes[UR_OUTCOME_WAITING],
+		.folder_errors = p->run.folder_errors,
+		.bytes_found = p->run.bytes_found,
+		.bytes_sent = ur_http_bytes_sent(p->http),
+		.bytes_hashed = p->run.bytes_hashed,
+		.requests = ur_http_requests(p->http),
+		.seconds = (double)(ur_clock_steady_ns() - p->run.started_ns) / UR_SECOND_NS,
+		.scanned = atomic_load(&p->run.scanned),
+	};
+	ret->found = ret->sent + ret->present + ret->duplicate + ret->refused + ret->failed +
+		     ret->waiting;
+}
+
+const struct ur_server *ur_pipeline_server(const struct ur_pipeline *p)
+{
+	return &p->run.server;
+}
+
+const char *ur_pipeline_ring(const struct ur_pipeline *p)
+{
+	return p->about_ring;
+}
+
+struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
+{
+	if (p == NULL) {
+		return NULL;
+	}
+	p->http = ur_http_free(p->http); // first: its thread may still hand results to decide
+	p->upload = ur_upload_free(p->upload);
+	p->decide = ur_decide_free(p->decide);
+	p->scan = ur_scan_free(p->scan);
+	p->ledger = ur_ledger_free(p->ledger);
+	p->run.types = ur_types_free(p->run.types);
+	for (int i = 0; i < QUEUES; i++) {
+		p->queues[i] = ur_queue_free(p->queues[i]);
+	}
+	for (size_t i = 0; p->pool != NULL && i < UR_POOL_ITEMS; i++) {
+		ur_arena_done(&p->pool[i].arena);
+	}
+	free(p->pool);
+	if (p->bells) {
+		ur_bell_done(&p->scan_bell);
+		ur_bell_done(&p->decide_bell);
+		ur_bell_done(&p->settle_bell);
+		for (unsigned k = 0; k < p->probe_count; k++) {
+			ur_bell_done(&p->probe_bells[k]);
+		}
+	}
+	(void)pthread_mutex_destroy(&p->run.talk);
+	free(p);
+	return NULL;
+}

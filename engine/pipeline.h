@@ -1,0 +1,54 @@
+/**
+ * pipeline - one run from the sources to the summary; the only module that knows all stages.
+ *
+ *     scan ─▶ probe × n ─▶ decide (the caller's thread) ⇄ upload (on http's thread), settle
+ *
+ *   Owner    the options stay the caller's and outlive the pipeline
+ *   Errors   of new():  -EWOULDBLOCK the ledger or a folder is locked, -ECONNREFUSED … the server is
+ *            away, SETUP faults for what the user can mend
+ *            of run():  0 when everything was looked at (files may have failed: see the summary),
+ *            -EHOSTUNREACH the server stayed away, -ECANCELED stopped, else what ended the run
+ *   Threads  stop() and counts() from any thread
+ */
+#ifndef UR_PIPELINE_H
+#define UR_PIPELINE_H
+
+#include "engine/run.h"
+
+struct ur_pipeline;
+
+struct ur_summary {
+	uint64_t found; // the sum of the six below
+	uint64_t sent;
+	uint64_t present;
+	uint64_t duplicate;
+	uint64_t refused;
+	uint64_t failed;
+	uint64_t waiting;
+	uint64_t folder_errors;
+	uint64_t bytes_found;
+	uint64_t bytes_sent;
+	uint64_t bytes_hashed;
+	uint64_t requests;
+	double seconds;
+	bool scanned; // nothing more will be found
+};
+
+[[nodiscard]] int ur_pipeline_new(
+	const struct ur_options *options, struct ur_pipeline **ret, struct ur_err *err);
+[[nodiscard]] int ur_pipeline_run(struct ur_pipeline *pipeline, struct ur_err *err);
+void ur_pipeline_stop(struct ur_pipeline *pipeline);
+void ur_pipeline_counts(struct ur_pipeline *pipeline, struct ur_summary *ret);
+const struct ur_server *ur_pipeline_server(const struct ur_pipeline *pipeline);
+/** "io_uring (DEFER_TASKRUN)" or why not. */
+const char *ur_pipeline_ring(const struct ur_pipeline *pipeline);
+struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *pipeline);
+
+/**
+ * Asks the server who it is and who we are: version, user, key, media types (`types` may be NULL).
+ * Also for commands that have no pipeline.
+ */
+[[nodiscard]] int ur_pipeline_handshake(
+	struct ur_http *http, struct ur_server *ret, struct ur_types *types, struct ur_err *err);
+
+#endif

@@ -1,0 +1,113 @@
+/* run - the counts and the one mouth of a run. */
+#include "engine/run.h"
+
+#include "engine/sys/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
+	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
+	bool warning)
+{
+	assert(outcome != UR_OUTCOME_OPEN && outcome < UR_OUTCOMES);
+	atomic_fetch_add(&run->outcomes[outcome], 1);
+	if (outcome == UR_OUTCOME_VANISHED) {
+		return; // not found after all: neither counted nor told
+	}
+	atomic_fetch_add(&run->bytes_found, (uint64_t)size);
+	if (run->options->event == NULL) {
+		return;
+	}
+	const struct ur_event event = {
+		.dir = dir,
+		.name = name,
+		.state = state,
+		.outcome = outcome,
+		.reason = reason == NULL ? "" : reason,
+		.asset = asset == NULL ? "" : asset,
+		.warning = warning,
+	};
+	(void)pthread_mutex_lock(&run->talk);
+	run->options->event(run->options->context, &event);
+	(void)pthread_mutex_unlock(&run->talk);
+}
+
+void ur_run_folder_error(
+	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why)
+{
+	struct ur_text path = {0};
+	struct ur_text text = {0};
+	char words[128];
+	ur_dir_path(dir, name, &path);
+	ur_text_addf(&text, "%s%s%s", why, code < 0 ? ": " : "",
+		code < 0 ? strerror_r(-code, words, sizeof words) : "");
+	atomic_fetch_add(&run->folder_errors, 1);
+	(void)pthread_mutex_lock(&run->talk);
+	if (run->options->folder_error != NULL) {
+		run->options->folder_error(
+			run->options->context, ur_text_get(&path), ur_text_get(&text));
+	}
+	(void)pthread_mutex_unlock(&run->talk);
+	ur_text_done(&path);
+	ur_text_done(&text);
+}
+
+void ur_run_warn(struct ur_run *run, const char *format, ...)
+{
+	char text[UR_ERR_TEXT_MAX];
+	va_list args;
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	(void)pthread_mutex_lock(&run->talk);
+	if (run->options->warn != NULL) {
+		run->options->warn(run->options->context, text);
+	}
+	(void)pthread_mutex_unlock(&run->talk);
+}
+
+void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err)
+{
+	(void)pthread_mutex_lock(&run->talk);
+	if (run->result == 0) {
+		run->result = code;
+		run->err = *err;
+	}
+	(void)pthread_mutex_unlock(&run->talk);
+	atomic_store(&run->stop, true);
+}
+
+static bool remove_if_emptied(struct ur_dir *dir)
+{
+	if (dir->parent == NULL || dir->through_link || atomic_load(&dir->refs) != 1 ||
+		atomic_load(&dir->removed) == 0) {
+		return false;
+	}
+	const int fd = ur_dir_take(dir->parent);
+	if (fd < 0) {
+		return false;
+	}
+	ur_effect("rmdir", false);
+	const int r = ur_sys.unlinkat(fd, dir->name, AT_REMOVEDIR); // refuses what is not empty
+	ur_effect("rmdir", true);
+	ur_dir_give(dir->parent, fd);
+	return r == 0;
+}
+
+void ur_run_leave(struct ur_run *run, struct ur_dir *dir)
+{
+	while (dir != NULL) {
+		const bool removing = run->options->after != UR_AFTER_KEEP && !run->options->plan;
+		struct ur_dir *parent = NULL;
+		if (removing && remove_if_emptied(dir)) {
+			atomic_fetch_add(&dir->parent->removed, 1);
+			parent = ur_dir_ref(dir->parent);
+		}
+		(void)ur_dir_unref(dir);
+		dir = parent;
+	}
+}

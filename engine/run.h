@@ -1,0 +1,109 @@
+/**
+ * run - what all stages of one run share: what was asked for, who the destination is, the counts.
+ *
+ *   Owner    the pipeline; constant once the stages have started, but for the atomics
+ *   Units    ms for waits, bytes for sizes
+ *   Threads  `event` is called by one thread at a time (the pipeline serialises it)
+ */
+#ifndef UR_RUN_H
+#define UR_RUN_H
+
+#include "engine/item.h"
+#include "engine/net/http.h"
+#include "engine/source/ignore.h"
+#include "engine/sys/ring.h"
+
+#include <pthread.h>
+
+enum ur_after {
+	UR_AFTER_KEEP,
+	UR_AFTER_MOVE,
+	UR_AFTER_DELETE
+};
+
+struct ur_event {
+	const struct ur_dir *dir;
+	const char *name;
+	enum ur_state state;
+	enum ur_outcome outcome;
+	const char *reason; // "" when there is nothing to say
+	const char *asset;  // "" without
+	bool warning;       // the reason is worth a line although all went well
+};
+
+struct ur_options {
+	const char *const *sources; // paths
+	size_t source_count;
+	const char *files_from; // a file of paths, "-": standard input, NULL: none
+	bool files_from_nul;
+	const char *const *excludes;
+	size_t exclude_count;
+	bool no_junk;
+	bool follow;
+	bool one_file_system;
+	bool skip_hidden;
+	int64_t min_age_ms; // 0: at once
+	bool respect_next;  // failures wait for their time (drain); by hand they are tried at once
+	bool tell_known;    // also what is known and unchanged gets its line
+	int64_t limit;      // at most so many files are sent; 0: all
+	enum ur_after after;
+	const char *move_to;
+	bool confirm_bytes;
+	bool plan;
+	enum ur_ring_kind ring;
+	unsigned probe_threads;
+	unsigned concurrency;
+	int64_t server_wait_ms;
+	int64_t answer_wait_ms;
+	int64_t suspect_wait_ms;
+	int64_t settle_after_ms;
+	int tries_max;
+	const char *ledger;
+	const char *command; // for the ledger's list of runs, without secrets
+	struct ur_http_options http;
+	void (*event)(void *context, const struct ur_event *event);
+	void (*folder_error)(void *context, const char *path, const char *why);
+	void (*warn)(void *context, const char *sentence);
+	void *context;
+};
+
+struct ur_run {
+	const struct ur_options *options;
+	struct ur_server server;
+	struct ur_types *types;
+	int64_t destination;
+	int64_t id;
+	int64_t started_ns;
+
+	atomic_bool stop;    // no new work: a signal, or a failure of the run
+	atomic_bool scanned; // scan has handed over its last item
+	_Atomic uint64_t outcomes[UR_OUTCOMES];
+	_Atomic uint64_t bytes_found;
+	_Atomic uint64_t bytes_hashed;
+	_Atomic uint64_t folder_errors;
+	_Atomic uint64_t wanted; // against options.limit
+	_Atomic uint64_t flips;  // (test builds) files spoiled on purpose
+	pthread_mutex_t talk;
+
+	/* How the run ended, set once under `talk`. */
+	int result;
+	struct ur_err err;
+};
+
+/** Counts a file and reports it.  From any thread. */
+void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
+	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
+	bool warning);
+void ur_run_folder_error(
+	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
+void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Ends the run: the first failure is kept, `stop` is raised. */
+void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err);
+
+/**
+ * Lets a reference to `dir` go; a directory below the root from which this run has taken the last
+ * file, and which nobody else is looking at, is removed, and so on upwards.
+ */
+void ur_run_leave(struct ur_run *run, struct ur_dir *dir);
+
+#endif

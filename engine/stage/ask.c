@@ -1,0 +1,365 @@
+/*
+ * ask - what the server has, asked by checksum, many files at a time.
+ *
+ *     items to ask ─▶ [one question, at most UR_ASK_BATCH files] ─▶ answers ─▶ wanted, known, …
+ *
+ * Two files with the same bytes are never wanted at the same time: the second waits in `under_way`
+ * for the first and is asked for again when that one is through.
+ */
+#include "engine/stage/decide_parts.h"
+
+#include "engine/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GATHER_MS 30 // how long a question waits for company
+#define ANSWER_MS 120000
+
+struct ur_question {
+	struct ur_request request;
+	struct ur_text body;
+	struct ur_items items;
+	struct ur_file *files[UR_ASK_BATCH];
+	struct ur_check checks[UR_ASK_BATCH];
+	size_t count;
+};
+
+/* ---- files under way, by their bytes --------------------------------------------------------- */
+
+static struct ur_file **bucket_of(struct ur_decide *decide, const struct ur_file *file)
+{
+	uint32_t key = 0;
+	memcpy(&key, file->sha1, sizeof key);
+	return &decide->under_way[key % UR_BUCKETS];
+}
+
+static struct ur_file *find_under_way(struct ur_decide *decide, const struct ur_file *file)
+{
+	struct ur_file *at = *bucket_of(decide, file);
+	while (at != NULL && memcmp(at->sha1, file->sha1, sizeof at->sha1) != 0) {
+		at = at->next_same;
+	}
+	return at;
+}
+
+static void put_under_way(struct ur_decide *decide, struct ur_file *file)
+{
+	struct ur_file **bucket = bucket_of(decide, file);
+	file->next_same = *bucket;
+	*bucket = file;
+}
+
+void ur_ask_release(struct ur_decide *decide, struct ur_file *file)
+{
+	struct ur_file **at = bucket_of(decide, file);
+	while (*at != NULL && *at != file) {
+		at = &(*at)->next_same;
+	}
+	if (*at == NULL) {
+		return; // was not under way
+	}
+	*at = file->next_same;
+	struct ur_item *item = file->same_items;
+	file->same_items = NULL;
+	while (item != NULL) {
+		struct ur_item *next = item->next;
+		ur_decide_go(decide, item, UR_STEP_ASK);
+		item = next;
+	}
+}
+
+/* ---- what an answer means -------------------------------------------------------------------- */
+
+static void want(struct ur_decide *decide, struct ur_file *file)
+{
+	struct ur_run *run = decide->run;
+	const int64_t limit = run->options->limit;
+	if (limit > 0 && (int64_t)atomic_load(&run->wanted) >= limit) {
+		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING, "beyond --limit");
+		return;
+	}
+	atomic_fetch_add(&run->wanted, 1);
+	file->state = UR_WANTED;
+	put_under_way(decide, file);
+}
+
+static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+	const struct ur_check *check)
+{
+	const struct ur_record *row = file->row;
+	memcpy(file->asset, check->asset, sizeof file->asset);
+	if (check->trashed) {
+		ur_judge_close(file, UR_TRASHED, UR_OUTCOME_REFUSED,
+			"it is in the server's trash: restore it there, or empty the trash");
+		return;
+	}
+	if (item->asking_lost && file->sending_ns != 0 && !file->now_sent) {
+		file->next_ns =
+			ur_clock_wall_ns() + decide->run->options->suspect_wait_ms * UR_MS_NS;
+		ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
+			"the server claims it, but the upload did not end well: its bytes are asked "
+			"for in a later run");
+		return;
+	}
+	file->decided = true;
+	file->there = true;
+	if (row != NULL && (row->state == UR_SUSPECT || row->state == UR_BROKEN)) {
+		file->must_confirm = true;
+	}
+	struct ur_ledger_asset asset = {0};
+	struct ur_err err = {0};
+	bool found = false;
+	const int r = ur_ledger_asset_get(
+		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	}
+	const bool this_run = found && asset.run == decide->run->id && asset.created;
+	file->state = this_run || file->waits ? UR_DUPLICATE : UR_KNOWN;
+	file->reason = file->state == UR_DUPLICATE ? "the same bytes as another file of this run"
+						   : "the server has it";
+}
+
+/** The server does not have it: unless it once had, or is just storing it, it is wanted. */
+static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	struct ur_ledger_asset asset = {0};
+	struct ur_err err = {0};
+	bool found = false;
+	bool same = false;
+	int r = ur_ledger_asset_get(
+		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
+	if (r == 0 && !found && decide->run->options->plan) {
+		r = ur_ledger_same_in_run(decide->ledger, decide->run->destination, decide->run->id,
+			file->sha1, atomic_load(&item->dir->ledger_id), file->name, &same, &err);
+	}
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+		return;
+	}
+	if (found) {
+		memcpy(file->asset, asset.asset, sizeof file->asset);
+		ur_judge_close(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
+			"it was delivered before and is gone from the server now: not sent again by "
+			"itself (uringest verify --resend-missing does)");
+	} else if (same) {
+		ur_judge_close(file, UR_DUPLICATE, UR_OUTCOME_DUPLICATE,
+			"the same bytes as another file of this run");
+	} else {
+		want(decide, file);
+	}
+}
+
+/** True while a lost answer may still turn into an asset. */
+static bool may_still_come(const struct ur_item *item)
+{
+	return item->asking_lost && ur_clock_wall_ns() < item->lost_until_ns;
+}
+
+bool ur_ask_is_due(const struct ur_file *file)
+{
+	return ur_judge_is_open(file) && !file->decided && file->class != UR_CLASS_SIDECAR &&
+	       file->state != UR_WANTED && file->state != UR_SENDING;
+}
+
+static bool has_wanted(const struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (ur_judge_is_open(&item->files[i]) && item->files[i].state == UR_WANTED) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/**
+ * The first file whose bytes another item has under way; the item then waits for that one.  An item
+ * that holds something wanted itself sends that first: two that wait for each other never move.
+ */
+static bool waits_for_same(struct ur_decide *decide, struct ur_item *item)
+{
+	if (has_wanted(item)) {
+		return false;
+	}
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		struct ur_file *other = ur_ask_is_due(file) ? find_under_way(decide, file) : NULL;
+		if (other == NULL) {
+			continue;
+		}
+		file->waits = true;
+		if (other->item == item) {
+			file->decided = true; // its twin in the same group is sent: see deliver
+			file->state = UR_DUPLICATE;
+			continue;
+		}
+		item->step = UR_STEP_SAME;
+		item->next = other->same_items;
+		other->same_items = item;
+		return true;
+	}
+	return false;
+}
+
+/* ---- the question ---------------------------------------------------------------------------- */
+
+static void judge_answers(struct ur_decide *decide, struct ur_item *item,
+	const struct ur_question *question, size_t from, size_t to)
+{
+	bool again = false;
+	for (size_t i = from; i < to; i++) {
+		struct ur_file *file = question->files[i];
+		const struct ur_check *check = &question->checks[i];
+		if (check->there) {
+			say_there(decide, item, file, check);
+		} else if (file->sending_ns != 0 && may_still_come(item)) {
+			again = true;
+		} else if (find_under_way(decide, file) == NULL) {
+			say_absent(decide, item, file);
+		} else {
+			again = true; // another item of the same question came first
+		}
+	}
+	if (waits_for_same(decide, item)) {
+		return;
+	}
+	if (again && !has_wanted(item)) {
+		ur_decide_rest(
+			decide, item, UR_STEP_ASK, ur_decide_pause(decide, item->call_tries++, -1));
+		return;
+	}
+	item->asking_lost = false;
+	item->call_tries = 0;
+	ur_decide_go(decide, item, UR_STEP_SEND);
+}
+
+void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
+{
+	struct ur_question *question = decide->question;
+	struct ur_err err = {0};
+	assert(request == &question->request);
+	decide->question = NULL;
+
+	int r = request->result;
+	if (r == 0 && request->status == 200) {
+		r = ur_immich_check_read(
+			ur_text_get(&request->answer), question->checks, question->count, &err);
+	} else if (r == 0) {
+		r = -EPROTO;
+	}
+	if (r < 0 && !ur_decide_is_line(request) && request->status >= 400 &&
+		request->status < 500) {
+		char message[UR_MESSAGE_MAX];
+		ur_immich_message(
+			request->status, ur_text_get(&request->answer), request->html, message);
+		(void)ur_err_say(&err, -EACCES, UR_FAULT_SETUP,
+			"the server does not answer the question by checksum: %s", message);
+		ur_run_fail(decide->run, -EACCES, &err);
+	} else if (r < 0) {
+		ur_decide_doubt(decide);
+	}
+	size_t at = 0;
+	struct ur_item *item = NULL;
+	while ((item = ur_items_take(&question->items)) != NULL) {
+		const size_t from = at;
+		while (at < question->count && question->files[at]->item == item) {
+			at++;
+		}
+		if (r < 0) {
+			ur_decide_go(decide, item, UR_STEP_ASK);
+		} else {
+			judge_answers(decide, item, question, from, at);
+		}
+	}
+	ur_text_done(&question->body);
+	ur_request_done(&question->request);
+	free(question);
+}
+
+bool ur_ask_is_question(const struct ur_decide *decide, const struct ur_request *request)
+{
+	return decide->question != NULL && request == &decide->question->request;
+}
+
+static size_t add_item(struct ur_question *question, struct ur_item *item)
+{
+	size_t added = 0;
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (ur_ask_is_due(file)) {
+			ur_immich_check_add(&question->body, question->count, file->sha1);
+			question->files[question->count++] = file;
+			added++;
+		}
+	}
+	return added;
+}
+
+static void fill(struct ur_decide *decide, struct ur_question *question)
+{
+	ur_items_init(&question->items);
+	ur_immich_check_begin(&question->body);
+	while (question->count + UR_ITEM_FILES <= UR_ASK_BATCH) {
+		struct ur_item *item = ur_items_take(&decide->to_ask);
+		if (item == NULL) {
+			break;
+		}
+		if (waits_for_same(decide, item)) {
+			continue;
+		}
+		if (add_item(question, item) == 0) {
+			ur_decide_go(decide, item, UR_STEP_SEND);
+			continue;
+		}
+		ur_items_add(&question->items, item);
+	}
+	ur_immich_check_end(&question->body);
+}
+
+void ur_ask_turn(struct ur_decide *decide)
+{
+	const struct ur_item *first = decide->to_ask.first;
+	if (first == NULL || decide->question != NULL || decide->away) {
+		return;
+	}
+	const int64_t waited = ur_clock_steady_ns() - first->since_ns;
+	if (decide->to_ask.count < UR_ASK_BATCH / 2 && waited < GATHER_MS * UR_MS_NS) {
+		return;
+	}
+	struct ur_question *question = calloc(1, sizeof *question);
+	if (question == NULL) {
+		return; // the next turn tries again
+	}
+	fill(decide, question);
+	if (question->count == 0) {
+		ur_text_done(&question->body);
+		free(question);
+		return;
+	}
+	question->request = (struct ur_request){
+		.method = "POST",
+		.path = "/api/assets/bulk-upload-check",
+		.content_type = "application/json",
+		.pieces = {{.bytes = question->body.bytes, .size = question->body.size}},
+		.piece_count = 1,
+		.answer_wait_ms = ANSWER_MS,
+		.done = ur_decide_answered,
+		.owner = decide,
+	};
+	decide->question = question;
+	ur_decide_submit(decide, &question->request);
+}
+
+void ur_ask_free(struct ur_decide *decide)
+{
+	if (decide->question != NULL) {
+		ur_text_done(&decide->question->body);
+		ur_request_done(&decide->question->request);
+		free(decide->question);
+		decide->question = NULL;
+	}
+}

@@ -1,0 +1,120 @@
+/* book - from what is known of a file to its row in the ledger. */
+#include "engine/stage/decide_parts.h"
+
+#include "engine/base/clock.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void ur_book_fail(struct ur_decide *decide, int code, const struct ur_err *err)
+{
+	decide->broken = true;
+	ur_run_fail(decide->run, code, err);
+}
+
+static int folder_of(struct ur_decide *decide, struct ur_dir *dir, int64_t *ret, struct ur_err *err)
+{
+	*ret = atomic_load(&dir->ledger_id);
+	if (*ret != 0) {
+		return 0;
+	}
+	struct ur_text path = {0};
+	ur_dir_path(dir, NULL, &path);
+	const int r =
+		ur_text_ok(&path)
+			? ur_ledger_folder(decide->ledger, path.bytes, path.size, true, ret, err)
+			: ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot name a folder");
+	ur_text_done(&path);
+	if (r == 0) {
+		atomic_store(&dir->ledger_id, *ret);
+	}
+	return r;
+}
+
+/** Since when it is as it is: carried over while nothing about it changes. */
+static void note_quiet(const struct ur_file *file, struct ur_record *ret)
+{
+	const struct ur_record *row = file->row;
+	const char *boot = ur_clock_boot_id();
+	(void)snprintf(ret->boot, sizeof ret->boot, "%s", boot);
+	const bool same = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
+			  strcmp(row->boot, boot) == 0 && row->quiet_ns != 0;
+	ret->quiet_ns = same ? row->quiet_ns : ur_clock_boot_ns();
+}
+
+static int64_t first_of(int64_t a, int64_t b)
+{
+	return a != 0 ? a : b;
+}
+
+static void fill_times(const struct ur_file *file, struct ur_record *ret)
+{
+	const int64_t now = ur_clock_wall_ns();
+	static const struct ur_record none;
+	const bool same =
+		file->row != NULL && ur_identity_alike(&file->row->identity, &file->identity);
+	const struct ur_record *row = same ? file->row : &none;
+	ret->seen_ns = first_of(row->seen_ns, now);
+	ret->probed_ns = file->fresh ? now : row->probed_ns;
+	ret->sending_ns = first_of(file->sending_ns, row->sending_ns);
+	ret->delivered_ns = first_of(file->delivered_ns, row->delivered_ns);
+	ret->confirmed_ns = first_of(file->confirmed_ns, row->confirmed_ns);
+	ret->settled_ns = file->settled_ns;
+}
+
+void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	struct ur_record record = {
+		.destination = decide->run->destination,
+		.name = file->name,
+		.identity = file->identity,
+		.remembered = file->remembered,
+		.edges = file->edges,
+		.hashed = file->hashed,
+		.state = file->state,
+		.reason = file->reason == NULL ? "" : file->reason,
+		.created = file->created || file->now_sent,
+		.travelled = file->travelled,
+		.for_good = file->for_good,
+		.tries = file->tries,
+		.next_ns = file->next_ns,
+		.run = decide->run->id,
+	};
+	if (decide->broken) {
+		return;
+	}
+	memcpy(record.sha1, file->sha1, sizeof record.sha1);
+	memcpy(record.xxh, file->xxh, sizeof record.xxh);
+	memcpy(record.asset, file->asset, sizeof record.asset);
+	memcpy(record.staged, file->staged, sizeof record.staged);
+	note_quiet(file, &record);
+	fill_times(file, &record);
+	int r = folder_of(decide, item->dir, &record.folder, &err);
+	r = r < 0 ? r : ur_ledger_put(decide->ledger, &record, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	} else if (decide->dirty_since_ns == 0) {
+		decide->dirty_since_ns = ur_clock_steady_ns();
+	}
+}
+
+void ur_book_asset(struct ur_decide *decide, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	struct ur_ledger_asset asset = {
+		.created = file->now_sent || file->created,
+		.run = decide->run->id,
+		.at_ns = ur_clock_wall_ns(),
+	};
+	if (decide->broken) {
+		return;
+	}
+	memcpy(asset.asset, file->asset, sizeof asset.asset);
+	const int r = ur_ledger_asset_put(
+		decide->ledger, decide->run->destination, file->sha1, &asset, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	}
+}

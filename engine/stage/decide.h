@@ -1,0 +1,49 @@
+/**
+ * decide - what becomes of each file: every transition, one thread, the ledger first.
+ *
+ *     probe ─▶ judge ─▶ ask (by checksum, in batches) ─▶ send ⇄ upload
+ *                                                          │
+ *               done ◀── settle ◀── confirm ◀── amend ◀── link
+ *
+ * An item goes through these steps; each turn of the loop takes in what has arrived, moves items
+ * on, writes the ledger, commits, and only then lets the side effects go: a request, a removal.
+ * The parts: judge (what a file is to us), ask (what the server has), deliver (sending and its
+ * answers), confirm (promise 1), amend (links and sidecars), book (the ledger's rows).
+ *
+ *   Owner    the ledger's writing connection; an item from probe until it goes back to the pool
+ *   Errors   a file's failure is its row; a run's failure (ledger, key) ends it through ur_run_fail
+ *   Threads  its own; answers arrive from http's thread through a queue
+ */
+#ifndef UR_STAGE_DECIDE_H
+#define UR_STAGE_DECIDE_H
+
+#include "engine/base/queue.h"
+#include "engine/run.h"
+
+#define UR_PROBES_MAX 16
+
+struct ur_decide;
+
+struct ur_decide_wiring {
+	struct ur_queue *from_probe[UR_PROBES_MAX];
+	size_t probe_count;
+	struct ur_queue *free_items; // back to scan
+	struct ur_bell *scan_bell;
+	struct ur_queue *to_upload;
+	struct ur_queue *from_upload;
+	struct ur_queue *to_settle;
+	struct ur_bell *settle_bell;
+	struct ur_queue *from_settle;
+	struct ur_queue *answers; // requests that are done, from http's thread
+	struct ur_bell *bell;     // ours
+	unsigned (*upload_limit)(void *context);
+	void *upload_context;
+};
+
+[[nodiscard]] int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
+	struct ur_ledger *ledger, struct ur_http *http, struct ur_decide **ret, struct ur_err *err);
+/** Runs until every item is back in the pool and nothing more will come. */
+void ur_decide_run(struct ur_decide *decide);
+struct ur_decide *ur_decide_free(struct ur_decide *decide);
+
+#endif

@@ -1,0 +1,129 @@
+/**
+ * decide_parts - what the parts of `decide` share.  Included by stage/decide*.c and its parts only.
+ *
+ *   Threads  decide's; ur_decide_answered() alone runs on http's
+ */
+#ifndef UR_STAGE_DECIDE_PARTS_H
+#define UR_STAGE_DECIDE_PARTS_H
+
+#include "engine/stage/decide.h"
+
+#define UR_BUCKETS 4096u   // of files under way, by SHA-1
+#define UR_ASK_BATCH 2000u // files in one question
+#define UR_CALL_TRIES 5    // of one question about one file
+
+/** A list of items, first in first out. */
+struct ur_items {
+	struct ur_item *first;
+	struct ur_item **end;
+	size_t count;
+};
+
+struct ur_question; // one bulk question under way
+
+struct ur_decide {
+	struct ur_run *run;
+	struct ur_decide_wiring wiring;
+	struct ur_ledger *ledger;
+	struct ur_http *http;
+
+	struct ur_items to_ask;
+	struct ur_items to_send; // wanted, waiting for a place in upload
+	struct ur_items to_call; // link, amend, confirm: their next request is due
+	struct ur_items resting; // until item.due_ns
+	struct ur_items after_commit;
+	struct ur_file *under_way[UR_BUCKETS];
+	struct ur_question *question;
+
+	size_t live; // items that are not in the pool
+	size_t in_upload;
+	size_t in_settle;
+	size_t in_calls; // link, amend and confirm requests under way
+	bool tagging;    // one upsert of tags at a time: the server cannot stand more
+	size_t inputs_open;
+	bool durable; // this turn's commit must come before what waits for it
+	bool broken;  // the ledger cannot be written any more
+	int64_t dirty_since_ns;
+	uint64_t token;
+
+	/* The server is away (or in doubt): nothing is asked of it but whether it is back. */
+	bool away;
+	bool away_told;
+	bool away_asking;
+	int64_t away_since_ns;
+	int64_t away_next_ns;
+	int64_t away_pause_ms;
+	struct ur_request away_call;
+
+	/* The user's quota: what is left when it was last asked, -1: no quota met. */
+	int64_t quota_left;
+	bool quota_asking;
+	bool quota_full;
+	struct ur_request quota_call;
+	uint64_t seed; // jitter
+};
+
+void ur_items_init(struct ur_items *items);
+void ur_items_add(struct ur_items *items, struct ur_item *item);
+struct ur_item *ur_items_take(struct ur_items *items);
+
+/* decide.c */
+/** Moves the item to `step`; what the step needs happens in this turn or the next. */
+void ur_decide_go(struct ur_decide *decide, struct ur_item *item, enum ur_item_step step);
+/** The same after a pause. */
+void ur_decide_rest(
+	struct ur_decide *decide, struct ur_item *item, enum ur_item_step step, int64_t pause_ms);
+/** Half to whole of base·2^tries, at most a minute, at least what the server asked for. */
+int64_t ur_decide_pause(struct ur_decide *decide, int tries, int64_t asked_ms);
+/** Something says that the server may be gone: ask it, and hold everything until it answers. */
+void ur_decide_doubt(struct ur_decide *decide);
+/** True when a call ended in a way that says nothing about the file, only about the line. */
+bool ur_decide_is_line(const struct ur_request *request);
+void ur_decide_submit(struct ur_decide *decide, struct ur_request *request);
+/** The item's own request, zeroed; NULL when memory is short (the file then fails). */
+struct ur_request *ur_decide_call(struct ur_item *item);
+void ur_decide_answered(struct ur_request *request);
+
+/* judge.c: what the files of an item are to us; afterwards each is closed or a candidate. */
+void ur_judge_item(struct ur_decide *decide, struct ur_item *item);
+void ur_judge_close(
+	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason);
+bool ur_judge_is_open(const struct ur_file *file);
+/** At the end: what became of the sidecars follows from their pictures. */
+void ur_judge_sidecars(struct ur_decide *decide, struct ur_item *item);
+
+/* ask.c */
+/** A candidate of which the server has not been asked yet, or whose answer was not final. */
+bool ur_ask_is_due(const struct ur_file *file);
+void ur_ask_turn(struct ur_decide *decide);
+void ur_ask_answered(struct ur_decide *decide, struct ur_request *request);
+bool ur_ask_is_question(const struct ur_decide *decide, const struct ur_request *request);
+void ur_ask_free(struct ur_decide *decide);
+/** The file's bytes are no longer under way: who waited for them is asked for again. */
+void ur_ask_release(struct ur_decide *decide, struct ur_file *file);
+
+/* deliver.c */
+void ur_deliver_next(struct ur_decide *decide, struct ur_item *item);
+void ur_deliver_turn(struct ur_decide *decide);
+void ur_deliver_result(struct ur_decide *decide, struct ur_item *item);
+void ur_deliver_quota_answered(struct ur_decide *decide);
+
+/* confirm.c */
+bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *file);
+void ur_confirm_next(struct ur_decide *decide, struct ur_item *item);
+void ur_confirm_answered(struct ur_decide *decide, struct ur_item *item);
+void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item);
+
+/* amend.c */
+void ur_link_next(struct ur_decide *decide, struct ur_item *item);
+void ur_link_answered(struct ur_decide *decide, struct ur_item *item);
+void ur_amend_next(struct ur_decide *decide, struct ur_item *item);
+void ur_amend_answered(struct ur_decide *decide, struct ur_item *item);
+
+/* book.c */
+/** Writes the file's row; a failure ends the run. */
+void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file);
+void ur_book_asset(struct ur_decide *decide, const struct ur_file *file);
+void ur_book_fail(struct ur_decide *decide, int code, const struct ur_err *err);
+
+#endif

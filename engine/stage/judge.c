@@ -1,0 +1,385 @@
+/*
+ * judge - from what scan and probe found to what a file is to us, before the server is asked.
+ *
+ * A file is closed (it has an outcome) or a candidate.  Then the members of the group find each
+ * other: sidecars their pictures, live movies their stills.
+ */
+#include "engine/stage/decide_parts.h"
+
+#include "engine/base/clock.h"
+#include "engine/media/pair.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void ur_judge_close(
+	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason)
+{
+	file->state = state;
+	file->outcome = outcome;
+	file->reason = reason;
+}
+
+bool ur_judge_is_open(const struct ur_file *file)
+{
+	return file->outcome == UR_OUTCOME_OPEN;
+}
+
+static const char *format_errno(struct ur_item *item, const char *what, int code)
+{
+	char words[128];
+	const char *text = ur_arena_format(
+		&item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
+	return text == NULL ? what : text;
+}
+
+/** The row speaks about these very bytes. */
+static bool row_matches(const struct ur_file *file)
+{
+	return file->row != NULL && file->row->hashed && file->hashed &&
+	       memcmp(file->row->sha1, file->sha1, sizeof file->sha1) == 0;
+}
+
+static void close_unread(struct ur_item *item, struct ur_file *file)
+{
+	switch (-file->error) {
+	case ENOENT:
+	case ENOTDIR:
+		ur_judge_close(file, UR_SEEN, UR_OUTCOME_VANISHED, "vanished while we looked");
+		return;
+	case ESTALE:
+		ur_judge_close(file, UR_SEEN, UR_OUTCOME_WAITING,
+			"it changed while it was being read: looked at again in the next run");
+		return;
+	case ELOOP:
+	case EINVAL:
+	case ENXIO:
+		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, "no regular file any more");
+		return;
+	case EACCES:
+	case EPERM:
+		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+			format_errno(item, "it cannot be read", file->error));
+		return;
+	default:
+		ur_judge_close(file, UR_FAILED, UR_OUTCOME_FAILED,
+			format_errno(item, "it could not be read", file->error));
+		return;
+	}
+}
+
+static void close_young(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	/* What is durable about this very file stays as it is; only the clock goes on. */
+	const bool keep = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
+			  row->state >= UR_KNOWN;
+	const char *why = file->busy ? "somebody has it open for writing"
+				     : ur_arena_format(&item->arena, "not yet quiet for %lld s",
+					       (long long)decide->run->options->min_age_ms / 1000);
+	ur_judge_close(file, keep ? row->state : UR_SEEN, UR_OUTCOME_WAITING, why);
+	if (keep) {
+		file->hashed = row->hashed;
+		file->remembered = row->remembered;
+		memcpy(file->sha1, row->sha1, sizeof file->sha1);
+		memcpy(file->xxh, row->xxh, sizeof file->xxh);
+		memcpy(file->asset, row->asset, sizeof file->asset);
+		file->created = row->created;
+		file->travelled = row->travelled;
+		file->next_ns = row->next_ns;
+		file->tries = row->tries;
+	}
+}
+
+static bool group_waits(const struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (item->files[i].young || item->files[i].busy) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/** What the ledger remembers of these bytes at this place. */
+static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	const bool keep_mode = decide->run->options->after == UR_AFTER_KEEP;
+	const int64_t now = ur_clock_wall_ns();
+	memcpy(file->asset, row->asset, sizeof file->asset);
+	file->created = row->created;
+	file->travelled = row->travelled;
+	file->tries = row->tries;
+	switch (row->state) {
+	case UR_KNOWN:
+	case UR_DUPLICATE:
+	case UR_DELIVERED:
+	case UR_CONFIRMED:
+		file->decided = true;
+		file->there = !row->created;
+		file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
+		if (keep_mode || file->class == UR_CLASS_SIDECAR) {
+			ur_judge_close(file, UR_KNOWN, UR_OUTCOME_PRESENT,
+				"delivered before, unchanged since");
+			file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
+		}
+		return;
+	case UR_REFUSED:
+		/* A sidecar that was refused for want of its picture gets another chance. */
+		if (file->class != UR_CLASS_SIDECAR || row->for_good) {
+			ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, row->reason);
+			file->for_good = row->for_good;
+		}
+		return;
+	case UR_FAILED:
+		file->tries = 0;
+		if (row->for_good || file->later) {
+			ur_judge_close(file, UR_FAILED, UR_OUTCOME_FAILED, row->reason);
+			file->for_good = row->for_good;
+			file->tries = row->tries;
+			file->next_ns = row->next_ns;
+		}
+		return;
+	case UR_SUSPECT:
+		if (now < row->next_ns) {
+			char when[UR_CLOCK_TEXT];
+			ur_clock_local(row->next_ns, when);
+			ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
+				ur_arena_format(&item->arena,
+					"the server claims it after an upload that failed; asked again "
+					"in a run after %s",
+					when));
+			file->next_ns = row->next_ns;
+		}
+		return;
+	case UR_SENDING:
+		file->sending_ns = row->sending_ns;
+		item->asking_lost = true;
+		item->lost_until_ns =
+			row->sending_ns + decide->run->options->answer_wait_ms * UR_MS_NS;
+		return;
+	case UR_SEEN:
+	case UR_STABLE:
+	case UR_PROBED:
+	case UR_TRASHED:
+	case UR_WITHDRAWN:
+	case UR_WANTED:
+	case UR_SETTLED:
+	case UR_BROKEN:
+	case UR_STATES:
+		return;
+	}
+}
+
+static void judge_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	if (file->error != 0) {
+		close_unread(item, file);
+		return;
+	}
+	if (file->judgement == UR_JUDGE_REFUSE) {
+		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, file->note);
+		file->for_good = true;
+		return;
+	}
+	if (file->unchanged && file->row != NULL && file->row->state == UR_REFUSED) {
+		recall(decide, item, file);
+		if (!ur_judge_is_open(file)) {
+			return;
+		}
+	}
+	if (!file->hashed) {
+		if (file->later && file->row != NULL) {
+			ur_judge_close(
+				file, file->row->state, UR_OUTCOME_WAITING, file->row->reason);
+			return;
+		}
+		ur_judge_close(file, UR_SEEN, UR_OUTCOME_WAITING, "the run was stopped before it");
+		return;
+	}
+	file->state = UR_PROBED;
+	if (row_matches(file) && (file->unchanged || file->row->state >= UR_SENDING) &&
+		file->row->state != UR_SETTLED) {
+		recall(decide, item, file);
+	}
+}
+
+/* ---- who belongs to whom --------------------------------------------------------------------- */
+
+static bool is_media(const struct ur_file *file)
+{
+	return file->class == UR_CLASS_IMAGE || file->class == UR_CLASS_VIDEO;
+}
+
+/** Each picture takes its best sidecar; a sidecar may have several pictures. */
+static void match_sidecars(struct ur_item *item)
+{
+	for (int m = 0; m < item->count; m++) {
+		struct ur_file *media = &item->files[m];
+		int best = 0;
+		for (int s = 0; is_media(media) && s < item->count; s++) {
+			struct ur_file *sidecar = &item->files[s];
+			if (sidecar->class != UR_CLASS_SIDECAR ||
+				sidecar->outcome == UR_OUTCOME_REFUSED ||
+				sidecar->outcome == UR_OUTCOME_VANISHED ||
+				sidecar->outcome == UR_OUTCOME_FAILED) {
+				continue;
+			}
+			const int rank = ur_pair_sidecar(media->name, sidecar->name);
+			if (rank != 0 && (best == 0 || rank < best)) {
+				best = rank;
+				media->sidecar = s;
+			}
+		}
+	}
+	for (int m = 0; m < item->count; m++) {
+		if (item->files[m].sidecar != UR_NONE) {
+			item->files[item->files[m].sidecar].owners |= 1u << m;
+		}
+	}
+}
+
+static bool pairs_with(const struct ur_file *still, const struct ur_file *movie)
+{
+	static const struct ur_meta none;
+	const char *why = NULL;
+	return ur_pair_live(still->meta == NULL ? &none : still->meta,
+		movie->meta == NULL ? &none : movie->meta, &why);
+}
+
+/** One still, one movie: a second candidate on either side makes neither certain by time alone. */
+static void match_movies(struct ur_item *item)
+{
+	for (int m = 0; m < item->count; m++) {
+		struct ur_file *movie = &item->files[m];
+		if (movie->class != UR_CLASS_VIDEO || movie->meta == NULL) {
+			continue;
+		}
+		for (int s = 0; s < item->count; s++) {
+			struct ur_file *still = &item->files[s];
+			if (still->class != UR_CLASS_IMAGE || still->meta == NULL ||
+				still->movie != UR_NONE || movie->still != UR_NONE ||
+				still->outcome == UR_OUTCOME_REFUSED ||
+				movie->outcome == UR_OUTCOME_REFUSED) {
+				continue;
+			}
+			if (pairs_with(still, movie)) {
+				still->movie = m;
+				movie->still = s;
+			}
+		}
+	}
+}
+
+/** A sidecar without a picture, or behind a better one. */
+static void judge_sidecar(struct ur_item *item, struct ur_file *file)
+{
+	if (file->class != UR_CLASS_SIDECAR || file->owners != 0 ||
+		file->outcome == UR_OUTCOME_REFUSED || file->outcome == UR_OUTCOME_WAITING) {
+		return;
+	}
+	if (file->outcome == UR_OUTCOME_PRESENT && file->travelled) {
+		return; // its picture was removed before it: settle finishes that
+	}
+	bool beside = false;
+	for (int i = 0; i < item->count; i++) {
+		beside = beside || (is_media(&item->files[i]) &&
+					   ur_pair_sidecar(item->files[i].name, file->name) != 0);
+	}
+	ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+		beside ? "another sidecar of the same picture goes before it (NAME.EXT.xmp before NAME.xmp)"
+		       : "a sidecar without its picture beside it");
+}
+
+void ur_judge_item(struct ur_decide *decide, struct ur_item *item)
+{
+	const bool waits = group_waits(item);
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (waits && file->error == 0) {
+			close_young(decide, item, file);
+		} else {
+			judge_file(decide, item, file);
+		}
+	}
+	if (!waits) {
+		match_sidecars(item);
+		match_movies(item);
+		for (int i = 0; i < item->count; i++) {
+			judge_sidecar(item, &item->files[i]);
+		}
+	}
+}
+
+/* ---- what became of the sidecars ------------------------------------------------------------- */
+
+struct tally {
+	int owners;
+	int sent;
+	int present;
+	int waiting;
+	int other;
+	const struct ur_file *one; // an owner that was sent or is present
+};
+
+static struct tally tally_owners(const struct ur_item *item, const struct ur_file *sidecar)
+{
+	struct tally t = {0};
+	for (int i = 0; i < item->count; i++) {
+		const struct ur_file *owner = &item->files[i];
+		if ((sidecar->owners & 1u << i) == 0) {
+			continue;
+		}
+		t.owners++;
+		if (owner->outcome == UR_OUTCOME_SENT) {
+			t.sent++;
+			t.one = owner;
+		} else if (owner->outcome == UR_OUTCOME_PRESENT ||
+			   owner->outcome == UR_OUTCOME_DUPLICATE) {
+			t.present++;
+			t.one = t.one == NULL ? owner : t.one;
+		} else if (owner->outcome == UR_OUTCOME_WAITING ||
+			   owner->outcome == UR_OUTCOME_VANISHED) {
+			t.waiting++;
+		} else {
+			t.other++;
+		}
+	}
+	return t;
+}
+
+static void judge_one_sidecar(
+	struct ur_decide *decide, const struct ur_item *item, struct ur_file *file)
+{
+	const struct tally t = tally_owners(item, file);
+	const bool plan = decide->run->options->plan;
+	if (t.one != NULL) {
+		memcpy(file->asset, t.one->asset, sizeof file->asset);
+	}
+	if (t.sent > 0) {
+		file->travelled = !plan && t.sent == t.owners;
+		ur_judge_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_SENT,
+			"travels with its picture");
+	} else if (t.present > 0) {
+		ur_judge_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_PRESENT,
+			"its picture was there already: what the server lacked was set from it");
+	} else if (t.waiting > 0) {
+		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING,
+			"it goes with its picture, which waits");
+	} else {
+		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+			"its picture was not taken, so it was not either");
+	}
+}
+
+void ur_judge_sidecars(struct ur_decide *decide, struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (file->class == UR_CLASS_SIDECAR && ur_judge_is_open(file)) {
+			judge_one_sidecar(decide, item, file);
+		}
+	}
+}

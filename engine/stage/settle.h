@@ -1,0 +1,47 @@
+/**
+ * settle - takes away what is safely delivered: the last step of promise 1.
+ *
+ *     NAME ──rename──▶ .uringest/TOKEN-NAME ──open, compare, hash if in doubt, lease──▶ unlink
+ *                              │                                                  or ▶ MOVE/NAME
+ *                              └── anything odd: back to NAME
+ *
+ * Decide has committed `confirmed` and the token before an item comes here.  The one-way gate is
+ * the rename: nobody opens the file by its old name any more, and what stands in the staging
+ * folder is compared with what was hashed before it goes.
+ *
+ *   Owner    an item is settle's from push to `in` until it comes out
+ *   Errors   per file: 0 gone (or moved), -ESTALE changed (back in its place), -ETXTBSY somebody
+ *            writes, -EEXIST the place it must go back to is taken, else what the disk said
+ *   Threads  its own
+ */
+#ifndef UR_STAGE_SETTLE_H
+#define UR_STAGE_SETTLE_H
+
+#include "engine/base/queue.h"
+#include "engine/run.h"
+
+struct ur_settle;
+
+struct ur_settle_wiring {
+	struct ur_queue *in;
+	struct ur_queue *out;
+	struct ur_bell *out_bell;
+	struct ur_bell *bell; // ours
+};
+
+[[nodiscard]] int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
+	struct ur_settle **ret, struct ur_err *err);
+/** Waits for the thread, which ends when `in` is closed and drained. */
+struct ur_settle *ur_settle_free(struct ur_settle *settle);
+
+/**
+ * What a crash left in staging folders goes back to its place before anything is scanned: first by
+ * the ledger's rows, then whatever else stands in `root`'s own staging folder.
+ */
+[[nodiscard]] int ur_settle_recover(
+	struct ur_ledger *ledger, struct ur_run *run, struct ur_err *err);
+void ur_settle_recover_root(struct ur_run *run, struct ur_root *root);
+/** Half-made copies in the move target: their sources are still in place. */
+void ur_settle_recover_target(const char *move_to);
+
+#endif

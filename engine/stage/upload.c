@@ -1,0 +1,597 @@
+/*
+ * upload - a slot a file; read downwards, it is the life of a sending.
+ *
+ *     SIDECAR_OPEN → SIDECAR_READ → OPEN → READ (the first buffer) → SEND ⇄ READ … → DRAIN → out
+ *
+ * Two buffers a slot: one on its way out, one being filled.
+ */
+#include "engine/stage/upload.h"
+
+#include "engine/base/clock.h"
+#include "engine/sys/sys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUFFER (512u << 10)
+#define RING_ENTRIES 256u
+#define NAME_ROOM 1024u
+#define GROW_AFTER 4u // answers in time before one more is tried at once
+
+static_assert(RING_ENTRIES >= 3 * UR_UPLOAD_SLOTS_MAX, "two reads and a close a slot");
+
+enum slot_state {
+	SLOT_IDLE,
+	SLOT_SIDECAR_OPEN, // ring: the sidecar's descriptor
+	SLOT_SIDECAR_READ, // ring: its bytes
+	SLOT_OPEN,         // ring: the file's descriptor
+	SLOT_FIRST,        // ring: the first buffer, before there is a request
+	SLOT_SEND,         // http: the answer
+	SLOT_DRAIN,        // ring: reads that nobody needs any more
+};
+
+struct buffer {
+	struct ur_op op; // first: the ring gives it back
+	struct slot *slot;
+	unsigned char *bytes;
+	size_t size; // filled
+	size_t used; // handed out
+	bool reading;
+	bool ready;
+};
+
+struct slot {
+	struct ur_op op; // first
+	struct ur_stream stream;
+	struct ur_request request;
+	struct ur_upload *upload;
+	enum slot_state state;
+	struct ur_item *item;
+	struct ur_file *file;
+	struct ur_file *sidecar;
+	int dir_fd;
+	int fd;
+	unsigned char *sidecar_bytes;
+	struct buffer buffers[2];
+	int filling; // which buffer the next read goes to
+	int giving;  // which one the next bytes come from
+	uint64_t read_at;
+	struct ur_xxh *xxh;
+	int error; // what broke the stream
+	bool answered;
+	struct ur_text head;
+	struct ur_text middle;
+	struct ur_text tail;
+	char boundary[64];
+	char content_type[128];
+	char name[NAME_ROOM];
+};
+
+struct ur_upload {
+	struct ur_run *run;
+	struct ur_upload_wiring wiring;
+	struct ur_http *http;
+	struct ur_ring *ring;
+	struct slot *slots;
+	unsigned slot_count;
+	unsigned active;
+	atomic_uint limit;
+	unsigned good; // answers in time since the limit last moved
+	int64_t rest_until_ns;
+};
+
+static void send_next(struct slot *slot);
+
+/* ---- the controller -------------------------------------------------------------------------- */
+
+/** Backs off by half on a server that says it is too much, grows by one while all goes well. */
+static void control(struct ur_upload *upload, const struct slot *slot)
+{
+	const unsigned limit = atomic_load(&upload->limit);
+	const int status = slot->request.status;
+	if (slot->request.result == 0 && (status == 429 || status == 503)) {
+		atomic_store(&upload->limit, limit > 1 ? limit / 2 : 1);
+		upload->good = 0;
+		const int64_t wait_ms =
+			slot->request.retry_after_ms > 0 ? slot->request.retry_after_ms : 250;
+		upload->rest_until_ns = ur_clock_steady_ns() + wait_ms * UR_MS_NS;
+	} else if (slot->request.result == 0 && status < 300 &&
+		   ++upload->good >= GROW_AFTER * limit && limit < upload->slot_count) {
+		atomic_store(&upload->limit, limit + 1);
+		upload->good = 0;
+	}
+}
+
+/* ---- the end --------------------------------------------------------------------------------- */
+
+static bool is_draining(const struct slot *slot)
+{
+	return slot->buffers[0].reading || slot->buffers[1].reading;
+}
+
+static void hand_back(struct slot *slot)
+{
+	struct ur_upload *upload = slot->upload;
+	struct ur_item *item = slot->item;
+	if (slot->fd >= 0) {
+		(void)ur_sys.close(slot->fd);
+		slot->fd = -1;
+	}
+	free(slot->sidecar_bytes);
+	slot->sidecar_bytes = NULL;
+	slot->state = SLOT_IDLE;
+	slot->item = NULL;
+	upload->active--;
+	const int r = ur_queue_push(upload->wiring.out, item);
+	assert(r == 0); // the queue has room for the whole pool
+	ur_bell_ring(upload->wiring.out_bell);
+}
+
+static void drain(struct slot *slot)
+{
+	slot->state = SLOT_DRAIN;
+	if (!is_draining(slot)) {
+		hand_back(slot);
+	}
+}
+
+/** Nothing was sent: the file (or its sidecar) is not what it was, or cannot be read. */
+static void give_up(struct slot *slot, int code, const char *what)
+{
+	struct ur_file *file = slot->file;
+	char words[128];
+	file->send_result = code;
+	file->send_changed = code == -ESTALE || code == -ENOENT || code == -ELOOP;
+	file->send_why = ur_arena_format(
+		&slot->item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
+	drain(slot);
+}
+
+static void answered(struct ur_request *request)
+{
+	struct slot *slot = request->owner;
+	struct ur_file *file = slot->file;
+	struct ur_err err = {0};
+	char message[UR_MESSAGE_MAX];
+	file->send_result = request->result;
+	file->send_status = request->status;
+	file->send_body_gone = request->body_gone;
+	file->send_retry_ms = request->retry_after_ms;
+	file->send_changed = request->result == -ESTALE;
+	file->send_quota = false;
+	if (request->result < 0) {
+		file->send_why = ur_arena_string(&slot->item->arena, request->err.text);
+	} else if (request->status == 200 || request->status == 201) {
+		const int r = ur_immich_upload_read(
+			ur_text_get(&request->answer), file->asset, &file->send_duplicate, &err);
+		if (r < 0) { // an answer that is no answer: as if it had been lost
+			file->send_result = r;
+			file->send_why = ur_arena_string(&slot->item->arena, err.text);
+		}
+	} else {
+		const char *answer = ur_text_get(&request->answer);
+		file->send_quota = ur_immich_is_quota(request->status, answer);
+		ur_immich_message(request->status, answer, request->html, message);
+		file->send_why = ur_arena_string(&slot->item->arena, message);
+	}
+	control(slot->upload, slot);
+	drain(slot);
+}
+
+/* ---- the stream ------------------------------------------------------------------------------ */
+
+static void filled(struct ur_op *op);
+
+static void fill(struct slot *slot)
+{
+	struct buffer *buffer = &slot->buffers[slot->filling];
+	const uint64_t size = (uint64_t)slot->file->identity.size;
+	if (buffer->reading || buffer->ready || slot->read_at == size || slot->error != 0) {
+		return;
+	}
+	const uint64_t left = size - slot->read_at;
+	buffer->reading = true;
+	buffer->op.done = filled;
+	ur_ring_read(slot->upload->ring, &buffer->op, slot->fd, buffer->bytes,
+		left < BUFFER ? (size_t)left : BUFFER, slot->read_at);
+	slot->read_at += left < BUFFER ? left : BUFFER;
+	slot->filling ^= 1;
+}
+
+/** The last buffer is in: only if all bytes are those that were probed may it go. */
+static int verify(struct slot *slot)
+{
+	struct stat st;
+	uint8_t xxh[UR_HASH_XXH];
+	const int r = ur_sys.fstat(slot->fd, &st);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_identity now = ur_identity_of(&st, slot->file->identity.fs);
+	ur_xxh_end(slot->xxh, xxh);
+	const bool same = ur_identity_alike(&now, &slot->file->identity) &&
+			  memcmp(xxh, slot->file->xxh, sizeof xxh) == 0;
+	return same ? 0 : -ESTALE;
+}
+
+static void filled(struct ur_op *op)
+{
+	struct buffer *buffer = (struct buffer *)op;
+	struct slot *slot = buffer->slot;
+	buffer->reading = false;
+	if (slot->state == SLOT_DRAIN) {
+		drain(slot);
+		return;
+	}
+	if (op->result < 0 || (size_t)op->result != op->size) {
+		slot->error = op->result < 0 ? (int)op->result : -ESTALE;
+	} else {
+		buffer->size = (size_t)op->result;
+		buffer->used = 0;
+		ur_xxh_feed(slot->xxh, buffer->bytes, buffer->size);
+		if (op->offset + op->size == (uint64_t)slot->file->identity.size) {
+			slot->error = verify(slot);
+		}
+		buffer->ready = slot->error == 0;
+	}
+	if (slot->state == SLOT_FIRST) {
+		if (slot->error != 0) {
+			give_up(slot, slot->error,
+				"it changed or could not be read before sending");
+			return;
+		}
+		fill(slot);
+		send_next(slot);
+		return;
+	}
+	ur_http_resume(slot->upload->http, &slot->request);
+}
+
+static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
+{
+	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
+	struct buffer *buffer = &slot->buffers[slot->giving];
+	if (!buffer->ready) {
+		return slot->error != 0 ? slot->error : -EAGAIN;
+	}
+	const size_t left = buffer->size - buffer->used;
+	const size_t n = size < left ? size : left;
+	memcpy(bytes, buffer->bytes + buffer->used, n);
+	buffer->used += n;
+	if (buffer->used == buffer->size) {
+		buffer->ready = false;
+		slot->giving ^= 1;
+		fill(slot);
+	}
+	return (ssize_t)n;
+}
+
+/* ---- the request ----------------------------------------------------------------------------- */
+
+static void add_piece(struct ur_request *request, const struct ur_text *text)
+{
+	request->pieces[request->piece_count++] =
+		(struct ur_piece){.bytes = text->bytes, .size = text->size};
+}
+
+static void write_request(struct slot *slot)
+{
+	struct ur_file *file = slot->file;
+	struct ur_item *item = slot->item;
+	bool changed = false;
+	if (!ur_kind_upload_name(file->name, slot->name, sizeof slot->name, &changed)) {
+		(void)snprintf(slot->name, sizeof slot->name, "unnamed");
+	}
+	const struct ur_file *movie = file->movie == UR_NONE ? NULL : &item->files[file->movie];
+	const struct ur_upload_fields fields = {
+		.name = slot->name,
+		.created_ns = file->identity.mtime_ns,
+		.modified_ns = file->identity.mtime_ns,
+		.size = (uint64_t)file->identity.size,
+		.live_movie = movie != NULL && movie->asset[0] != '\0' ? movie->asset : NULL,
+		.sidecar_name = slot->sidecar == NULL ? NULL : slot->sidecar->name,
+		.sidecar_size = slot->sidecar == NULL ? 0 : (uint64_t)slot->sidecar->identity.size,
+	};
+	ur_text_clear(&slot->head);
+	ur_text_clear(&slot->middle);
+	ur_text_clear(&slot->tail);
+	ur_immich_boundary(slot->boundary, slot->content_type);
+	ur_immich_upload_write(slot->upload->run->server.dialect, &fields, slot->boundary,
+		&slot->head, &slot->middle, &slot->tail);
+}
+
+static void send_next(struct slot *slot)
+{
+	struct ur_file *file = slot->file;
+	struct ur_request *request = &slot->request;
+	char hex[2 * UR_HASH_SHA1 + 1];
+	write_request(slot);
+	if (!ur_text_ok(&slot->head) || !ur_text_ok(&slot->middle) || !ur_text_ok(&slot->tail)) {
+		give_up(slot, -ENOMEM, "it could not be sent");
+		return;
+	}
+	struct ur_text answer = request->answer;
+	*request = (struct ur_request){
+		.method = "POST",
+		.path = "/api/assets",
+		.content_type = slot->content_type,
+		.upload = true,
+		.answer_wait_ms = slot->upload->run->options->answer_wait_ms,
+		.answer_max = 64u << 10,
+		.done = answered,
+		.owner = slot,
+		.answer = answer,
+	};
+	ur_hex(file->sha1, UR_HASH_SHA1, hex);
+	(void)snprintf(request->header[0], sizeof request->header[0], "x-immich-checksum: %s", hex);
+	add_piece(request, &slot->head);
+	if (slot->sidecar != NULL) {
+		request->pieces[request->piece_count++] = (struct ur_piece){
+			.bytes = slot->sidecar_bytes,
+			.size = (uint64_t)slot->sidecar->identity.size,
+		};
+		add_piece(request, &slot->middle);
+	}
+	request->pieces[request->piece_count++] = (struct ur_piece){
+		.stream = &slot->stream,
+		.size = (uint64_t)file->identity.size,
+	};
+	add_piece(request, &slot->tail);
+	slot->state = SLOT_SEND;
+	ur_http_submit(slot->upload->http, request);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+static void file_opened(struct ur_op *op);
+
+static void open_named(struct slot *slot, const char *name, void (*done)(struct ur_op *))
+{
+	const struct ur_dir *dir = slot->item->dir;
+	slot->dir_fd = ur_dir_take(dir);
+	if (slot->dir_fd < 0) {
+		give_up(slot, slot->dir_fd, "its folder cannot be opened");
+		return;
+	}
+	slot->op.done = done;
+	ur_ring_open(slot->upload->ring, &slot->op, slot->dir_fd, name,
+		O_RDONLY | O_NONBLOCK | O_NOCTTY | (dir->root->follow ? 0 : O_NOFOLLOW));
+}
+
+/** The descriptor in op->result, if it is still the file that was probed. */
+static int check_opened(struct slot *slot, struct ur_op *op, const struct ur_file *file)
+{
+	struct stat st;
+	ur_dir_give(slot->item->dir, slot->dir_fd);
+	slot->dir_fd = -1;
+	if (op->result < 0) {
+		return (int)op->result;
+	}
+	slot->fd = (int)op->result;
+	const int r = ur_sys.fstat(slot->fd, &st);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_identity now = ur_identity_of(&st, file->identity.fs);
+	return S_ISREG(st.st_mode) && ur_identity_alike(&now, &file->identity) ? 0 : -ESTALE;
+}
+
+static void sidecar_read(struct ur_op *op)
+{
+	struct slot *slot = (struct slot *)op;
+	const struct ur_file *sidecar = slot->sidecar;
+	const size_t size = (size_t)sidecar->identity.size;
+	uint8_t xxh[UR_HASH_XXH];
+	(void)ur_sys.close(slot->fd);
+	slot->fd = -1;
+	ur_xxh_of(slot->sidecar_bytes, size, xxh);
+	if (op->result != (int64_t)size || memcmp(xxh, sidecar->xxh, sizeof xxh) != 0) {
+		give_up(slot, op->result < 0 ? (int)op->result : -ESTALE, "its sidecar changed");
+		return;
+	}
+	slot->state = SLOT_OPEN;
+	open_named(slot, slot->file->name, file_opened);
+}
+
+static void sidecar_opened(struct ur_op *op)
+{
+	struct slot *slot = (struct slot *)op;
+	const size_t size = (size_t)slot->sidecar->identity.size;
+	int r = check_opened(slot, op, slot->sidecar);
+	slot->sidecar_bytes = r < 0 ? NULL : malloc(size);
+	r = r == 0 && slot->sidecar_bytes == NULL ? -ENOMEM : r;
+	if (r < 0) {
+		give_up(slot, r, "its sidecar cannot be read");
+		return;
+	}
+	slot->state = SLOT_SIDECAR_READ;
+	slot->op.done = sidecar_read;
+	ur_ring_read(slot->upload->ring, &slot->op, slot->fd, slot->sidecar_bytes, size, 0);
+}
+
+static void file_opened(struct ur_op *op)
+{
+	struct slot *slot = (struct slot *)op;
+	const int r = check_opened(slot, op, slot->file);
+	if (r < 0) {
+		give_up(slot, r, "it changed or could not be opened before sending");
+		return;
+	}
+	slot->state = SLOT_FIRST;
+	ur_xxh_begin(slot->xxh);
+	fill(slot);
+}
+
+static void begin(struct slot *slot, struct ur_item *item)
+{
+	slot->item = item;
+	slot->file = &item->files[item->current];
+	slot->sidecar = slot->file->sidecar == UR_NONE ? NULL : &item->files[slot->file->sidecar];
+	slot->fd = -1;
+	slot->dir_fd = -1;
+	slot->read_at = 0;
+	slot->filling = 0;
+	slot->giving = 0;
+	slot->error = 0;
+	for (int i = 0; i < 2; i++) {
+		slot->buffers[i].ready = false;
+		slot->buffers[i].reading = false;
+	}
+	slot->file->send_why = NULL;
+	slot->file->send_duplicate = false;
+	slot->file->send_status = 0;
+	slot->file->send_body_gone = false;
+	slot->file->send_changed = false;
+	slot->file->send_retry_ms = -1;
+	slot->upload->active++;
+	if (slot->sidecar != NULL) {
+		slot->state = SLOT_SIDECAR_OPEN;
+		open_named(slot, slot->sidecar->name, sidecar_opened);
+	} else {
+		slot->state = SLOT_OPEN;
+		open_named(slot, slot->file->name, file_opened);
+	}
+}
+
+/* ---- the guest ------------------------------------------------------------------------------- */
+
+static struct slot *idle_slot(struct ur_upload *upload)
+{
+	for (unsigned i = 0; i < upload->slot_count; i++) {
+		if (upload->slots[i].state == SLOT_IDLE) {
+			return &upload->slots[i];
+		}
+	}
+	return NULL;
+}
+
+static void turn(void *context)
+{
+	struct ur_upload *upload = context;
+	void *item = NULL;
+	const bool stop = atomic_load_explicit(&upload->run->stop, memory_order_relaxed);
+	const bool rest = ur_clock_steady_ns() < upload->rest_until_ns;
+	while ((stop || (!rest && upload->active < atomic_load(&upload->limit))) &&
+		ur_queue_pop(upload->wiring.in, &item) == 0) {
+		struct ur_item *it = item;
+		if (stop) {
+			it->files[it->current].send_result = -ECANCELED;
+			it->files[it->current].send_body_gone = false;
+			const int r = ur_queue_push(upload->wiring.out, it);
+			assert(r == 0);
+			ur_bell_ring(upload->wiring.out_bell);
+			continue;
+		}
+		struct slot *slot = idle_slot(upload);
+		assert(slot != NULL);
+		begin(slot, it);
+	}
+	while (ur_ring_in_flight(upload->ring) > 0 && ur_ring_run(upload->ring, -1, 0) > 0) {
+		continue;
+	}
+}
+
+static int start(void *context, struct ur_err *err)
+{
+	struct ur_upload *upload = context;
+	return ur_ring_new(upload->run->options->ring, RING_ENTRIES, &upload->ring, err);
+}
+
+static void stop(void *context)
+{
+	struct ur_upload *upload = context;
+	while (ur_ring_in_flight(upload->ring) > 0) {
+		(void)ur_ring_run(upload->ring, -1, 100);
+	}
+	upload->ring = ur_ring_free(upload->ring);
+}
+
+static int guest_fd(void *context)
+{
+	struct ur_upload *upload = context;
+	return ur_ring_in_flight(upload->ring) > 0 ? ur_ring_fd(upload->ring) : -1;
+}
+
+struct ur_http_guest ur_upload_guest(struct ur_upload *upload)
+{
+	return (struct ur_http_guest){start, turn, stop, guest_fd, upload};
+}
+
+void ur_upload_attach(struct ur_upload *upload, struct ur_http *http)
+{
+	upload->http = http;
+}
+
+static int init_slot(struct ur_upload *upload, struct slot *slot)
+{
+	slot->upload = upload;
+	slot->stream.read = give;
+	slot->fd = -1;
+	for (int i = 0; i < 2; i++) {
+		slot->buffers[i].slot = slot;
+		slot->buffers[i].bytes = malloc(BUFFER);
+		if (slot->buffers[i].bytes == NULL) {
+			return -ENOMEM;
+		}
+	}
+	return ur_xxh_new(&slot->xxh);
+}
+
+int ur_upload_new(struct ur_run *run, const struct ur_upload_wiring *wiring, struct ur_upload **ret,
+	struct ur_err *err)
+{
+	const unsigned count = run->options->concurrency;
+	assert(count > 0 && count <= UR_UPLOAD_SLOTS_MAX);
+	struct ur_upload *upload = calloc(1, sizeof *upload);
+	struct slot *slots = calloc(count, sizeof *slots);
+	if (upload == NULL || slots == NULL) {
+		free(upload);
+		free(slots);
+		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare for sending");
+	}
+	upload->run = run;
+	upload->wiring = *wiring;
+	upload->slots = slots;
+	upload->slot_count = count;
+	atomic_init(&upload->limit, count);
+	int r = 0;
+	for (unsigned i = 0; i < count && r == 0; i++) {
+		r = init_slot(upload, &slots[i]);
+	}
+	if (r < 0) {
+		(void)ur_upload_free(upload);
+		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare for sending");
+	}
+	*ret = upload;
+	return 0;
+}
+
+struct ur_upload *ur_upload_free(struct ur_upload *upload)
+{
+	if (upload == NULL) {
+		return NULL;
+	}
+	for (unsigned i = 0; i < upload->slot_count; i++) {
+		struct slot *slot = &upload->slots[i];
+		free(slot->buffers[0].bytes);
+		free(slot->buffers[1].bytes);
+		free(slot->sidecar_bytes);
+		ur_text_done(&slot->head);
+		ur_text_done(&slot->middle);
+		ur_text_done(&slot->tail);
+		ur_request_done(&slot->request);
+		(void)ur_xxh_free(slot->xxh);
+	}
+	free(upload->slots);
+	free(upload);
+	return NULL;
+}
+
+unsigned ur_upload_limit(const struct ur_upload *upload)
+{
+	return atomic_load(&upload->limit);
+}
