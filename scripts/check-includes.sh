@@ -126,4 +126,4 @@ END {
     print "no sources found"
     exit 1
   }
-}'
+}' || exit 1

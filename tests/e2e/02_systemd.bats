@@ -1,0 +1,88 @@
+#!/usr/bin/env bats
+# The units: understood by systemd, closed as far as they can be, and their example is complete.
+
+setup() {
+  TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
+  DIR=$(mktemp -d)
+  cp "$TOP"/systemd/uringest-drain.{service,timer} "$DIR"
+}
+
+teardown() {
+  rm -rf "$DIR"
+}
+
+# systemd-analyze is part of Debian's package systemd.
+need_systemd() {
+  command -v systemd-analyze >/dev/null ||
+    skip "systemd-analyze is not here to check the units (Debian: apt-get install systemd)"
+}
+
+@test "systemd finds nothing wrong with the units" {
+  need_systemd
+  # A program and a page of documentation that exist, here and now.
+  sed -i -e "s|/usr/local/bin/uringest|/bin/true|" -e '/^Documentation=/d' "$DIR"/uringest-drain.service
+  cd "$DIR" || return
+  run systemd-analyze verify --man=no ./uringest-drain.service ./uringest-drain.timer
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ -z "$output" ]
+}
+
+@test "the service's exposure is at most 2.0" {
+  need_systemd
+  cd "$DIR" || return
+  run systemd-analyze security --offline=true --threshold=20 ./uringest-drain.service
+  echo "${lines[-1]}"
+  [ "$status" -eq 0 ]
+}
+
+@test "the service is never root, and the key never on its command line" {
+  grep -qx 'User=uringest' "$DIR/uringest-drain.service"
+  grep -qx 'LoadCredential=immich-key:/etc/uringest/immich-key' "$DIR/uringest-drain.service"
+  run grep -nE '^(Environment|ExecStart).*(key|KEY)' "$DIR/uringest-drain.service"
+  [ "$status" -eq 1 ]
+}
+
+@test "the user and the folders are described as systemd expects them" {
+  command -v systemd-sysusers >/dev/null && command -v systemd-tmpfiles >/dev/null ||
+    skip "systemd-sysusers and systemd-tmpfiles are not here to try (Debian: apt-get install systemd)"
+  mkdir -p "$DIR/root/etc"
+  systemd-sysusers --root="$DIR/root" "$TOP/systemd/uringest.sysusers"
+  grep -q '^uringest:.*:/usr/sbin/nologin$' "$DIR/root/etc/passwd"
+  # As an ordinary user nothing can be given away, but everything can be read.
+  [ "$(id -u)" -eq 0 ] || return 0
+  run systemd-tmpfiles --root="$DIR/root" --create "$TOP/systemd/uringest.tmpfiles"
+  echo "$output"
+  [ "$status" -eq 0 ]
+  [ -d "$DIR/root/srv/immich/import" ]
+}
+
+@test "the example names every key there is, and no other" {
+  local known shown
+  known=$(sed -nE 's/^\t\{"([a-z_]+)", KIND_([A-Z]+), .*/\1 \2/p' "$TOP/engine/settings.c" |
+    awk '$2 != "SECRET" { print $1 }' | sort -u)
+  shown=$(sed -nE 's/^ *(- )?#?([a-z_]+): ?.*/\2/p' "$TOP/systemd/drain.example.yaml" | sort -u)
+  [ -n "$known" ]
+  diff <(printf '%s\n' "$known") <(printf '%s\n' "$shown")
+}
+
+@test "uringest understands the example, with everything in it switched on" {
+  local uringest=$TOP/build/${BUILD:-release}/uringest
+  [ -x "$uringest" ] || skip "uringest is not built"
+  "$uringest" --help >/dev/null 2>&1 || skip "uringest does not run yet"
+  mkdir "$DIR/in"
+  echo 0123456789abcdef >"$DIR/key"
+  # Twice: as it is, and with all its comments taken off that are keys.
+  sed -e "s|/srv/immich/import|$DIR/in|; s|127.0.0.1:2283|127.0.0.1:9|" \
+    "$TOP/systemd/drain.example.yaml" >"$DIR/plain.yaml"
+  sed -E -e 's/^( *)#([a-z_]+: )/\1\2/; s/after: delete/after: move/' \
+    -e "s|/srv/immich/done|$DIR/done|" "$DIR/plain.yaml" >"$DIR/full.yaml"
+  local config
+  for config in plain full; do
+    run timeout 20 "$uringest" drain --config "$DIR/$config.yaml" --ledger "$DIR/ledger.db" \
+      --key-file "$DIR/key" --server-wait 0
+    echo "$output"
+    [ "$status" -ne 124 ]
+    [[ "$output" != *"$config.yaml:"* ]]
+  done
+}
