@@ -46,15 +46,15 @@ need_systemd() {
 @test "the user and the folders are described as systemd expects them" {
   command -v systemd-sysusers >/dev/null && command -v systemd-tmpfiles >/dev/null ||
     skip "systemd-sysusers and systemd-tmpfiles are not here to try (Debian: apt-get install systemd)"
-  mkdir -p "$DIR/root/etc"
-  systemd-sysusers --root="$DIR/root" "$TOP/systemd/uringest.sysusers"
-  grep -q '^uringest:.*:/usr/sbin/nologin$' "$DIR/root/etc/passwd"
+  mkdir -p "$DIR/target/etc"
+  systemd-sysusers --root="$DIR/target" "$TOP/systemd/uringest.sysusers"
+  grep -q '^uringest:.*:/usr/sbin/nologin$' "$DIR/target/etc/passwd"
   # As an ordinary user nothing can be given away, but everything can be read.
   [ "$(id -u)" -eq 0 ] || return 0
-  run systemd-tmpfiles --root="$DIR/root" --create "$TOP/systemd/uringest.tmpfiles"
+  run systemd-tmpfiles --root="$DIR/target" --create "$TOP/systemd/uringest.tmpfiles"
   echo "$output"
   [ "$status" -eq 0 ]
-  [ -d "$DIR/root/srv/immich/import" ]
+  [ -d "$DIR/target/srv/immich/import" ]
 }
 
 @test "the example names every key there is, and no other" {
