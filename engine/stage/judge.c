@@ -280,8 +280,8 @@ static void judge_sidecar(struct ur_item *item, struct ur_file *file)
 		file->outcome == UR_OUTCOME_REFUSED || file->outcome == UR_OUTCOME_WAITING) {
 		return;
 	}
-	if (file->outcome == UR_OUTCOME_PRESENT && file->travelled) {
-		return; // its picture was removed before it: settle finishes that
+	if (file->outcome == UR_OUTCOME_PRESENT) {
+		return; // its facts are on the server already; its picture may have gone before it
 	}
 	bool beside = false;
 	for (int i = 0; i < item->count; i++) {
