@@ -128,6 +128,17 @@ static bool worth_a_line(const struct ur_report *report, const struct ur_event *
 		       event->outcome == UR_OUTCOME_WAITING);
 }
 
+/** One word for a person: the outcome, or the state where that says more. */
+static const char *word_of(const struct ur_report *report, const struct ur_event *event)
+{
+	if (report->plan && event->outcome == UR_OUTCOME_SENT) {
+		return "send";
+	}
+	return event->outcome == UR_OUTCOME_REFUSED || event->outcome == UR_OUTCOME_FAILED
+		       ? ur_state_name(event->state)
+		       : outcome_name(event->outcome);
+}
+
 void ur_report_event(void *context, const struct ur_event *event)
 {
 	struct ur_report *report = context;
@@ -140,9 +151,7 @@ void ur_report_event(void *context, const struct ur_event *event)
 		event_json(event, &path);
 	} else if (ur_text_ok(&path)) {
 		end_progress_line(report);
-		printf("%-9s ", report->plan && event->outcome == UR_OUTCOME_SENT
-					? "send"
-					: outcome_name(event->outcome));
+		printf("%-9s ", word_of(report, event));
 		ur_report_shown(stdout, path.bytes, path.size);
 		if (event->reason[0] != '\0') {
 			(void)fputs(": ", stdout);

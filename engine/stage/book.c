@@ -63,8 +63,30 @@ static void fill_times(const struct ur_file *file, struct ur_record *ret)
 	ret->settled_ns = file->settled_ns;
 }
 
+/**
+ * A plan remembers what it hashed and what it would send, so that the import need not read again;
+ * it never touches what an import left about these bytes, and promises nothing as delivered.
+ */
+static bool plan_may_write(const struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	if (row != NULL && row->hashed && row->state >= UR_SENDING && row->state != UR_SETTLED &&
+		memcmp(row->sha1, file->sha1, sizeof row->sha1) == 0) {
+		return false;
+	}
+	return file->fresh || file->outcome == UR_OUTCOME_SENT || file->state == UR_REFUSED;
+}
+
+static enum ur_state plan_state(const struct ur_file *file)
+{
+	const bool keep =
+		file->state == UR_WANTED || file->state == UR_REFUSED || file->state == UR_SEEN;
+	return keep ? file->state : UR_PROBED;
+}
+
 void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
 {
+	const bool plan = decide->run->options->plan;
 	struct ur_err err = {0};
 	struct ur_record record = {
 		.destination = decide->run->destination,
@@ -73,7 +95,7 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct u
 		.remembered = file->remembered,
 		.edges = file->edges,
 		.hashed = file->hashed,
-		.state = file->state,
+		.state = plan ? plan_state(file) : file->state,
 		.reason = file->reason == NULL ? "" : file->reason,
 		.created = file->created || file->now_sent,
 		.travelled = file->travelled,
@@ -82,7 +104,7 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct u
 		.next_ns = file->next_ns,
 		.run = decide->run->id,
 	};
-	if (decide->broken) {
+	if (decide->broken || (plan && !plan_may_write(file))) {
 		return;
 	}
 	memcpy(record.sha1, file->sha1, sizeof record.sha1);
