@@ -32,7 +32,7 @@ deps-list: ## the packages that deps and deps-lint install
 # --- tests ----------------------------------------------------------------------------------------
 # Files of tests/e2e, without folder and ending: what takes minutes, and what the sanitizers run.
 E2E_SLOW ?=
-E2E_SANITIZED ?= 02_mklib 03_immichd 10_import 20_drain
+E2E_SANITIZED ?= 02_mklib 10_main
 
 E2E_ALL := $(sort $(wildcard tests/e2e/[0-9]*.bats))
 E2E_FAST := $(filter-out $(E2E_SLOW:%=tests/e2e/%.bats),$(E2E_ALL))
@@ -70,6 +70,9 @@ e2e-slow: all ## the slow end-to-end tests
 	$(Q)BUILD=$(BUILD) scripts/run-bats.sh $(E2E_SLOW:%=tests/e2e/%.bats)
 
 include tests/fuzz/fuzz.mk
+# clang counts assert(!"a sentence") among the doubtful conversions; here it is how a state that
+# cannot be says so.
+FUZZ_CFLAGS += -Wno-string-conversion
 -include tests/golden/golden.mk
 
 REPLAYS := $(FUZZ_TARGETS:%=$(OUT)/tests/fuzz/replay_%)
