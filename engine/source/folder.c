@@ -94,7 +94,9 @@ int ur_fs_of(int fd, struct ur_fs *ret)
 
 bool ur_fs_settled(const struct ur_fs *fs, const struct ur_identity *identity, int64_t now_ns)
 {
-	return identity->mtime_ns < now_ns - fs->tick_ns &&
+	/* A change now gives an mtime of now: one that lies well ahead would show it at once. */
+	const bool ahead = identity->mtime_ns > now_ns + fs->tick_ns;
+	return (ahead || identity->mtime_ns < now_ns - fs->tick_ns) &&
 	       identity->ctime_ns < now_ns - fs->tick_ns;
 }
 
