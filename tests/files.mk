@@ -1,6 +1,13 @@
 # The tests, by name: tests/unit/test_NAME.c each.
 UNIT_TESTS := \
 	text \
+	clock \
+	queue \
+	ring \
+	hash \
+	ledger \
+	immich \
+	folder \
 	ignore \
 	schedule \
 	settings \

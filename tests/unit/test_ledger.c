@@ -1,0 +1,314 @@
+/* ledger - what is committed stays, rows come back as they were, and one writer at a time. */
+#include "engine/ledger/ledger.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct place {
+	char dir[64];
+	char path[96];
+	struct ur_ledger *ledger;
+	int64_t destination;
+	int64_t folder;
+	int64_t run;
+};
+
+static int open_place(void **state)
+{
+	struct place *p = calloc(1, sizeof *p);
+	struct ur_err err = {0};
+	(void)snprintf(p->dir, sizeof p->dir, "/tmp/uringest-ledger.XXXXXX");
+	if (mkdtemp(p->dir) == NULL) {
+		return -1;
+	}
+	(void)snprintf(p->path, sizeof p->path, "%s/ledger.db", p->dir);
+	if (ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, &err) < 0 ||
+		ur_ledger_destination(p->ledger, "11111111-2222-4333-8444-555555555555", "Ann",
+			"https://photos.example", &p->destination, &err) < 0 ||
+		ur_ledger_run_begin(p->ledger, p->destination, "import", &p->run, &err) < 0 ||
+		ur_ledger_folder(p->ledger, "/pictures", 9, true, &p->folder, &err) < 0) {
+		print_message("%s\n", err.text);
+		return -1;
+	}
+	*state = p;
+	return 0;
+}
+
+static int close_place(void **state)
+{
+	struct place *p = *state;
+	char command[128];
+	p->ledger = ur_ledger_free(p->ledger);
+	(void)snprintf(command, sizeof command, "rm -rf '%s'", p->dir);
+	const int r = system(command);
+	free(p);
+	return r;
+}
+
+static struct ur_record row_of(const struct place *p, const char *name)
+{
+	return (struct ur_record){
+		.destination = p->destination,
+		.folder = p->folder,
+		.name = name,
+		.identity = {0xfedcba9876543210u, 42, 4096, -5, 1714979289123456789},
+		.remembered = true,
+		.edges = 0xffffffffffffffffu,
+		.hashed = true,
+		.sha1 = {1, 2, 3},
+		.xxh = {9, 8, 7},
+		.state = UR_DELIVERED,
+		.reason = "because",
+		.asset = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee",
+		.created = true,
+		.travelled = true,
+		.tries = 3,
+		.next_ns = 5,
+		.run = p->run,
+		.seen_ns = 1,
+		.probed_ns = 2,
+		.sending_ns = 3,
+		.delivered_ns = 4,
+		.quiet_ns = 6,
+		.boot = "boot",
+		.staged = "1x1",
+	};
+}
+
+static int compare(void *context, const struct ur_record *got)
+{
+	const struct ur_record *want = context;
+	assert_string_equal(got->name, want->name);
+	assert_true(ur_identity_same(&got->identity, &want->identity));
+	assert_int_equal(got->remembered, want->remembered);
+	assert_true(got->edges == want->edges);
+	assert_int_equal(got->hashed, want->hashed);
+	assert_memory_equal(got->sha1, want->sha1, sizeof got->sha1);
+	assert_memory_equal(got->xxh, want->xxh, sizeof got->xxh);
+	assert_int_equal(got->state, want->state);
+	assert_string_equal(got->reason, want->reason);
+	assert_string_equal(got->asset, want->asset);
+	assert_int_equal(got->created, want->created);
+	assert_int_equal(got->travelled, want->travelled);
+	assert_int_equal(got->for_good, want->for_good);
+	assert_int_equal(got->tries, want->tries);
+	assert_int_equal(got->next_ns, want->next_ns);
+	assert_int_equal(got->seen_ns, want->seen_ns);
+	assert_int_equal(got->sending_ns, want->sending_ns);
+	assert_int_equal(got->delivered_ns, want->delivered_ns);
+	assert_int_equal(got->quiet_ns, want->quiet_ns);
+	assert_string_equal(got->boot, want->boot);
+	assert_string_equal(got->staged, want->staged);
+	return 0;
+}
+
+static void a_row_comes_back_as_it_was_written(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "not \xff utf-8.jpg");
+	bool found = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, row.name, compare,
+				 &row, &found, NULL),
+		0);
+	assert_true(found);
+	row.state = UR_SETTLED; // the same place again: the row is replaced
+	row.hashed = false;
+	memset(row.sha1, 0, sizeof row.sha1);
+	memset(row.xxh, 0, sizeof row.xxh);
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, row.name, compare,
+				 &row, &found, NULL),
+		0);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination + 1, p->folder, row.name, compare,
+				 &row, &found, NULL),
+		0);
+	assert_false(found); // another user's row is no row of ours
+}
+
+struct order {
+	char last[256];
+	int count;
+};
+
+static int in_order(void *context, const struct ur_record *row)
+{
+	struct order *o = context;
+	assert_true(strcmp(o->last, row->name) < 0);
+	(void)snprintf(o->last, sizeof o->last, "%s", row->name);
+	o->count++;
+	return 0;
+}
+
+static void a_folder_is_read_in_the_order_of_the_names(void **state)
+{
+	struct place *p = *state;
+	struct order order = {.last = ""};
+	for (int i = 0; i < 500; i++) {
+		char name[32];
+		(void)snprintf(name, sizeof name, "%c%d\xc3\xa9", 'A' + i * 7 % 58, i * 7919 % 500);
+		const struct ur_record row = row_of(p, name);
+		assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	}
+	assert_int_equal(
+		ur_ledger_in_folder(p->ledger, p->destination, p->folder, in_order, &order, NULL),
+		0);
+	assert_int_equal(order.count, 500);
+}
+
+static void only_what_was_committed_survives_a_sudden_end(void **state)
+{
+	struct place *p = *state;
+	const struct ur_record kept = row_of(p, "kept");
+	const struct ur_record lost = row_of(p, "lost");
+	struct ur_ledger *reader = NULL;
+	bool found = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &kept, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &lost, NULL), 0);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_READ, &reader, NULL), 0);
+	assert_int_equal(ur_ledger_get(reader, p->destination, p->folder, "kept", compare,
+				 (void *)&kept, &found, NULL),
+		0);
+	assert_true(found);
+	assert_int_equal(ur_ledger_get(reader, p->destination, p->folder, "lost", compare,
+				 (void *)&lost, &found, NULL),
+		0);
+	assert_false(found);
+	reader = ur_ledger_free(reader);
+}
+
+static void a_second_writer_is_told_who_holds_it(void **state)
+{
+	struct place *p = *state;
+	const pid_t child = fork();
+	if (child == 0) {
+		struct ur_ledger *second = NULL;
+		struct ur_err err = {0};
+		char me[32];
+		const int r = ur_ledger_open(p->path, UR_LEDGER_WRITE, &second, &err);
+		(void)snprintf(me, sizeof me, "process %ld", (long)getppid());
+		_exit(r == -EWOULDBLOCK && strstr(err.text, me) != NULL ? 0 : 1);
+	}
+	int status = 0;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
+static void a_foreign_or_newer_database_is_left_alone(void **state)
+{
+	struct place *p = *state;
+	char path[128];
+	char command[512];
+	struct ur_ledger *other = NULL;
+	struct ur_err err = {0};
+	(void)snprintf(path, sizeof path, "%s/foreign.db", p->dir);
+	(void)snprintf(command, sizeof command,
+		"sqlite3 '%s' 'create table t(x)' && printf 'no database at all, but long enough to be "
+		"mistaken for one%%200s' x > '%s/text.db' && sqlite3 '%s/newer.db' "
+		"'pragma user_version=99; pragma application_id=1970431852; create table t(x)'",
+		path, p->dir, p->dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(ur_ledger_open(path, UR_LEDGER_WRITE, &other, &err), -EUCLEAN);
+	(void)snprintf(path, sizeof path, "%s/text.db", p->dir);
+	assert_int_equal(ur_ledger_open(path, UR_LEDGER_WRITE, &other, &err), -EUCLEAN);
+	(void)snprintf(path, sizeof path, "%s/newer.db", p->dir);
+	assert_int_equal(ur_ledger_open(path, UR_LEDGER_WRITE, &other, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "newer"));
+}
+
+static void knowledge_belongs_to_one_destination(void **state)
+{
+	struct place *p = *state;
+	const uint8_t sha1[UR_LEDGER_SHA1] = {7};
+	struct ur_ledger_asset asset = {.asset = "a", .created = true, .run = p->run, .at_ns = 1};
+	struct ur_ledger_asset got = {0};
+	bool found = false;
+	int64_t other = 0;
+	assert_int_equal(ur_ledger_destination(p->ledger, "99999999-2222-4333-8444-555555555555",
+				 "Ben", "https://photos.example", &other, NULL),
+		0);
+	assert_int_not_equal(other, p->destination);
+	assert_int_equal(ur_ledger_asset_put(p->ledger, p->destination, sha1, &asset, NULL), 0);
+	assert_int_equal(
+		ur_ledger_asset_get(p->ledger, p->destination, sha1, &got, &found, NULL), 0);
+	assert_true(found && got.created && got.run == p->run);
+	assert_int_equal(ur_ledger_asset_get(p->ledger, other, sha1, &got, &found, NULL), 0);
+	assert_false(found);
+	assert_int_equal(ur_ledger_asset_forget(p->ledger, p->destination, sha1, NULL), 0);
+	assert_int_equal(
+		ur_ledger_asset_get(p->ledger, p->destination, sha1, &got, &found, NULL), 0);
+	assert_false(found);
+}
+
+static int count_rows(void *context, const struct ur_ledger_row *row)
+{
+	(void)row;
+	(*(int *)context)++;
+	return 0;
+}
+
+static void filters_find_a_file_a_folder_and_what_lies_below(void **state)
+{
+	struct place *p = *state;
+	int64_t below = 0;
+	int64_t beside = 0;
+	assert_int_equal(ur_ledger_folder(p->ledger, "/pictures/2024", 14, true, &below, NULL), 0);
+	assert_int_equal(ur_ledger_folder(p->ledger, "/pictures2", 10, true, &beside, NULL), 0);
+	struct ur_record row = row_of(p, "a.jpg");
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.folder = below;
+	row.state = UR_FAILED;
+	row.for_good = true;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.folder = beside;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	const struct {
+		struct ur_ledger_filter filter;
+		int rows;
+	} cases[] = {
+		{{.below = "/pictures"}, 2},
+		{{.folder_path = "/pictures", .name = "a.jpg"}, 1},
+		{{.folder_path = "/pictures", .name = "b.jpg"}, 0},
+		{{.states = 1u << UR_FAILED}, 2},
+		{{.below = "/"}, 3},
+		{{.staged = true}, 3},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		int rows = 0;
+		assert_int_equal(
+			ur_ledger_rows(p->ledger, &cases[i].filter, count_rows, &rows, NULL), 0);
+		assert_int_equal(rows, cases[i].rows);
+	}
+	int64_t changed = 0;
+	const struct ur_ledger_filter failed = {.states = 1u << UR_FAILED};
+	assert_int_equal(ur_ledger_retry(p->ledger, &failed, &changed, NULL), 0);
+	assert_int_equal(changed, 2);
+	int rows = 0;
+	assert_int_equal(ur_ledger_rows(p->ledger, &failed, count_rows, &rows, NULL), 0);
+	assert_int_equal(rows, 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, open_place, close_place)
+		IN_PLACE(a_row_comes_back_as_it_was_written),
+		IN_PLACE(a_folder_is_read_in_the_order_of_the_names),
+		IN_PLACE(only_what_was_committed_survives_a_sudden_end),
+		IN_PLACE(a_second_writer_is_told_who_holds_it),
+		IN_PLACE(a_foreign_or_newer_database_is_left_alone),
+		IN_PLACE(knowledge_belongs_to_one_destination),
+		IN_PLACE(filters_find_a_file_a_folder_and_what_lies_below),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
