@@ -69,6 +69,17 @@ static void closed(struct ur_op *op);
 
 /* ---- what a file needs ----------------------------------------------------------------------- */
 
+/** Known from a plan or from a run that was cut off, perhaps, but still to be sent. */
+static bool is_news(const struct ur_file *file)
+{
+	if (!file->unchanged) {
+		return true;
+	}
+	const enum ur_state state = file->row->state;
+	return state == UR_SEEN || state == UR_STABLE || state == UR_PROBED || state == UR_WANTED ||
+	       state == UR_SENDING || state == UR_FAILED;
+}
+
 /** A still beside a movie may be a live photo: then both are asked who they are. */
 static bool wants_pairing(const struct ur_item *item)
 {
@@ -79,7 +90,7 @@ static bool wants_pairing(const struct ur_item *item)
 		const struct ur_file *file = &item->files[i];
 		image = image || file->class == UR_CLASS_IMAGE;
 		video = video || file->class == UR_CLASS_VIDEO;
-		news = news || !file->unchanged;
+		news = news || is_news(file);
 	}
 	return image && video && news;
 }
