@@ -49,7 +49,7 @@ run()
   local build=${1%/*} target=${1##*/} wrap=()
   local -x ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1}
   local -x UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1:halt_on_error=1}
-  local -x TSAN_OPTIONS=${TSAN_OPTIONS:-exitcode=66:second_deadlock_stack=1}
+  local -x TSAN_OPTIONS=${TSAN_OPTIONS:-exitcode=66:suppressions=$PWD/tests/tsan.supp}
   [ "$build" != "$1" ] || build=${BUILD:-release}
   # TSan of gcc 12 cannot map its shadow where new kernels put a randomised stack.
   if [ "$build" = tsan ] && setarch -R true 2>/dev/null; then
