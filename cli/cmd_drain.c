@@ -195,11 +195,11 @@ static int drain(const struct ur_cli_options *given, const struct ur_settings *s
 	if (!ur_cli_options_given(given, "settle-after")) {
 		options.settle_after_ms = DRAIN_SETTLE_AFTER_MS;
 	}
-	ur_settings_apply(settings, &options);
 	if (settings->folder_count == 0) {
 		ur_report_error("the configuration names no folders: add some under `folders:`");
 		return UR_EXIT_USAGE;
 	}
+	ur_settings_apply(settings, &options);
 	uint64_t open = 0;
 	int code = drain_all(&options, settings, &open);
 	for (int pass = 1; given->wait && open > 0 && code == UR_EXIT_WELL &&

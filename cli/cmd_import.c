@@ -57,7 +57,7 @@ static void *watch(void *context)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
-	const struct timespec pause = {0, WATCH_MS * 1000000};
+	const struct timespec pause = {0, WATCH_MS * UR_MS_NS};
 	while (!atomic_load(&w->over)) {
 		const int signal = sigtimedwait(&set, NULL, &pause);
 		if (signal > 0 && atomic_exchange(&stop_signal, signal) != 0) {

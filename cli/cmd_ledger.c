@@ -434,9 +434,12 @@ static int gather_missing(void *context, const struct ur_ledger_row *row)
 	if (gone && m->count == m->room) {
 		const size_t room = m->room == 0 ? 256 : m->room * 2;
 		char **paths = realloc(m->paths, room * sizeof *paths);
-		r = paths == NULL ? -ENOMEM : 0;
-		m->paths = paths == NULL ? m->paths : paths;
-		m->room = paths == NULL ? m->room : room;
+		if (paths == NULL) {
+			r = -ENOMEM;
+		} else {
+			m->paths = paths;
+			m->room = room;
+		}
 	}
 	if (gone && r == 0) {
 		m->paths[m->count++] = path.bytes;

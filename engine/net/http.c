@@ -733,7 +733,7 @@ void ur_http_call(struct ur_http *http, struct ur_request *request)
 		.cond = PTHREAD_COND_INITIALIZER,
 	};
 	request->done = call_done;
-	request->owner = &waiter;
+	request->owner = &waiter; // cppcheck-suppress autoVariables ; done before we return
 	ur_http_submit(http, request);
 	(void)pthread_mutex_lock(&waiter.mutex);
 	while (!waiter.done) {

@@ -207,6 +207,14 @@ static bool waits_for_same(struct ur_decide *decide, struct ur_item *item)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
+/** The server may still be storing it, or another item of the same question came first. */
+static bool is_too_early(
+	struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file)
+{
+	return (file->sending_ns != 0 && may_still_come(item)) ||
+	       find_under_way(decide, file) != NULL;
+}
+
 static void judge_answers(struct ur_decide *decide, struct ur_item *item,
 	const struct ur_question *question, size_t from, size_t to)
 {
@@ -216,12 +224,10 @@ static void judge_answers(struct ur_decide *decide, struct ur_item *item,
 		const struct ur_check *check = &question->checks[i];
 		if (check->there) {
 			say_there(decide, item, file, check);
-		} else if (file->sending_ns != 0 && may_still_come(item)) {
+		} else if (is_too_early(decide, item, file)) {
 			again = true;
-		} else if (find_under_way(decide, file) == NULL) {
-			say_absent(decide, item, file);
 		} else {
-			again = true; // another item of the same question came first
+			say_absent(decide, item, file);
 		}
 	}
 	if (waits_for_same(decide, item)) {
