@@ -265,7 +265,7 @@ int ur_dir_open(const struct ur_dir *dir)
 	int r = -ENOMEM;
 	if (dir->parent == NULL) {
 		r = ur_sys.openat(dir->root->fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	} else if (ur_text_ok(&path)) {
+	} else if (ur_text_ok(&path) && path.bytes != NULL) {
 		r = open_hops(dir->root, path.bytes);
 	}
 	ur_text_done(&path);
@@ -396,6 +396,7 @@ static void stat_entry(
 		return;
 	}
 	const struct ur_identity identity = ur_identity_of(&st, 0);
+	entry->linked = follow && link;
 	entry->type = type_of_mode(st.st_mode);
 	entry->inode = identity.inode;
 	entry->size = identity.size;
@@ -465,7 +466,9 @@ int ur_listing_add(struct ur_listing *listing, int fd, const char *name, bool fo
 		return r;
 	}
 	struct ur_entry *entry = &listing->entries[listing->count - 1];
-	entry->type = UR_ENTRY_LINK; // may be one; stat settles it
-	stat_entry(listing, entry, fd, follow);
+	stat_entry(listing, entry, fd, false);
+	if (follow && entry->type == UR_ENTRY_LINK) {
+		stat_entry(listing, entry, fd, true);
+	}
 	return 0;
 }

@@ -122,6 +122,7 @@ struct ur_entry {
 	uint8_t type;
 	uint8_t flags; // the caller's
 	int error;     // of its stat
+	bool linked;   // a symbolic link that was followed
 };
 static_assert(sizeof(struct ur_entry) <= 48, "the largest directory sets the memory of a run");
 

@@ -45,6 +45,11 @@ struct pending {
 	struct rules *rules;
 };
 
+struct place {
+	uint64_t device;
+	uint64_t inode;
+};
+
 struct excluded {
 	uint64_t device;
 	uint64_t inode;
@@ -58,6 +63,7 @@ struct ur_scan {
 	struct ur_ignore *asked; // --exclude: goes before everything
 	struct ur_ignore *junk;  // goes after everything
 	struct ur_root **roots;
+	struct place *root_places;
 	size_t root_count;
 	struct ur_root *loose;
 	char **loose_paths; // sources that are files
@@ -262,7 +268,7 @@ static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file 
 			&item->arena, ur_listing_name(&scan->listing, entry), entry->name_size),
 		.identity = {dir->fs.id, entry->inode, entry->size, entry->mtime_ns,
 			entry->ctime_ns},
-		.through_link = dir->through_link,
+		.through_link = dir->through_link || entry->linked,
 		.error = entry->error,
 		.young = (entry->flags & FLAG_YOUNG) != 0,
 		.later = (entry->flags & FLAG_LATER) != 0,
@@ -530,7 +536,7 @@ static int push_child(
 	if (r < 0) {
 		return r;
 	}
-	child->through_link = child->through_link || entry->type == UR_ENTRY_LINK;
+	child->through_link = child->through_link || entry->linked;
 	r = push(scan, child, rules);
 	if (r < 0) {
 		(void)ur_dir_unref(child);
@@ -645,6 +651,16 @@ static bool has_marker(const struct ur_listing *listing)
 	return false;
 }
 
+static bool is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode)
+{
+	for (size_t i = 0; i < scan->root_count; i++) {
+		if (scan->root_places[i].inode == inode && scan->root_places[i].device == device) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /** Looks at the open directory itself; false (and reported) when it is to be left alone. */
 static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 {
@@ -673,6 +689,9 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 			ur_text_done(&path);
 			return false;
 		}
+	}
+	if (dir->parent != NULL && is_root(scan, dir->fs.device, dir->inode)) {
+		return false; // a source of its own: its files count once
 	}
 	return !(scan->run->options->follow && is_loop(dir));
 }
@@ -1005,11 +1024,15 @@ static int open_source(struct ur_scan *scan, const char *path, struct ur_err *er
 		scan->loose_paths[scan->loose_count] = strdup(path);
 		return scan->loose_paths[scan->loose_count++] == NULL ? -ENOMEM : 0;
 	}
+	if (is_root(scan, st.st_dev, st.st_ino)) {
+		return 0; // named twice
+	}
 	struct ur_root *root = NULL;
 	int opened = ur_root_open(path, scan->run->options->follow, &root, err);
 	if (opened < 0) {
 		return opened;
 	}
+	scan->root_places[scan->root_count] = (struct place){st.st_dev, st.st_ino};
 	scan->roots[scan->root_count++] = root;
 	return refuse_server_library(root, err);
 }
@@ -1049,8 +1072,9 @@ static int open_all(struct ur_scan *scan, struct ur_err *err)
 	const struct ur_options *options = scan->run->options;
 	const size_t n = options->source_count + 1;
 	scan->roots = calloc(n, sizeof *scan->roots);
+	scan->root_places = calloc(n, sizeof *scan->root_places);
 	scan->loose_paths = calloc(n, sizeof *scan->loose_paths);
-	if (scan->roots == NULL || scan->loose_paths == NULL) {
+	if (scan->roots == NULL || scan->root_places == NULL || scan->loose_paths == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot open the sources");
 	}
 	int r = ur_root_open("/", options->follow, &scan->loose, err);
@@ -1121,6 +1145,7 @@ struct ur_scan *ur_scan_free(struct ur_scan *scan)
 	(void)ur_ignore_free(scan->junk);
 	ur_listing_done(&scan->listing);
 	free(scan->roots);
+	free(scan->root_places);
 	free(scan->loose_paths);
 	free(scan->stack);
 	free(scan->order);
