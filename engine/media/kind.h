@@ -95,8 +95,8 @@ bool ur_kind_cut_short(const struct ur_kind *kind, const void *head, size_t head
 
 /**
  * The name under which the server takes the file: ".MP" becomes ".MP.MP4", an empty stem
- * "unnamed", bytes that are not UTF-8 U+FFFD; control bytes, '/' and '\' become '_'.  False when
- * `room` (with the NUL) does not suffice; nothing is written then.
+ * "unnamed", bytes that are not UTF-8 U+FFFD; all else stays as it is.  False when `room` (with the
+ * NUL) does not suffice; nothing is written then.
  */
 bool ur_kind_upload_name(const char *name, char *ret, size_t room, bool *changed);
 

@@ -378,12 +378,11 @@ enum ur_judgement ur_kind_judge(const struct ur_types *types, const char *name,
 
 /* --- the name ------------------------------------------------------------------------------- */
 
-static void add_code(struct ur_text *text, const unsigned char *bytes, size_t step, uint32_t code)
+/** The form's field carries quotes, backslashes, newlines as they are; only UTF-8 it must be. */
+static void add_code(struct ur_text *text, const unsigned char *bytes, size_t step)
 {
 	if (step == 0) {
 		ur_text_adds(text, "\xef\xbf\xbd");
-	} else if (code < 0x20 || (code >= 0x7f && code < 0xa0) || code == '/' || code == '\\') {
-		ur_text_adds(text, "_");
 	} else {
 		ur_text_add(text, bytes, step);
 	}
@@ -406,7 +405,7 @@ bool ur_kind_upload_name(const char *name, char *ret, size_t room, bool *changed
 		const unsigned char *at = (const unsigned char *)name + i;
 		uint32_t code = 0;
 		const size_t step = ur_utf8_step(at, size - i, &code);
-		add_code(&text, at, step, code);
+		add_code(&text, at, step);
 		i += step > 0 ? step : 1;
 	}
 	const char *dot = strrchr(name, '.');

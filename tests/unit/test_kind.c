@@ -459,8 +459,8 @@ static void names_are_sent_as_the_server_can_keep_them(void **state)
 	assert_name("", "unnamed");
 	assert_name("..jpg", "..jpg");
 	assert_name("gr\xfc\xdf.jpg", "gr\xef\xbf\xbd\xef\xbf\xbd.jpg");
-	assert_name("a\nb\x1b[2J\x7f.jpg", "a_b_[2J_.jpg");
-	assert_name("a\\b.jpg", "a_b.jpg");
+	assert_name("a\nb\x1b[2J\x7f.jpg", "a\nb\x1b[2J\x7f.jpg");
+	assert_name("a\\b.jpg", "a\\b.jpg");
 	assert_name("a\"b.jpg", "a\"b.jpg");
 }
 
