@@ -249,7 +249,7 @@ events() { jq -r "select(.event == \"file\") | $1" "$T/out"; }
 
 # of PATH: the line of the one file whose path ends so, as "outcome state: reason".
 of() {
-	jq -r --arg end "$1" 'select(.event == "file" and (.path | endswith($end)))
+	jq -r --arg tail "$1" 'select(.event == "file" and (.path | endswith($tail)))
 		| "\(.outcome) \(.state): \(.reason)"' "$T/out"
 }
 
