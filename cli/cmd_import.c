@@ -111,6 +111,7 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 		.follow = from->follow,
 		.one_file_system = from->one_file_system,
 		.skip_hidden = from->skip_hidden,
+		.dates_from_names = from->dates_from_names,
 		.min_age_ms = from->min_age_ms,
 		.tell_known = from->json || from->verbose,
 		.limit = from->limit,

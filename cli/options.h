@@ -38,6 +38,7 @@ struct ur_cli_options {
 	bool follow;
 	bool one_file_system;
 	bool skip_hidden;
+	bool dates_from_names;
 	int64_t min_age_ms;
 	int64_t limit;
 	/* how */

@@ -8,6 +8,7 @@
 #include "engine/stage/upload.h"
 
 #include "engine/base/clock.h"
+#include "engine/media/when.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define BUFFER (512u << 10)
 #define RING_ENTRIES 256u
@@ -278,6 +280,32 @@ static void add_piece(struct ur_request *request, const struct ur_text *text)
 		(struct ur_piece){.bytes = text->bytes, .size = text->size};
 }
 
+/**
+ * What the server takes for the date of a picture that carries none: it reads Exif itself, and what
+ * it finds there wins.  A local time in a name is read in this machine's zone.
+ */
+static int64_t created_of(const struct ur_run *run, const struct ur_file *file)
+{
+	int64_t ns = 0;
+	bool utc = false;
+	if (!run->options->dates_from_names ||
+		!ur_when_of_name(file->name, ur_clock_wall_ns(), &ns, &utc)) {
+		return file->identity.mtime_ns;
+	}
+	if (utc) {
+		return ns;
+	}
+	const time_t local = (time_t)(ns / UR_SECOND_NS);
+	struct tm tm = {0};
+	if (gmtime_r(&local, &tm) == NULL) {
+		return file->identity.mtime_ns;
+	}
+	tm.tm_isdst = -1;
+	const time_t at = mktime(&tm);
+	return at == (time_t)-1 ? file->identity.mtime_ns
+				: (int64_t)at * UR_SECOND_NS + ns % UR_SECOND_NS;
+}
+
 static void write_request(struct slot *slot)
 {
 	struct ur_file *file = slot->file;
@@ -289,7 +317,7 @@ static void write_request(struct slot *slot)
 	const struct ur_file *movie = file->movie == UR_NONE ? NULL : &item->files[file->movie];
 	const struct ur_upload_fields fields = {
 		.name = slot->name,
-		.created_ns = file->identity.mtime_ns,
+		.created_ns = created_of(slot->upload->run, file),
 		.modified_ns = file->identity.mtime_ns,
 		.size = (uint64_t)file->identity.size,
 		.live_movie = movie != NULL && movie->asset[0] != '\0' ? movie->asset : NULL,
