@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #define PROGRESS_TERMINAL_NS (UR_SECOND_NS / 2)
+#define WAITING_TOLD_MAX 20
 #define PROGRESS_LOG_NS (10 * UR_SECOND_NS)
 
 void ur_report_init(struct ur_report *report, bool json, bool quiet, bool verbose, bool plan)
@@ -118,8 +119,13 @@ static void event_json(const struct ur_event *event, const struct ur_text *path)
 	print_text(stdout, &line);
 }
 
-static bool worth_a_line(const struct ur_report *report, const struct ur_event *event)
+static bool worth_a_line(struct ur_report *report, const struct ur_event *event)
 {
+	/* A stop, a limit or a full quota leaves thousands waiting for one and the same reason. */
+	if (event->outcome == UR_OUTCOME_WAITING && !report->verbose &&
+		++report->waiting_told > WAITING_TOLD_MAX) {
+		return false;
+	}
 	if (event->outcome == UR_OUTCOME_FAILED) {
 		return true;
 	}
@@ -271,7 +277,9 @@ void ur_report_summary(struct ur_report *report, const struct ur_summary *s, con
 			s->folder_errors);
 	}
 	if (s->waiting > 0 && !report->quiet) {
-		printf("%" PRIu64 " files wait: run `%s` again.\n", s->waiting, command);
+		printf("%" PRIu64 " files wait%s: run `%s` again.\n", s->waiting,
+			report->waiting_told > WAITING_TOLD_MAX ? " (-v names them all)" : "",
+			command);
 	}
 	(void)fflush(stdout);
 }

@@ -20,7 +20,8 @@ struct ur_report {
 	bool terminal; // stderr is one
 	int64_t last_progress_ns;
 	uint64_t last_sent;
-	bool line_open; // a progress line without its newline
+	bool line_open;        // a progress line without its newline
+	uint64_t waiting_told; // lines about files that wait: a few will do
 };
 
 void ur_report_init(struct ur_report *report, bool json, bool quiet, bool verbose, bool plan);

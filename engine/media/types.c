@@ -293,8 +293,8 @@ static enum ur_judgement refuse_extension(const struct ur_types *types, const ch
 	}
 	if (is_media(kind) && find_type(types, kind->extension) != NULL) {
 		(void)snprintf(why, why_size,
-			"the server does not take %s; the content is %s, rename it to '.%s'", what,
-			kind->said, kind->extension);
+			"the server does not take %s; the content is %s, so let its name end in '.%s'",
+			what, kind->said, kind->extension);
 	} else {
 		(void)snprintf(why, why_size, "the server does not take %s", what);
 	}

@@ -344,9 +344,9 @@ static void an_unknown_extension_is_refused_with_advice_where_there_is_some(void
 	assert_string_equal(text.why, "the server does not take '.txt' files");
 	assert_int_equal(picture.judgement, UR_JUDGE_REFUSE);
 	assert_string_equal(picture.why, "the server does not take '.jfif' files; the content is a "
-					 "JPEG picture, rename it to '.jpg'");
+					 "JPEG picture, so let its name end in '.jpg'");
 	assert_int_equal(bare.judgement, UR_JUDGE_REFUSE);
-	assert_non_null(strstr(bare.why, "rename it to '.png'"));
+	assert_non_null(strstr(bare.why, "so let its name end in '.png'"));
 	assert_int_equal(evil.judgement, UR_JUDGE_REFUSE);
 	assert_null(strchr(evil.why, '\x1b'));
 }
