@@ -119,7 +119,8 @@ control() {
 
 mischief() { # RULE…: these and no others; none: none
 	printf '%s\n' "$@" >"$T/rules"
-	control POST /_immichd/mischief "@$T/rules" | grep -q '"rules"'
+	curl -sS --max-time $((30 * UR_SLOW)) -H "x-api-key: $KEY" -H 'content-type: text/plain' \
+		--data-binary "@$T/rules" "$DIRECT/_immichd/mischief" | grep -q '"rules"'
 }
 
 stats() { control GET /_immichd/stats | jq -r "$1"; }
@@ -389,7 +390,7 @@ xmp() {
 XMP
 }
 
-files_in() { find "$1" -type f | wc -l; }
+files_in() { find "$1" -type f -printf x | wc -c; }
 bytes_in() { find "$1" -type f -printf '%s\n' | awk '{ s += $1 } END { print s + 0 }'; }
 
 # nobody COMMAND…: as a user who may nothing special; fails when we may not become one.
