@@ -24,6 +24,8 @@
 #define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
 #define UR_POOL_ITEMS 2048 // what a run holds at once; also how many sends can be under way
 #define UR_NONE (-1)
+#define UR_RETRY_FIRST_S INT64_C(300) // between a run that failed with a file and the next
+#define UR_RETRY_DOUBLINGS 6
 
 /** What became of a file in this run: the summary counts these. */
 enum ur_outcome {
@@ -137,7 +139,7 @@ struct ur_item {
 	int cursor;            // the next file to look at in the present step
 	int64_t due_ns;        // steady: UR_STEP_REST ends
 	int64_t since_ns;      // steady: when the present step began
-	int64_t lost_until_ns; // wall: how long a lost answer is asked after
+	int64_t lost_until_ns; // steady: how long a lost answer is asked after
 	bool asking_lost;
 	enum ur_item_step after_rest;
 	int call_tries;          // failures of the present step's requests

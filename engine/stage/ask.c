@@ -157,7 +157,7 @@ static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur
 /** True while a lost answer may still turn into an asset. */
 static bool may_still_come(const struct ur_item *item)
 {
-	return item->asking_lost && ur_clock_wall_ns() < item->lost_until_ns;
+	return item->asking_lost && ur_clock_steady_ns() < item->lost_until_ns;
 }
 
 bool ur_ask_is_due(const struct ur_file *file)

@@ -192,7 +192,9 @@ static void close_failed(struct ur_file *file, bool for_good)
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
 	if (!for_good) {
-		const int64_t wait_s = INT64_C(300) << (file->tries < 6 ? file->tries : 6);
+		const int64_t wait_s =
+			UR_RETRY_FIRST_S
+			<< (file->tries < UR_RETRY_DOUBLINGS ? file->tries : UR_RETRY_DOUBLINGS);
 		file->next_ns = ur_clock_wall_ns() + wait_s * UR_SECOND_NS;
 	}
 }
@@ -206,7 +208,7 @@ static void try_again(struct ur_decide *decide, struct ur_item *item, struct ur_
 		ur_decide_go(decide, item, UR_STEP_SEND);
 		return;
 	}
-	const int64_t now = ur_clock_wall_ns();
+	const int64_t now = ur_clock_steady_ns();
 	const bool lost = file->send_result < 0 && file->send_body_gone;
 	const bool stored_perhaps =
 		file->send_body_gone || (file->send_result == 0 && file->send_status >= 500);

@@ -102,12 +102,24 @@ static bool group_waits(const struct ur_item *item)
 	return false;
 }
 
+/**
+ * What is left of a wait that ends at `until`: never more than the whole wait, so that a clock that
+ * was stepped back makes nobody wait for the day it came from.
+ */
+static int64_t left_of(int64_t until_ns, int64_t wait_ns)
+{
+	const int64_t left = until_ns - ur_clock_wall_ns();
+	return left < 0 ? 0 : left < wait_ns ? left : wait_ns;
+}
+
 /** What the ledger remembers of these bytes at this place. */
 static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
 	const bool keep_mode = decide->run->options->after == UR_AFTER_KEEP;
 	const int64_t now = ur_clock_wall_ns();
+	const int64_t answer_ns = decide->run->options->answer_wait_ms * UR_MS_NS;
+	const int64_t suspect_ns = decide->run->options->suspect_wait_ms * UR_MS_NS;
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created;
 	file->travelled = row->travelled;
@@ -119,6 +131,8 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	case UR_CONFIRMED:
 		file->decided = true;
 		file->there = !row->created;
+		/* From a future that the clock was stepped back from: settle_after begins again. */
+		file->delivered_ns = row->delivered_ns > now ? now : 0;
 		file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
 		if (keep_mode || file->class == UR_CLASS_SIDECAR) {
 			ur_judge_close(file, UR_KNOWN, UR_OUTCOME_PRESENT,
@@ -143,7 +157,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		}
 		return;
 	case UR_SUSPECT:
-		if (now < row->next_ns) {
+		if (row->next_ns > now && row->next_ns - now <= suspect_ns) {
 			char when[UR_CLOCK_TEXT];
 			ur_clock_local(row->next_ns, when);
 			ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
@@ -158,7 +172,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		file->sending_ns = row->sending_ns;
 		item->asking_lost = true;
 		item->lost_until_ns =
-			row->sending_ns + decide->run->options->answer_wait_ms * UR_MS_NS;
+			ur_clock_steady_ns() + left_of(row->sending_ns + answer_ns, answer_ns);
 		return;
 	case UR_SEEN:
 	case UR_STABLE:

@@ -392,7 +392,10 @@ static void judge_entry(
 	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, same)) {
 		entry->flags |= FLAG_YOUNG;
 	}
-	if (run->options->respect_next && same && row->next_ns > ur_clock_wall_ns()) {
+	/* Longer than the longest wait: the clock was stepped back since. */
+	const int64_t wait_ns = row->next_ns - ur_clock_wall_ns();
+	if (run->options->respect_next && same && wait_ns > 0 &&
+		wait_ns <= (UR_RETRY_FIRST_S << UR_RETRY_DOUBLINGS) * UR_SECOND_NS) {
 		entry->flags |= FLAG_LATER;
 	}
 }
