@@ -74,6 +74,7 @@ enum statement {
 	FILE_IN_FOLDER,
 	FILE_GET,
 	FILE_SAME,
+	EMPTIED,
 	ASSET_GET,
 	ASSET_PUT,
 	COUNTS,
@@ -104,6 +105,15 @@ static const char *const texts[STATEMENTS] = {
 		     " FROM file f WHERE f.destination=?1 AND f.folder=?2 AND f.name=?3",
 	[FILE_SAME] = "SELECT 1 FROM file WHERE destination=?1 AND sha1=?2 AND run=?3"
 		      " AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
+	/* '0' is what follows '/': what lies between is below the folder. */
+	[EMPTIED] = "WITH ended(run) AS (SELECT coalesce(max(id), 0) FROM run"
+		    "  WHERE destination=?1 AND ended_ns<>0 AND command<>'plan')"
+		    " SELECT 1 FROM folder d JOIN file f ON f.destination=?1 AND f.folder=d.id"
+		    " WHERE EXISTS (SELECT 1 FROM run WHERE destination=?1 AND id<?3"
+		    "  AND id>(SELECT run FROM ended))"
+		    " AND (d.path=?2 OR (d.path>CAST(?2||'/' AS BLOB) AND"
+		    "  d.path<CAST(?2||'0' AS BLOB)))"
+		    " AND f.state=12 AND f.run<?3 AND f.run>(SELECT run FROM ended) LIMIT 1",
 	[ASSET_GET] =
 		"SELECT asset, created, run, at_ns FROM asset WHERE destination=?1 AND sha1=?2",
 	[ASSET_PUT] = "INSERT OR REPLACE INTO asset VALUES(?1,?2,?3,?4,?5,?6)",
@@ -724,6 +734,25 @@ int ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, int64_t
 	(void)sqlite3_bind_int64(s, 3, run);
 	(void)sqlite3_bind_int64(s, 4, not_folder);
 	bind_name(s, 5, not_name);
+	const int code = sqlite3_step(s);
+	(void)sqlite3_reset(s);
+	if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		return complain(ledger, err, "be read");
+	}
+	*ret = code == SQLITE_ROW;
+	return 0;
+}
+
+int ur_ledger_emptied(struct ur_ledger *ledger, int64_t destination, int64_t run,
+	const void *folder, size_t size, bool *ret, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, EMPTIED, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob64(s, 2, folder, size, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(s, 3, run);
 	const int code = sqlite3_step(s);
 	(void)sqlite3_reset(s);
 	if (code != SQLITE_ROW && code != SQLITE_DONE) {

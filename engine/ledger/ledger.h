@@ -129,6 +129,14 @@ typedef int ur_record_fn(void *context, const struct ur_record *record);
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
 	struct ur_err *err);
 
+/**
+ * True when files of `folder` (its path) or of a folder below it were taken away by a run before
+ * `run` that was interrupted, and none has come to its end since: what is empty there, that run has
+ * emptied.
+ */
+[[nodiscard]] int ur_ledger_emptied(struct ur_ledger *ledger, int64_t destination, int64_t run,
+	const void *folder, size_t size, bool *ret, struct ur_err *err);
+
 struct ur_ledger_asset {
 	char asset[UR_LEDGER_ASSET];
 	bool created; // by our 201

@@ -699,9 +699,36 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 	return !(scan->run->options->follow && is_loop(dir));
 }
 
+/** A folder that an interrupted run emptied and could not remove any more counts as ours. */
+static int adopt_emptied(struct ur_scan *scan, struct ur_dir *dir)
+{
+	const struct ur_options *options = scan->run->options;
+	if (dir->parent == NULL || options->plan || options->after == UR_AFTER_KEEP) {
+		return 0;
+	}
+	struct ur_err err = {0};
+	struct ur_text path = {0};
+	bool ours = false;
+	ur_dir_path(dir, NULL, &path);
+	int r = ur_text_ok(&path) ? 0 : -ENOMEM;
+	r = r < 0 ? r
+		  : ur_ledger_emptied(scan->ledger, scan->run->destination, scan->run->id,
+			    path.bytes, path.size, &ours, &err);
+	ur_text_done(&path);
+	if (r < 0) {
+		ur_run_fail(scan->run, r, &err);
+	} else if (ours) {
+		atomic_fetch_add(&dir->removed, 1);
+	}
+	return r;
+}
+
 static int scan_listing(struct ur_scan *scan, struct ur_dir *dir, struct rules *rules)
 {
 	size_t count = 0;
+	if (scan->listing.count == 0) {
+		return adopt_emptied(scan, dir);
+	}
 	int r = pick_files(scan, dir, rules, &count);
 	if (r == 0 && count > 0) {
 		qsort_r(scan->order, count, sizeof *scan->order, by_name, &scan->listing);
