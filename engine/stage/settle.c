@@ -239,6 +239,21 @@ static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
 	return r;
 }
 
+/** DIR/below and all folders above it: one that is not durable takes with it what is below. */
+static int sync_target(struct ur_settle *settle, const struct ur_dir *dir)
+{
+	const bool loose = dir->root->loose;
+	int r = 0;
+	for (; r == 0 && dir != NULL; dir = loose ? NULL : dir->parent) {
+		const int fd = open_target(settle, dir);
+		r = fd < 0 ? fd : ur_sys.fsync(fd);
+		if (fd >= 0) {
+			(void)ur_sys.close(fd);
+		}
+	}
+	return r;
+}
+
 static int copy_bytes(struct ur_settle *settle, int from, int to)
 {
 	off_t offset = 0;
@@ -327,8 +342,7 @@ static int move_across(struct removal *x, int from, int target)
 		r = there ? ur_sys.unlinkat(staging, x->staged, 0)
 			  : publish(staging, x->staged, target, x->file->name);
 		ur_effect("publish", true);
-		r = r < 0 ? r : ur_sys.fsync(target);
-		r = r < 0 ? r : ur_sys.fsync(settle->target_fd);
+		r = r < 0 ? r : sync_target(settle, x->item->dir);
 	}
 	if (r < 0) {
 		(void)ur_sys.unlinkat(staging, x->staged, 0);
@@ -629,7 +643,8 @@ static int recover_one(struct ur_ledger *ledger, struct leftover *x, struct ur_e
 	staged_name(x->record.staged, x->name, staged);
 	const bool back = put_back(x->folder, x->name, staged);
 	if (back || is_there(x->folder, x->name)) {
-		x->record.state = UR_SEEN;
+		/* Still delivered, if it is read and found to be the same: settled from the start. */
+		x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
 		x->record.reason = "put back after an interrupted run";
 		x->record.remembered = false;
 	} else {
