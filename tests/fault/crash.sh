@@ -1,0 +1,213 @@
+#!/bin/bash
+# crash.sh - the importer ends at its N-th side effect, for every N; then it runs to the end.
+#
+#     fresh folder and server ─▶ run, crash at N ─▶ what happens in between ─▶ runs ─▶ check
+#
+# What must hold at the end: every picture is on the server once, with its own bytes, and gone from
+# the folder (or moved); what is refused is where it was; a sidecar went only if it travelled; no
+# temporary file and no emptied folder is left.
+set -u
+
+usage()
+{
+  cat <<'TEXT'
+usage: tests/fault/crash.sh [VARIANT...]
+
+  VARIANT  delete forget keep last move move-forget move-keep move-last across
+           across-forget across-keep across-last new-file rewrite replace reuse clock-back clock-forward twice busy (all of them)
+
+  STEP     every STEP-th point (7); 1: every one
+  JOBS     points at the same time (2)
+  BUILD    release, asan, …
+  ONLY     this point alone, and its room is kept in /tmp/uringest-fault-kept
+TEXT
+}
+
+case ${1-} in
+-h | --help)
+  usage
+  exit 0
+  ;;
+esac
+
+# shellcheck source=tests/fault/lib.bash
+. "$(dirname "$0")/lib.bash"
+STEP=${STEP:-7}
+
+# ---- what happens between the crash and the next run ---------------------------------------------
+
+# Everything that is missing gets a new file of that name, other bytes, the old size and times.
+new_files()
+{
+  local path k=0
+  while IFS=$'\t' read -r role path; do
+    if [ "$role" = media ] && [ ! -e "$SRC/$path" ] && [ "$path" != ./k/film.mp4 ]; then
+      k=$((k + 1))
+      put "$(nth new photo $k)" "$SRC/$path"
+      touch -r "$ROOM/template/src/$path" "$SRC/$path"
+      sha1sum <"$SRC/$path" | cut -c1-40 >>"$W/must"
+    fi
+  done <"$ROOM/roles"
+}
+
+# Every picture that is still there gets other bytes of the same size, and its old times.
+rewrite()
+{
+  local path k=0
+  while IFS=$'\t' read -r role path; do
+    if [ "$role" = media ] && [ -e "$SRC/$path" ] && [ "$path" != ./k/film.mp4 ] &&
+      [[ $path == *.jp*g ]] && [[ $path != *hard* ]]; then
+      k=$((k + 1))
+      if [ "$1" = replace ]; then
+        same_inode "$SRC/$path" "$(nth new photo $k)"
+      else
+        cat "$(nth new photo $k)" >"$SRC/$path"
+      fi
+      touch -r "$ROOM/template/src/$path" "$SRC/$path"
+      sha1sum <"$SRC/$path" | cut -c1-40 >>"$W/must"
+      printf '%s\n' "$path" >>"$W/changed"
+    fi
+  done <"$ROOM/roles"
+}
+
+# The file $1 is removed; one with the bytes of $2 takes its name and, if it can be had, its inode.
+same_inode()
+{
+  local inode k dir=${1%/*}
+  inode=$(stat -c %i "$1")
+  rm "$1"
+  for k in {1..20}; do
+    cp "$2" "$dir/.try.$k"
+    [ "$(stat -c %i "$dir/.try.$k")" != "$inode" ] || break
+  done
+  mv "$dir/.try.$k" "$1"
+  rm -f "$dir"/.try.*
+  [ "$(stat -c %i "$1")" != "$inode" ] || echo "$1" >>"$ELSEWHERE/reused"
+}
+
+# ---- one point -----------------------------------------------------------------------------------
+
+# Prints what is wrong after a crash at point $2 in variant $1; ends with 1 when $2 is beyond the end.
+crash_at()
+{
+  local where=$W later=("$BIN/uringest-faulty") run=()
+  local -x UR_FAULT_CRASH=$2 AFTER=delete
+  MOVED=
+  case $1 in
+  reuse) where=$AWAY ;;
+  esac
+  fresh "$where"
+  : >"$W/changed"
+  case $1 in
+  move*)
+    MOVED=$W/moved-to
+    AFTER=move
+    ;;
+  across*)
+    MOVED=$AWAY/moved-to
+    AFTER=move
+    ;;
+  esac
+  if [ -n "$MOVED" ]; then
+    mkdir "$MOVED"
+    run=(--after "move=$MOVED")
+  else
+    run=(--after delete)
+  fi
+  case $1 in
+  *forget) local -x UR_FAULT_POWER=forget UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
+  *last) local -x UR_FAULT_POWER=last UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
+  *keep) local -x UR_FAULT_POWER=keep UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
+  clock-forward) local -x UR_FAULT_CLOCK=86400 ;;
+  busy) run+=(--threads 4 --concurrency 4 --ring auto) ;;
+  esac
+  start_server
+  import "$SRC" "${run[@]}"
+  local status=$?
+  unset UR_FAULT_CRASH UR_FAULT_POWER UR_FAULT_CLOCK
+  case $status in
+  99) ;;
+  0)
+    stop_server
+    return 1
+    ;;
+  *) echo "the run that was to crash ended with $status: $(tail -n 2 "$W/said")" ;;
+  esac
+  case $1 in
+  new-file) new_files ;;
+  rewrite) rewrite in-place ;;
+  replace | reuse) rewrite replace ;;
+  clock-back) local -x UR_FAULT_CLOCK=-86400 ;;
+  twice)
+    # The run that mends is hit as well, at a point that moves on with N.
+    UR_FAULT_CRASH=$((1 + $2 * 13 % 150)) import "$SRC" "${run[@]}"
+    ;;
+  esac
+  settle_down "$SRC" "${run[@]}"
+  unset UR_FAULT_CLOCK
+  check | without_changed
+  [ -z "$MOVED" ] || check_moved "$MOVED"
+  stop_server
+  return 0
+}
+
+# What the user overwrote before it was sent is not there, and that is the user's doing.
+without_changed()
+{
+  awk 'FILENAME ~ /changed$/ { changed["lost: " $0] = 1; next } !($0 in changed)' "$W/changed" -
+}
+
+# Worker $2 of $JOBS takes its share of the points of variant $1.
+work()
+{
+  local point=$(($3 + $2 * STEP)) wrong
+  enter "$2"
+  : >"$ROOM/$1.$2.wrong"
+  while wrong=$(crash_at "$1" "$point"; echo "end=$?"); [ "${wrong##*end=}" = 0 ]; do
+    wrong=${wrong%end=*}
+    wrong=${wrong%$'\n'}
+    [ -z "$wrong" ] || printf "%s\n" "$wrong" | sed "s/^/at $point: /" >>"$ROOM/$1.$2.wrong"
+    echo "$point" >>"$ROOM/$1.$2.points"
+    point=$((point + JOBS * STEP))
+  done
+}
+
+# All points of a variant; the first one moves with the variant, so that a step sees others too.
+sweep()
+{
+  local worker count begin=$SECONDS
+  for ((worker = 0; worker < JOBS; worker++)); do
+    work "$1" "$worker" $((1 + $2 % STEP)) &
+  done
+  wait
+  count=$(cat "$ROOM/$1".*.points 2>/dev/null | wc -l)
+  cat "$ROOM/$1".*.wrong >"$ROOM/wrong"
+  if [ -s "$ROOM/wrong" ]; then
+    not_ok "$1: nothing is lost, doubled or left after a crash at any of $count points"
+    sort -t' ' -k2n "$ROOM/wrong" | sed 's/^/# /' | head -n "${LINES_MAX:-60}"
+  elif [ "$count" -lt 3 ]; then
+    not_ok "$1: only $count points were met"
+  else
+    ok "$1: nothing is lost, doubled or left after a crash at any of $count points ($((SECONDS - begin)) s)"
+  fi
+}
+
+make_template
+if [ $# -eq 0 ]; then
+  set -- delete forget keep last move move-forget move-keep move-last across across-forget \
+    across-keep across-last new-file rewrite replace reuse clock-back clock-forward twice busy
+fi
+if [ -n "${ONLY-}" ]; then
+  enter 0
+  crash_at "$1" "$ONLY"
+  rm -rf /tmp/uringest-fault-kept
+  cp -a "$W" /tmp/uringest-fault-kept
+  exit
+fi
+order=0
+for variant in "$@"; do
+  order=$((order + 3))
+  sweep "$variant" "$order"
+done
+[ ! -e "$ELSEWHERE/reused" ] || echo "# inode numbers reused: $(wc -l <"$ELSEWHERE/reused")"
+summary

@@ -1,0 +1,555 @@
+/*
+ * seam - uringest with faults built in: what the environment asks for happens at its seams.
+ *
+ *     UR_FAULT_CRASH=N         the process ends with 99 at the N-th point
+ *     UR_FAULT_POWER=forget    … and what was not synced is forgotten; =keep: but no names;
+ *                              =last: of the names only what happened last
+ *     UR_FAULT_HIDE=DIR:DIR    for POWER: a folder on each file system, see power.h
+ *     UR_FAULT_COUNT=FILE      at the end: "points=N calls=N fired=0|1"
+ *     UR_FAULT_LOG=FILE        the points, one a line
+ *     UR_FAULT_FAIL=CALL:N:E   the N-th CALL of the table fails with E (a name or a number)
+ *     UR_FAULT_ALLOC=N         the N-th allocation of our own fails
+ *     UR_FAULT_FLIP=N          one bit of the N-th finished SHA-1 is flipped (0: of all)
+ *     UR_FAULT_HASH=FROM:TO    whoever has the SHA-1 FROM gets TO
+ *     UR_FAULT_CHANGE=FILE     the file is changed at the N-th point (UR_FAULT_AT=N), to the bytes
+ *     UR_FAULT_WITH=FILE       of this one; its times stay
+ *     UR_FAULT_HOW=rewrite     … in place; =replace: by a new file under its name
+ *     UR_FAULT_CLOCK=SECONDS   the wall clock is stepped
+ *
+ * A point is a mark of the engine's own (before or after a side effect), or lies before or after a
+ * changing system call of the table.  Points are passed one at a time, so that what a crash finds
+ * is what the journal says.
+ */
+#include "engine/base/clock.h"
+#include "engine/media/hash.h"
+#include "engine/sys/sys.h"
+#include "tests/fault/power.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CRASHED 99
+#define CANNOT 98
+
+static struct ur_sys real;
+static pthread_mutex_t gate = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static unsigned long points;
+static unsigned long crash_at;
+static unsigned long change_at;
+static const char *count_path;
+static FILE *log_file;
+static atomic_bool fired;
+
+/* ---- points ---------------------------------------------------------------------------------- */
+
+static unsigned long number(const char *name)
+{
+	const char *text = getenv(name);
+	return text == NULL ? 0 : strtoul(text, NULL, 10);
+}
+
+static void take_gate(bool take)
+{
+	(void)(take ? pthread_mutex_lock(&gate) : pthread_mutex_unlock(&gate));
+}
+
+static unsigned long calls_of_failing(void);
+
+static void write_count(void)
+{
+	FILE *file = count_path == NULL ? NULL : fopen(count_path, "we");
+	if (file != NULL) {
+		(void)fprintf(file, "points=%lu calls=%lu fired=%d\n", points, calls_of_failing(),
+			atomic_load(&fired));
+		(void)fclose(file);
+	}
+}
+
+static void crash(void)
+{
+	ur_power_cut();
+	write_count();
+	if (log_file != NULL) {
+		(void)fclose(log_file);
+	}
+	_exit(CRASHED);
+}
+
+static void change(void);
+
+/** Under the gate, which a crash never gives back. */
+static void point(const char *what, bool done)
+{
+	take_gate(true);
+	points++;
+	if (log_file != NULL) {
+		(void)fprintf(log_file, "%lu %s %s\n", points, done ? "after" : "before", what);
+	}
+	if (points == change_at) {
+		change();
+	}
+	if (points == crash_at) {
+		crash();
+	}
+	take_gate(false);
+}
+
+/* ---- a call that fails ----------------------------------------------------------------------- */
+
+enum call {
+	OPENAT,
+	CLOSE,
+	FSTAT,
+	FSTATAT,
+	FSTATFS,
+	GETDENTS,
+	PREAD,
+	PWRITE,
+	FSYNC,
+	UNLINKAT,
+	RENAME_NEW,
+	LINKAT,
+	MKDIRAT,
+	LEASE,
+	FLOCK,
+	UTIMENS,
+	MALLOC,
+	CALLS,
+};
+
+static const char *const call_names[CALLS] = {"openat", "close", "fstat", "fstatat", "fstatfs",
+	"getdents", "pread", "pwrite", "fsync", "unlinkat", "rename_new", "linkat", "mkdirat",
+	"lease", "flock", "utimens", "malloc"};
+
+static enum call failing = CALLS;
+static unsigned long failing_at;
+static int failing_with;
+static atomic_ulong calls_seen;
+
+static unsigned long calls_of_failing(void)
+{
+	return atomic_load(&calls_seen);
+}
+
+/** The error that this call is to have, or 0. */
+static int fails(enum call which)
+{
+	if (which != failing || atomic_fetch_add(&calls_seen, 1) + 1 != failing_at) {
+		return 0;
+	}
+	atomic_store(&fired, true);
+	return failing_with;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* The linker's --wrap sends our own objects here, libraries not. */
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t size);
+
+static bool no_memory(void)
+{
+	if (fails(MALLOC) == 0) {
+		return false;
+	}
+	errno = ENOMEM;
+	return true;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return no_memory() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return no_memory() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+	return no_memory() ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+	return no_memory() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t size)
+{
+	return no_memory() ? NULL : __real_strndup(text, size);
+}
+
+/* ---- the table ------------------------------------------------------------------------------- */
+
+static int faulty_openat(int dir, const char *path, int flags, mode_t mode)
+{
+	struct stat st;
+	const int error = fails(OPENAT);
+	if (error != 0 || (flags & O_CREAT) == 0) {
+		return error != 0 ? error : real.openat(dir, path, flags, mode);
+	}
+	take_gate(true);
+	point("openat", false);
+	const bool made = fstatat(dir, path, &st, AT_SYMLINK_NOFOLLOW) < 0;
+	const int fd = real.openat(dir, path, flags, mode);
+	if (fd >= 0 && made) {
+		ur_power_created(dir, path);
+	}
+	point("openat", true);
+	take_gate(false);
+	return fd;
+}
+
+static int faulty_openat_beneath(int dir, const char *path, int flags, mode_t mode)
+{
+	const int error = fails(OPENAT);
+	return error != 0 ? error : real.openat_beneath(dir, path, flags, mode);
+}
+
+static int faulty_close(int fd)
+{
+	const int error = fails(CLOSE);
+	const int r = real.close(fd);
+	return error != 0 ? error : r;
+}
+
+static int faulty_fstat(int fd, struct stat *ret)
+{
+	const int error = fails(FSTAT);
+	return error != 0 ? error : real.fstat(fd, ret);
+}
+
+static int faulty_fstatat(int dir, const char *path, struct stat *ret, int flags)
+{
+	const int error = fails(FSTATAT);
+	return error != 0 ? error : real.fstatat(dir, path, ret, flags);
+}
+
+static int faulty_fstatfs(int fd, struct statfs *ret)
+{
+	const int error = fails(FSTATFS);
+	return error != 0 ? error : real.fstatfs(fd, ret);
+}
+
+static ssize_t faulty_getdents(int fd, void *buffer, size_t size)
+{
+	const int error = fails(GETDENTS);
+	return error != 0 ? error : real.getdents(fd, buffer, size);
+}
+
+static ssize_t faulty_pread(int fd, void *buffer, size_t size, off_t offset)
+{
+	const int error = fails(PREAD);
+	return error != 0 ? error : real.pread(fd, buffer, size, offset);
+}
+
+static ssize_t faulty_pwrite(int fd, const void *buffer, size_t size, off_t offset)
+{
+	const int error = fails(PWRITE);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("pwrite", false);
+	ur_power_write(fd, size, offset);
+	const ssize_t n = real.pwrite(fd, buffer, size, offset);
+	point("pwrite", true);
+	take_gate(false);
+	return n;
+}
+
+static int faulty_fsync(int fd)
+{
+	const int error = fails(FSYNC);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("fsync", false);
+	const int r = real.fsync(fd);
+	if (r == 0) {
+		ur_power_synced(fd);
+	}
+	point("fsync", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_unlinkat(int dir, const char *name, int flags)
+{
+	const int error = fails(UNLINKAT);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("unlinkat", false);
+	ur_power_unlink(dir, name, (flags & AT_REMOVEDIR) != 0);
+	const int r = real.unlinkat(dir, name, flags);
+	if (r < 0) {
+		ur_power_not_unlinked();
+	}
+	point("unlinkat", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_rename_new(int from_dir, const char *from, int to_dir, const char *to)
+{
+	const int error = fails(RENAME_NEW);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("rename_new", false);
+	const int r = real.rename_new(from_dir, from, to_dir, to);
+	if (r == 0) {
+		ur_power_renamed(from_dir, from, to_dir, to);
+	}
+	point("rename_new", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
+{
+	const int error = fails(LINKAT);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("linkat", false);
+	const int r = real.linkat(from_dir, from, to_dir, to, flags);
+	if (r == 0) {
+		ur_power_created(to_dir, to);
+	}
+	point("linkat", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_mkdirat(int dir, const char *name, mode_t mode)
+{
+	const int error = fails(MKDIRAT);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("mkdirat", false);
+	const int r = real.mkdirat(dir, name, mode);
+	if (r == 0) {
+		ur_power_made(dir, name);
+	}
+	point("mkdirat", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_lease(int fd, bool take)
+{
+	const int error = fails(LEASE);
+	return error != 0 ? error : real.lease(fd, take);
+}
+
+static int faulty_flock(int fd, int operation)
+{
+	const int error = fails(FLOCK);
+	return error != 0 ? error : real.flock(fd, operation);
+}
+
+static int faulty_utimens(int fd, const struct timespec times[2])
+{
+	const int error = fails(UTIMENS);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("utimens", false);
+	const int r = real.utimens(fd, times);
+	point("utimens", true);
+	take_gate(false);
+	return r;
+}
+
+/* ---- hashes ---------------------------------------------------------------------------------- */
+
+static bool flips;
+static unsigned long flip_at;
+static unsigned char hash_from[UR_HASH_SHA1];
+static unsigned char hash_to[UR_HASH_SHA1];
+static bool hash_given;
+static atomic_ulong hashes;
+
+static bool read_hex(const char *text, unsigned char ret[UR_HASH_SHA1])
+{
+	for (int i = 0; i < UR_HASH_SHA1; i++) {
+		unsigned byte = 0;
+		if (sscanf(text + 2 * i, "%2x", &byte) != 1) {
+			return false;
+		}
+		ret[i] = (unsigned char)byte;
+	}
+	return true;
+}
+
+static void spoil(uint8_t sha1[UR_HASH_SHA1])
+{
+	const unsigned long n = atomic_fetch_add(&hashes, 1) + 1;
+	if (flips && (flip_at == 0 || flip_at == n)) {
+		sha1[7] ^= 0x10;
+		atomic_store(&fired, true);
+	}
+	if (hash_given && memcmp(sha1, hash_from, UR_HASH_SHA1) == 0) {
+		memcpy(sha1, hash_to, UR_HASH_SHA1);
+		atomic_store(&fired, true);
+	}
+}
+
+/* ---- a file that changes --------------------------------------------------------------------- */
+
+static bool copy(int from, int to)
+{
+	char buffer[65536];
+	ssize_t n = 0;
+	while ((n = read(from, buffer, sizeof buffer)) > 0) {
+		if (write(to, buffer, (size_t)n) != n) {
+			return false;
+		}
+	}
+	return n == 0;
+}
+
+/** The file (if it is still there) gets other bytes and keeps its times, as `touch -r` would. */
+static void change(void)
+{
+	const char *path = getenv("UR_FAULT_CHANGE");
+	const char *with = getenv("UR_FAULT_WITH");
+	const char *how = getenv("UR_FAULT_HOW");
+	const bool replace = how != NULL && strcmp(how, "replace") == 0;
+	char other[4096];
+	struct stat st;
+	if (path == NULL || with == NULL || stat(path, &st) < 0) {
+		return;
+	}
+	(void)snprintf(other, sizeof other, "%s.changing", path);
+	const int from = open(with, O_RDONLY | O_CLOEXEC);
+	const int to = replace ? open(other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)
+			       : open(path, O_WRONLY | O_CLOEXEC);
+	const struct timespec times[2] = {st.st_atim, st.st_mtim};
+	if (from < 0 || to < 0 || !copy(from, to) || futimens(to, times) < 0 ||
+		(replace && rename(other, path) < 0)) {
+		_exit(CANNOT);
+	}
+	(void)close(from);
+	(void)close(to);
+	atomic_store(&fired, true);
+}
+
+/* ---- the beginning --------------------------------------------------------------------------- */
+
+static int errno_named(const char *text)
+{
+	for (int code = 1; code < 134; code++) {
+		const char *name = strerrorname_np(code);
+		if (name != NULL && strcmp(name, text) == 0) {
+			return -code;
+		}
+	}
+	return -(int)strtol(text, NULL, 10);
+}
+
+static void read_failing(void)
+{
+	const char *text = getenv("UR_FAULT_FAIL");
+	char name[32];
+	char error[32];
+	if (text != NULL && sscanf(text, "%31[^:]:%lu:%31s", name, &failing_at, error) == 3) {
+		failing_with = errno_named(error);
+		for (int i = 0; i < CALLS; i++) {
+			failing = strcmp(call_names[i], name) == 0 ? (enum call)i : failing;
+		}
+	}
+	if (getenv("UR_FAULT_ALLOC") != NULL) {
+		failing = MALLOC;
+		failing_with = -ENOMEM;
+		failing_at = number("UR_FAULT_ALLOC");
+	}
+}
+
+static void read_hashes(void)
+{
+	const char *text = getenv("UR_FAULT_HASH");
+	flips = getenv("UR_FAULT_FLIP") != NULL;
+	flip_at = number("UR_FAULT_FLIP");
+	hash_given = text != NULL && strlen(text) == 4 * UR_HASH_SHA1 + 1 &&
+		     read_hex(text, hash_from) && read_hex(text + 2 * UR_HASH_SHA1 + 1, hash_to);
+	if (flips || hash_given) {
+		ur_hash_spoil = spoil;
+	}
+}
+
+static void read_power(void)
+{
+	const char *text = getenv("UR_FAULT_POWER");
+	const char *hide = getenv("UR_FAULT_HIDE");
+	if (text != NULL && hide != NULL) {
+		const enum ur_power power = strcmp(text, "forget") == 0 ? UR_POWER_FORGET
+					    : strcmp(text, "last") == 0 ? UR_POWER_LAST
+									: UR_POWER_KEEP;
+		ur_power_begin(power, hide, point, take_gate);
+	}
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	const char *log_path = getenv("UR_FAULT_LOG");
+	const char *clock = getenv("UR_FAULT_CLOCK");
+	real = ur_sys;
+	ur_sys = (struct ur_sys){
+		.openat = faulty_openat,
+		.openat_beneath = faulty_openat_beneath,
+		.close = faulty_close,
+		.fstat = faulty_fstat,
+		.fstatat = faulty_fstatat,
+		.fstatfs = faulty_fstatfs,
+		.getdents = faulty_getdents,
+		.pread = faulty_pread,
+		.pwrite = faulty_pwrite,
+		.fsync = faulty_fsync,
+		.unlinkat = faulty_unlinkat,
+		.rename_new = faulty_rename_new,
+		.linkat = faulty_linkat,
+		.mkdirat = faulty_mkdirat,
+		.lease = faulty_lease,
+		.flock = faulty_flock,
+		.utimens = faulty_utimens,
+		.effect = point,
+	};
+	crash_at = number("UR_FAULT_CRASH");
+	change_at = number("UR_FAULT_AT");
+	count_path = getenv("UR_FAULT_COUNT");
+	log_file = log_path == NULL ? NULL : fopen(log_path, "we");
+	if (clock != NULL) {
+		ur_clock_step(strtol(clock, NULL, 10) * UR_SECOND_NS);
+	}
+	read_failing();
+	read_hashes();
+	read_power();
+	(void)atexit(write_count);
+}
