@@ -43,10 +43,10 @@ struct ur_options {
 	bool one_file_system;
 	bool skip_hidden;
 	bool dates_from_names; // for pictures that carry no date themselves
-	int64_t min_age_ms; // 0: at once
-	bool respect_next;  // failures wait for their time (drain); by hand they are tried at once
-	bool tell_known;    // also what is known and unchanged gets its line
-	int64_t limit;      // at most so many files are sent; 0: all
+	int64_t min_age_ms;    // 0: at once
+	bool respect_next; // failures wait for their time (drain); by hand they are tried at once
+	bool tell_known;   // also what is known and unchanged gets its line
+	int64_t limit;     // at most so many files are sent; 0: all
 	enum ur_after after;
 	const char *move_to;
 	bool confirm_bytes;
