@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define ANSWER_MS 60000
+#define LOST_TRIES 2
 #define BYTES_ANSWER_MS 3600000 // --confirm=bytes: between two pieces of a large file
 
 enum {
@@ -228,9 +229,16 @@ static bool judge_bytes(struct ur_decide *decide, struct ur_item *item, struct u
 	       memcmp(xxh, file->xxh, sizeof xxh) == 0;
 }
 
+/** The server is up and answers, but with its own failure: so it does for a file that it lost. */
+static bool is_own_failure(const struct ur_item *item)
+{
+	return item->call_phase == PHASE_BYTES && item->call->result == 0 &&
+	       item->call->status == 500;
+}
+
 static bool try_later(struct ur_decide *decide, struct ur_item *item)
 {
-	if (++item->call_tries > UR_CALL_TRIES) {
+	if (++item->call_tries > (is_own_failure(item) ? LOST_TRIES : UR_CALL_TRIES)) {
 		return false;
 	}
 	ur_decide_rest(
@@ -261,7 +269,12 @@ static void answered_no(struct ur_decide *decide, struct ur_item *item, struct u
 		fail(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
 			with_id(item, "kept: it was delivered and is gone from the server now",
 				file));
-	} else if (passing && !file->must_confirm) {
+	} else if (passing && !is_own_failure(item) && file->must_confirm) {
+		fail(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
+			with_id(item,
+				"the server could not be asked for its bytes: asked again in the next run",
+				file));
+	} else if (passing && !is_own_failure(item)) {
 		file->reason = with_id(
 			item, "kept: the server could not be asked whether it has the bytes", file);
 	} else {
