@@ -49,8 +49,7 @@ static void staged_name(const char *token, const char *name, char ret[STAGED_NAM
 	const size_t room = STAGED_NAME_MAX - mark - 1;
 	const size_t size = strlen(name);
 	const size_t keep = size > room ? room : size;
-	memcpy(ret, token, mark);
-	ret[mark] = '-';
+	(void)snprintf(ret, mark + 2, "%s-", token);
 	memcpy(ret + mark + 1, name + size - keep, keep + 1);
 }
 
@@ -589,39 +588,88 @@ static int open_folder(const char *path)
 	return at;
 }
 
-/** Looks for the staged file in the folder and in every folder above it; puts it back. */
-static bool put_back(const char *folder, const char *name, const char *staged)
+/** Cuts the last component off; false at the top. */
+static bool go_up(char *path)
 {
-	const int home = open_folder(folder);
-	if (home < 0) {
+	char *slash = strrchr(path, '/');
+	if (slash == NULL || path[0] == '\0') {
 		return false;
 	}
+	*slash = '\0';
+	return true;
+}
+
+/** The folder, or the nearest one above it that is still there. */
+static int open_nearest(const char *folder)
+{
+	char *path = strdup(folder);
+	int fd = path == NULL ? -ENOMEM : open_folder(path);
+	while (path != NULL && (fd == -ENOENT || fd == -ENOTDIR) && go_up(path)) {
+		fd = open_folder(path[0] == '\0' ? "/" : path);
+	}
+	free(path);
+	return fd;
+}
+
+enum search {
+	SEARCH_NOTHING, // it is in no staging folder
+	SEARCH_BACK,    // it was, and is at its place again
+	SEARCH_STUCK,   // it is, and cannot be brought back now
+};
+
+/** Brings the staged file back from the staging folder of `at`, if it is there. */
+static enum search fetch(int at, int home, const char *name, const char *staged)
+{
+	struct stat st;
+	const int staging = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (staging < 0) {
+		return staging == -ENOENT || staging == -ENOTDIR ? SEARCH_NOTHING : SEARCH_STUCK;
+	}
+	enum search found = SEARCH_NOTHING;
+	if (ur_sys.fstatat(staging, staged, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		ur_effect("put-back", false);
+		const int r = rename_beside(staging, staged, home, name);
+		ur_effect("put-back", true);
+		found = r == 0 ? SEARCH_BACK : SEARCH_STUCK;
+	}
+	(void)ur_sys.close(staging);
+	(void)ur_sys.unlinkat(at, UR_STAGING, AT_REMOVEDIR);
+	return found;
+}
+
+/** Looks for the staged file in the folder and in every folder above it; puts it back. */
+static enum search put_back(const char *folder, const char *name, const char *staged)
+{
+	const int home = open_nearest(folder);
 	char *above = strdup(folder);
-	bool found = false;
-	while (above != NULL && !found) {
+	enum search found = home < 0 || above == NULL ? SEARCH_STUCK : SEARCH_NOTHING;
+	while (found == SEARCH_NOTHING) {
 		const int fd = open_folder(above[0] == '\0' ? "/" : above);
-		const int staging = fd < 0 ? fd
-					   : ur_sys.openat(fd, UR_STAGING,
-						     O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-		if (staging >= 0) {
-			ur_effect("put-back", false);
-			found = rename_beside(staging, staged, home, name) == 0;
-			ur_effect("put-back", true);
-			(void)ur_sys.close(staging);
-			(void)ur_sys.unlinkat(fd, UR_STAGING, AT_REMOVEDIR);
-		}
 		if (fd >= 0) {
+			found = fetch(fd, home, name, staged);
 			(void)ur_sys.close(fd);
 		}
-		char *slash = strrchr(above, '/');
-		if (slash == NULL || above[0] == '\0') {
+		if (!go_up(above)) {
 			break;
 		}
-		*slash = '\0';
 	}
 	free(above);
-	(void)ur_sys.close(home);
+	if (home >= 0) {
+		(void)ur_sys.close(home);
+	}
 	return found;
+}
+
+/** A disk that is not mounted now proves nothing about the files that are on it. */
+static bool is_disk_there(const struct leftover *x)
+{
+	struct ur_fs fs = {0};
+	const int fd = open_nearest(x->folder);
+	const int r = fd < 0 ? fd : ur_fs_of(fd, &fs);
+	if (fd >= 0) {
+		(void)ur_sys.close(fd);
+	}
+	return r == 0 && fs.id == x->record.identity.fs;
 }
 
 static bool is_there(const char *folder, const char *name)
@@ -636,13 +684,21 @@ static bool is_there(const char *folder, const char *name)
 	return r == 0;
 }
 
-static int recover_one(struct ur_ledger *ledger, struct leftover *x, struct ur_err *err)
+static int recover_one(
+	struct ur_ledger *ledger, struct ur_run *run, struct leftover *x, struct ur_err *err)
 {
 	char staged[STAGED_NAME_MAX + 1];
 	x->record.name = x->name;
 	staged_name(x->record.staged, x->name, staged);
-	const bool back = put_back(x->folder, x->name, staged);
-	if (back || is_there(x->folder, x->name)) {
+	const enum search found = put_back(x->folder, x->name, staged);
+	if (found == SEARCH_STUCK || (found == SEARCH_NOTHING && !is_disk_there(x))) {
+		ur_run_warn(run,
+			"%s/%s: an interrupted run may have left it in a folder '" UR_STAGING
+			"', which cannot be looked at now; that is done when it can",
+			x->folder, x->name);
+		return 0;
+	}
+	if (found == SEARCH_BACK || is_there(x->folder, x->name)) {
 		/* Still delivered, if it is read and found to be the same: settled from the start. */
 		x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
 		x->record.reason = "put back after an interrupted run";
@@ -658,12 +714,11 @@ static int recover_one(struct ur_ledger *ledger, struct leftover *x, struct ur_e
 
 int ur_settle_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_err *err)
 {
-	(void)run;
 	const struct ur_ledger_filter filter = {.staged = true};
 	struct leftovers all = {0};
 	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
 	for (size_t i = 0; i < all.count; i++) {
-		r = r < 0 ? r : recover_one(ledger, &all.list[i], err);
+		r = r < 0 ? r : recover_one(ledger, run, &all.list[i], err);
 		free(all.list[i].folder);
 	}
 	free(all.list);
