@@ -852,9 +852,9 @@ static int begin_loose(struct ur_scan *scan, struct loose_batch *batch, const ch
 	char *real = realpath(parent[0] == '\0' ? "/" : parent, NULL);
 	int r = real == NULL ? -errno : loose_dir(scan, real, &batch->dir);
 	free(real);
-	if (r < 0) {
+	if (r < 0 || batch->dir == NULL) {
 		batch->dir = NULL;
-		return r;
+		return r < 0 ? r : -EIO;
 	}
 	batch->fd = ur_dir_open(batch->dir);
 	struct stat st;
