@@ -243,6 +243,29 @@ static void judge_answers(struct ur_decide *decide, struct ur_item *item,
 	ur_decide_go(decide, item, UR_STEP_SEND);
 }
 
+/** A question that the server will not answer ends the run; one that it cannot, in the long run. */
+static void not_answered(struct ur_decide *decide, struct ur_request *request)
+{
+	const int status = request->result < 0 ? 0 : request->status;
+	const bool never = status >= 400 && status < 500 && status != 408 && status != 429;
+	const int64_t now = ur_clock_steady_ns();
+	decide->unanswered_ns = decide->unanswered_ns == 0 ? now : decide->unanswered_ns;
+	const int64_t waited_ns = now - decide->unanswered_ns;
+	if (never || waited_ns > decide->run->options->server_wait_ms * UR_MS_NS) {
+		struct ur_err err = {0};
+		char message[UR_MESSAGE_MAX];
+		const int code = never ? -EACCES : -EHOSTUNREACH;
+		ur_immich_message(
+			request->status, ur_text_get(&request->answer), request->html, message);
+		(void)ur_err_say(&err, code, never ? UR_FAULT_SETUP : UR_FAULT_WORLD,
+			"the server does not answer the question by checksum: %s",
+			request->result < 0 ? request->err.text : message);
+		ur_run_fail(decide->run, code, &err);
+	} else if (status != 429) {
+		ur_decide_doubt(decide);
+	}
+}
+
 void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
 {
 	struct ur_question *question = decide->question;
@@ -257,16 +280,10 @@ void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
 	} else if (r == 0) {
 		r = -EPROTO;
 	}
-	if (r < 0 && !ur_decide_is_line(request) && request->status >= 400 &&
-		request->status < 500) {
-		char message[UR_MESSAGE_MAX];
-		ur_immich_message(
-			request->status, ur_text_get(&request->answer), request->html, message);
-		(void)ur_err_say(&err, -EACCES, UR_FAULT_SETUP,
-			"the server does not answer the question by checksum: %s", message);
-		ur_run_fail(decide->run, -EACCES, &err);
-	} else if (r < 0) {
-		ur_decide_doubt(decide);
+	if (r == 0) {
+		decide->unanswered_ns = 0;
+	} else {
+		not_answered(decide, request);
 	}
 	size_t at = 0;
 	struct ur_item *item = NULL;
@@ -276,7 +293,9 @@ void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
 			at++;
 		}
 		if (r < 0) {
-			ur_decide_go(decide, item, UR_STEP_ASK);
+			ur_decide_rest(decide, item, UR_STEP_ASK,
+				ur_decide_pause(
+					decide, item->call_tries++, request->retry_after_ms));
 		} else {
 			judge_answers(decide, item, question, from, at);
 		}

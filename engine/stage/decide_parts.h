@@ -33,6 +33,7 @@ struct ur_decide {
 	struct ur_items resting; // until item.due_ns
 	struct ur_items after_commit;
 	struct ur_file *under_way[UR_BUCKETS];
+	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
 	struct ur_question *question;
 
 	size_t live; // items that are not in the pool
