@@ -70,9 +70,12 @@ bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *fil
 	if (file->must_confirm && is_delivered(file)) {
 		return true;
 	}
-	/* A sidecar with its picture beside it follows that one; alone it is asked for itself. */
-	const bool follows =
-		file->class == UR_CLASS_SIDECAR && (file->owners != 0 || !file->travelled);
+	/*
+	 * A sidecar with its picture beside it follows that one.  Alone (its picture went before it,
+	 * and the run was interrupted) it is asked for itself, and deleted only if it travelled.
+	 */
+	const bool may_go = file->travelled || decide->run->options->after == UR_AFTER_MOVE;
+	const bool follows = file->class == UR_CLASS_SIDECAR && (file->owners != 0 || !may_go);
 	return goes_away(decide, file) && !follows && !is_fresh(decide, (struct ur_file *)file);
 }
 
