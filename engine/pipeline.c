@@ -97,7 +97,11 @@ int ur_pipeline_handshake(
 	struct ur_request call;
 	struct ur_server server = {.quota_bytes = -1};
 	int r = get(http, "/api/server/version", &call, err);
-	r = r < 0 ? r : ur_immich_read_version(ur_text_get(&call.answer), &server, err);
+	if (r == 0) {
+		r = ur_immich_read_version(ur_text_get(&call.answer), &server, err);
+		r = r < 0 ? ur_err_within(err, r, "what answers at this address is no Immich server")
+			  : 0;
+	}
 	ur_request_done(&call);
 	if (r == 0) {
 		r = get(http, "/api/users/me", &call, err);
