@@ -278,7 +278,7 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	local id
 	id=$(sql "SELECT id FROM assets WHERE name = 'gone.jpg'")
 	control DELETE /api/assets "{\"force\":true,\"ids\":[\"$id\"]}"
-	two_left() { [ "$(server_count)" = 2 ]; }
+	two_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 2 ]; }
 	wait_for 10 two_left
 	import_json --after delete "$T/lib"
 	fields present=2 refused=1

@@ -1,0 +1,298 @@
+#!/usr/bin/env bats
+# The commands around the import: reading and mending what is remembered, help, and secrets.
+# shellcheck disable=SC2034,SC2030,SC2031 # read by lib.bash; each test is a shell of its own
+load lib
+
+setup() { begin; }
+teardown() { finish; }
+
+id_of() { sql "SELECT id FROM assets WHERE name = '$1'"; }
+count_is() { [ "$(sql 'SELECT count(*) FROM assets')" = "$1" ]; } # also without what is being deleted
+
+@test "status counts the files by user and state and lists the last runs" {
+	start_immichd
+	photos "$T/lib" 5
+	echo text >"$T/lib/notes.txt"
+	import_json "$T/lib"
+	ur status
+	equals "$CODE" 0
+	has "$OUT" "user Admin at $URL"
+	[[ "$OUT" =~ delivered\ +5\ files ]]
+	[[ "$OUT" =~ refused\ +1\ files ]]
+	has "$OUT" "found 6, sent 5, present 0"
+	ur status --json
+	equals "$(jq -r 'select(.event == "count" and .state == "delivered").files' "$T/out")" 5
+	equals "$(jq -r 'select(.event == "run").command' "$T/out")" import
+	ur status --failed
+	equals "$(wc -l <"$T/out")" 1
+	has "$OUT" "notes.txt: the server does not take '.txt' files"
+}
+
+@test "explain says what happened to a file and what comes next" {
+	start_immichd
+	photo "$T/lib/1.jpg"
+	echo text >"$T/lib/notes.txt"
+	photo "$T/never seen.jpg"
+	import_json "$T/lib"
+	ur explain "$T/lib/1.jpg"
+	equals "$CODE" 0
+	has "$OUT" "state      delivered"
+	has "$OUT" "asset      $(id_of 1.jpg) (created by us)"
+	has "$OUT" "sha1       $(sha1sum <"$T/lib/1.jpg" | cut -c1-40)"
+	has "$OUT" "next       nothing: it is on the server"
+	(cd "$T/lib" && ur explain notes.txt && has "$OUT" "state      refused: the server does not take")
+	ur explain "$T/lib"
+	equals "$(grep -c '^  state' "$T/out")" 2
+	ur explain --json "$T/lib/1.jpg"
+	equals "$(jq -r .state "$T/out")" delivered
+	ur explain "$T/never seen.jpg"
+	equals "$CODE" 1
+	has "$OUT" "no import has looked at it"
+	import_json --after delete "$T/lib"
+	ur explain "$T/lib/1.jpg"
+	equals "$CODE" 0
+	has "$OUT" "taken away"
+}
+
+@test "retry lets the next run look again at what failed or was refused" {
+	start_immichd
+	photo "$T/lib/a/1.jpg"
+	photo "$T/lib/b/2.jpg"
+	mischief 'POST /api/assets: status=400'
+	ur import --json "$T/lib"
+	equals "$CODE" 2
+	mischief 'POST /api/assets: status=400 name=*.jpg'
+	ur import --json "$T/lib"
+	equals "$CODE" 1
+	fields failed=2
+	mischief
+	ur retry "$T/lib/a"
+	equals "$CODE" 0
+	has "$OUT" "1 files will be looked at again"
+	ur import --json "$T/lib"
+	fields sent=1 failed=1
+	ur retry --failed
+	import_json "$T/lib"
+	fields sent=1 present=1
+	ur retry
+	equals "$CODE" 2
+}
+
+@test "verify finds what is trashed or gone, and sends again only when asked" {
+	start_immichd
+	photos "$T/lib" 4
+	photo "$T/lib/trashed.jpg"
+	photo "$T/lib/gone.jpg"
+	import_json "$T/lib"
+	ur verify
+	equals "$CODE" 0
+	has "$OUT" "6 contents asked for: 6 there, 0 in the trash, 0 gone"
+	control DELETE /api/assets "{\"ids\":[\"$(id_of trashed.jpg)\"]}"
+	control DELETE /api/assets "{\"force\":true,\"ids\":[\"$(id_of gone.jpg)\"]}"
+	wait_for 10 count_is 5
+	ur verify --json
+	equals "$CODE" 1
+	equals "$(jq -r 'select(.event == "summary") | "\(.there) \(.trashed) \(.missing)"' "$T/out")" "4 1 1"
+	ur status --failed
+	has "$OUT" "trashed.jpg"
+	has "$OUT" "gone.jpg"
+	import_json "$T/lib"
+	fields present=4 refused=2 sent=0
+	has "$(of gone.jpg)" "refused withdrawn"
+	has "$(of trashed.jpg)" "refused trashed"
+	ur verify --resend-missing
+	import_json "$T/lib"
+	fields sent=1 present=4 refused=1
+	has "$(of gone.jpg)" "sent delivered"
+	compare_stored
+}
+
+@test "forget drops rows and never files, and the next run asks the server and sends nothing" {
+	start_immichd
+	photos "$T/lib" 4
+	photo "$T/lib/1.jpg"
+	import_json "$T/lib"
+	ur forget "$T/lib/1.jpg"
+	has "$OUT" "1 files forgotten"
+	[ -e "$T/lib/1.jpg" ]
+	import_json "$T/lib"
+	fields present=5 sent=0
+	rm "$T/lib/1.jpg"
+	ur forget --missing
+	has "$OUT" "1 files forgotten"
+	ur explain "$T/lib/1.jpg"
+	equals "$CODE" 1
+}
+
+@test "commands that read say so when there is no ledger, and make none" {
+	start_immichd
+	local command
+	for command in status "explain x" "retry --failed" "forget x"; do
+		# shellcheck disable=SC2086 # a command and its argument
+		ur $command
+		equals "$CODE" 2 "$command"
+		has "$ERR" "there is no ledger"
+	done
+	[ ! -e "$LEDGER" ]
+}
+
+@test "a file that is no ledger is refused and stays as it is" {
+	start_immichd
+	photo "$T/lib/1.jpg"
+	head -c 5000 /dev/urandom >"$LEDGER"
+	cp "$LEDGER" "$T/before"
+	ur import --json "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "$LEDGER"
+	cmp "$T/before" "$LEDGER"
+	equals "$(server_count)" 0
+}
+
+@test "without --ledger it lies below XDG_STATE_HOME, readable for its user only" {
+	start_immichd
+	photo "$T/lib/1.jpg"
+	"$URINGEST" import --server "$URL" "$T/lib" >/dev/null
+	equals "$(stat -c %a "$T/state/uringest/ledger.db")" 600
+	unset XDG_STATE_HOME
+	"$URINGEST" import --server "$URL" "$T/lib" >/dev/null
+	[ -e "$HOME/.local/state/uringest/ledger.db" ]
+}
+
+@test "every command has help with examples, and the whole lists them all" {
+	local command
+	"$URINGEST" --help >"$T/help"
+	for command in import plan drain status explain retry verify forget; do
+		grep -q "^  $command " "$T/help"
+		"$URINGEST" "$command" --help >"$T/out" 2>"$T/err"
+		grep -q "^usage: uringest $command " "$T/out"
+		grep -q '^examples:' "$T/out"
+		grep -q "^  .*uringest .*$command" "$T/out"
+		[ ! -s "$T/err" ]
+	done
+	grep -q '^Exit: 0 all well' "$T/help"
+	"$URINGEST" --version | grep -qE '^uringest [0-9]'
+}
+
+@test "what makes no sense ends with 2, a sentence on stderr and nothing on stdout" {
+	start_immichd
+	photo "$T/lib/1.jpg"
+	local line
+	while read -r line; do
+		CODE=0
+		# shellcheck disable=SC2086 # a command line
+		"$URINGEST" $line >"$T/out" 2>"$T/err" || CODE=$?
+		equals "$CODE" 2 "$line"
+		[ ! -s "$T/out" ]
+		equals "$(grep -c '^uringest: ' "$T/err")" 1 "$line"
+		equals "$(wc -l <"$T/err")" 1 "$line"
+	done <<LINES
+nonsense
+import
+import --nonsense $T/lib
+import --server $URL --after burn $T/lib
+import --server $URL --limit many $T/lib
+import --server $URL --bwlimit fast $T/lib
+import --server $URL --concurrency 0 $T/lib
+import --server $URL --min-age yesterday $T/lib
+import --server $URL --ring bell $T/lib
+import --server $URL --confirm perhaps $T/lib
+import --server $URL -0 $T/lib
+import --server ftp://127.0.0.1/ $T/lib
+import --server http://user:password@127.0.0.1/ $T/lib
+import --server $URL --client-cert x.pem $T/lib
+import --server $URL --key-file /nowhere/key $T/lib
+import --server
+status --limit 3
+LINES
+	run "$URINGEST"
+	equals "$status" 2
+	has "$output" "usage: uringest COMMAND"
+	equals "$(server_count)" 0
+}
+
+@test "without a server, or without a key, the sentence says where to put it" {
+	start_immichd
+	photo "$T/lib/1.jpg"
+	run "$URINGEST" import --ledger "$LEDGER" "$T/lib"
+	equals "$status" 2
+	has "$output" "IMMICH_URL"
+	unset IMMICH_API_KEY
+	run "$URINGEST" import --server "$URL" --ledger "$LEDGER" "$T/lib"
+	equals "$status" 2
+	has "$output" "--key-file"
+	echo "$KEY" >"$T/key"
+	ur import --json --key-file "$T/key" "$T/lib"
+	equals "$CODE" 0
+	mkdir "$T/credentials"
+	cp "$T/key" "$T/credentials/immich-key"
+	CREDENTIALS_DIRECTORY=$T/credentials ur import --json "$T/lib"
+	equals "$CODE" 0
+	fields present=1
+}
+
+@test "a wrong key, a key that may not upload and a server that is none end with 2 and say why" {
+	start_immichd --limited key-that-reads:asset.read,user.read,apiKey.read
+	photo "$T/lib/1.jpg"
+	IMMICH_API_KEY=wrong ur import --json "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "does not accept the key"
+	IMMICH_API_KEY=key-that-reads ur import --json "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "asset.upload"
+	URL=$URL/somewhere/else
+	ur import --json "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "no Immich server"
+}
+
+@test "the key is nowhere: not in what is said, the ledger, nginx's log, or the list of processes" {
+	start_immichd
+	photos "$T/lib" 20
+	mischief 'POST /api/assets: latency=60'
+	"$URINGEST" import --json -v --server "$URL" --ledger "$LEDGER" "$T/lib" >"$T/out" 2>"$T/err" 3>&- &
+	local run=$!
+	PIDS+=("$run")
+	arrived() { [ "$(server_count)" -ge 1 ]; }
+	wait_for 10 arrived
+	equals "$(tr '\0' ' ' <"/proc/$run/cmdline" | grep -c "$KEY")" 0
+	wait "$run"
+	mischief 'POST /api/assets: status=401 early'
+	photo "$T/lib/new.jpg"
+	ur import -v "$T/lib"
+	equals "$CODE" 2
+	mischief
+	ur status
+	ur verify
+	local hits
+	hits=$(grep -rla "$KEY" "$T/out" "$T/err" "$T/ledger" "$HOME" "$T/state" 2>/dev/null | wc -l)
+	equals "$hits" 0 "files that hold the key"
+	# It travels in its header only.
+	equals "$(grep -c "$KEY" "$T/immichd.err")" 0
+}
+
+@test "what is said goes to stderr, results to stdout, and --quiet says only what went wrong" {
+	start_immichd
+	photos "$T/lib" 3
+	ur import -q "$T/lib"
+	equals "$CODE" 0
+	equals "$OUT$ERR" ""
+	photo "$T/lib/bad.jpg"
+	mischief 'POST /api/assets: status=400 name=bad.jpg'
+	ur import -q "$T/lib"
+	equals "$CODE" 1
+	has "$OUT" "bad.jpg"
+	lacks "$OUT" "files found"
+}
+
+@test "a plan writes nothing on the server and its reading is not done twice" {
+	start_immichd
+	mklib "$T/lib" --count 30 --size 2K --live 20
+	ur plan "$T/lib"
+	equals "$CODE" 0
+	has "$OUT" "would be sent"
+	equals "$(uploads)" 0
+	equals "$(server_count)" 0
+	import_json "$T/lib"
+	fields bytes_hashed=0 failed=0
+	compare_stored
+}
