@@ -1,5 +1,6 @@
 /* cmd_drain - import of the configured folders, for the timer. */
 #include "cli/commands.h"
+#include "cli/configure.h"
 
 #include "engine/base/clock.h"
 #include "engine/settings.h"
@@ -16,114 +17,12 @@
 #define WAIT_STEP_MS 1000
 #define WAIT_PASSES_MAX 1000
 
-static void take_text(
-	const struct ur_cli_options *o, const char *name, const char **at, const char *value)
-{
-	if (value != NULL && !ur_cli_options_given(o, name)) {
-		*at = value;
-	}
-}
-
-static void take_number(
-	const struct ur_cli_options *o, const char *name, int64_t *at, int64_t value)
-{
-	if (value != UR_SETTINGS_UNSET && !ur_cli_options_given(o, name)) {
-		*at = value;
-	}
-}
-
-static void take_flag(bool *at, enum ur_settings_flag value)
-{
-	if (value != UR_SETTINGS_FLAG_UNSET) {
-		*at = *at || value == UR_SETTINGS_FLAG_YES;
-	}
-}
-
-static int add_excludes(struct ur_cli_options *o, const struct ur_settings_patterns *patterns)
-{
-	if (patterns->count == 0) {
-		return 0;
-	}
-	const size_t count = o->exclude_count + patterns->count;
-	const char **list = calloc(count, sizeof *list);
-	if (list == NULL) {
-		return -ENOMEM;
-	}
-	/* The file's come first, so that the command line's, as the last ones, decide. */
-	memcpy(list, patterns->items, patterns->count * sizeof *list);
-	if (o->exclude_count > 0) {
-		memcpy(list + patterns->count, o->excludes, o->exclude_count * sizeof *list);
-	}
-	o->excludes = list;
-	o->exclude_count = count;
-	return 0;
-}
-
-void ur_settings_apply(const struct ur_settings *s, struct ur_cli_options *o)
-{
-	take_text(o, "server", &o->server, s->server);
-	take_text(o, "key-file", &o->key_file, s->key_file);
-	take_text(o, "ledger", &o->ledger, s->ledger);
-	take_text(o, "cacert", &o->cacert, s->cacert);
-	take_text(o, "client-cert", &o->client_cert, s->client_cert);
-	take_text(o, "client-key", &o->client_key, s->client_key);
-	take_text(o, "headers-file", &o->headers_file, s->headers_file);
-	take_text(o, "proxy", &o->proxy, s->proxy);
-	take_number(o, "concurrency", &o->concurrency, s->concurrency);
-	take_number(o, "server-wait", &o->server_wait_ms, s->server_wait_ms);
-	take_number(o, "answer-wait", &o->answer_wait_ms, s->answer_wait_ms);
-	take_number(o, "suspect-wait", &o->suspect_wait_ms, s->suspect_wait_ms);
-	take_number(o, "settle-after", &o->settle_after_ms, s->settle_after_ms);
-	take_number(o, "min-age", &o->min_age_ms, s->min_age_ms);
-	take_flag(&o->one_file_system, s->one_file_system);
-	take_flag(&o->follow, s->follow_symlinks);
-	if (s->bwlimit != NULL && !ur_cli_options_given(o, "bwlimit")) {
-		o->rate = *s->bwlimit;
-	}
-	if (s->confirm != UR_SETTINGS_CONFIRM_UNSET && !ur_cli_options_given(o, "confirm")) {
-		o->confirm_bytes = s->confirm == UR_SETTINGS_CONFIRM_BYTES;
-	}
-	if (o->concurrency > 64) {
-		o->concurrency = 64;
-	}
-	if (add_excludes(o, &s->exclude) < 0) {
-		ur_report_error("not enough memory for the exclude patterns");
-	}
-}
-
-static void apply_folder(const struct ur_settings_folder *f, struct ur_cli_options *o)
-{
-	take_text(o, "server", &o->server, f->server);
-	take_text(o, "key-file", &o->key_file, f->key_file);
-	take_number(o, "min-age", &o->min_age_ms, f->min_age_ms);
-	take_flag(&o->one_file_system, f->one_file_system);
-	take_flag(&o->follow, f->follow_symlinks);
-	if (!ur_cli_options_given(o, "after")) {
-		switch (f->after) {
-		case UR_SETTINGS_AFTER_KEEP:
-			o->after = UR_AFTER_KEEP;
-			break;
-		case UR_SETTINGS_AFTER_MOVE:
-			o->after = UR_AFTER_MOVE;
-			o->move_to = f->move_to;
-			break;
-		case UR_SETTINGS_AFTER_UNSET: // drain empties folders: that is what it is for
-		case UR_SETTINGS_AFTER_DELETE:
-			o->after = UR_AFTER_DELETE;
-			break;
-		}
-	}
-	if (add_excludes(o, &f->exclude) < 0) {
-		ur_report_error("not enough memory for the exclude patterns");
-	}
-}
-
 /** One pass over one folder. */
 static int drain_folder(const struct ur_cli_options *options,
 	const struct ur_settings_folder *folder, struct ur_summary *ret)
 {
 	struct ur_cli_options o = *options;
-	apply_folder(folder, &o);
+	ur_configure_folder(folder, &o);
 	*ret = (struct ur_summary){0};
 	const int code = ur_run_once(&o, &folder->path, 1, "drain", false, true, ret);
 	if (o.excludes != options->excludes) {
@@ -199,7 +98,7 @@ static int drain(const struct ur_cli_options *given, const struct ur_settings *s
 		ur_report_error("the configuration names no folders: add some under `folders:`");
 		return UR_EXIT_USAGE;
 	}
-	ur_settings_apply(settings, &options);
+	ur_configure(settings, &options);
 	uint64_t open = 0;
 	int code = drain_all(&options, settings, &open);
 	for (int pass = 1; given->wait && open > 0 && code == UR_EXIT_WELL &&

@@ -1,8 +1,8 @@
 /* cmd_import - import and plan: one code path, and the watch over it. */
 #include "cli/commands.h"
+#include "cli/configure.h"
 
 #include "engine/base/clock.h"
-#include "engine/settings.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -219,7 +219,7 @@ static int import(const struct ur_cli_options *given, const char *command, bool 
 		if (r < 0) {
 			code = ur_exit_of(r, &err);
 		} else {
-			ur_settings_apply(&settings, &options);
+			ur_configure(&settings, &options);
 		}
 	}
 	if (code == UR_EXIT_WELL) {

@@ -36,11 +36,4 @@ int ur_exit_of(int code, const struct ur_err *err);
 /** 0, or the signal that asked us to stop. */
 int ur_stop_signal(void);
 
-/**
- * Fills in what the command line left open from the configuration file, if one was named (or, for
- * drain, if a usual one exists).
- */
-struct ur_settings;
-void ur_settings_apply(const struct ur_settings *settings, struct ur_cli_options *options);
-
 #endif

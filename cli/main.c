@@ -3,7 +3,7 @@
  *
  *     cli/main      which command          cli/options   the table of options
  *     cli/cmd_*     one file a command     cli/connect   server, key, ledger: where they are found
- *     cli/report    all that is said
+ *     cli/configure the file of settings   cli/report    all that is said
  *
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
  *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend book) ⇄ upload, settle

@@ -36,6 +36,7 @@ CLI_SRC := \
 	cli/main.c \
 	cli/options.c \
 	cli/connect.c \
+	cli/configure.c \
 	cli/report.c \
 	cli/cmd_import.c \
 	cli/cmd_drain.c \
