@@ -24,6 +24,7 @@
 #define NAME_ROOM 1024u
 #define GROW_AFTER 4u // answers in time before one more is tried at once
 
+static_assert(NAME_ROOM > 3 * 255 + 16, "every byte may become U+FFFD, and .MP4 is added");
 static_assert(RING_ENTRIES >= 3 * UR_UPLOAD_SLOTS_MAX, "two reads and a close a slot");
 
 enum slot_state {
@@ -306,13 +307,14 @@ static int64_t created_of(const struct ur_run *run, const struct ur_file *file)
 				: (int64_t)at * UR_SECOND_NS + ns % UR_SECOND_NS;
 }
 
-static void write_request(struct slot *slot)
+/** False when memory is short. */
+static bool write_request(struct slot *slot)
 {
 	struct ur_file *file = slot->file;
 	struct ur_item *item = slot->item;
 	bool changed = false;
 	if (!ur_kind_upload_name(file->name, slot->name, sizeof slot->name, &changed)) {
-		(void)snprintf(slot->name, sizeof slot->name, "unnamed");
+		return false; // a name of a directory entry always fits
 	}
 	const struct ur_file *movie = file->movie == UR_NONE ? NULL : &item->files[file->movie];
 	const struct ur_upload_fields fields = {
@@ -330,6 +332,7 @@ static void write_request(struct slot *slot)
 	ur_immich_boundary(slot->boundary, slot->content_type);
 	ur_immich_upload_write(slot->upload->run->server.dialect, &fields, slot->boundary,
 		&slot->head, &slot->middle, &slot->tail);
+	return ur_text_ok(&slot->head) && ur_text_ok(&slot->middle) && ur_text_ok(&slot->tail);
 }
 
 static void send_next(struct slot *slot)
@@ -337,8 +340,7 @@ static void send_next(struct slot *slot)
 	struct ur_file *file = slot->file;
 	struct ur_request *request = &slot->request;
 	char hex[2 * UR_HASH_SHA1 + 1];
-	write_request(slot);
-	if (!ur_text_ok(&slot->head) || !ur_text_ok(&slot->middle) || !ur_text_ok(&slot->tail)) {
+	if (!write_request(slot)) {
 		give_up(slot, -ENOMEM, "it could not be sent");
 		return;
 	}
