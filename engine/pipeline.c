@@ -99,7 +99,8 @@ int ur_pipeline_handshake(
 	int r = get(http, "/api/server/version", &call, err);
 	if (r == 0) {
 		r = ur_immich_read_version(ur_text_get(&call.answer), &server, err);
-		r = r < 0 ? ur_err_within(err, r, "what answers at this address is no Immich server")
+		r = r < 0 ? ur_err_within(
+				    err, r, "what answers at this address is no Immich server")
 			  : 0;
 	}
 	ur_request_done(&call);

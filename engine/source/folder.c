@@ -38,9 +38,15 @@ bool ur_identity_same(const struct ur_identity *a, const struct ur_identity *b)
 	return ur_identity_alike(a, b) && a->ctime_ns == b->ctime_ns;
 }
 
+/** Nanoseconds reach to the year 2262; file systems and `touch` reach further. */
 static int64_t ns_of(const struct timespec *ts)
 {
-	return (int64_t)ts->tv_sec * UR_SECOND_NS + ts->tv_nsec;
+	int64_t ns = 0;
+	if (__builtin_mul_overflow((int64_t)ts->tv_sec, UR_SECOND_NS, &ns) ||
+		__builtin_add_overflow(ns, (int64_t)ts->tv_nsec, &ns)) {
+		return ts->tv_sec < 0 ? INT64_MIN : INT64_MAX;
+	}
+	return ns;
 }
 
 struct ur_identity ur_identity_of(const struct stat *st, uint64_t fs)

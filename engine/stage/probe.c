@@ -189,7 +189,7 @@ static void check_sidecar(struct slot *slot, const void *bytes, size_t size)
 static void finish_file(struct slot *slot)
 {
 	struct ur_file *file = slot->file;
-	struct stat after;
+	struct stat after = {0};
 	int r = ur_sys.fstat(slot->fd, &after);
 	const struct ur_identity first = ur_identity_of(&slot->before, file->identity.fs);
 	const struct ur_identity last = ur_identity_of(&after, file->identity.fs);

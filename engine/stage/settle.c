@@ -181,7 +181,7 @@ static bool must_hash_again(const struct removal *x)
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
 static int prove(struct removal *x, int *ret_fd)
 {
-	struct stat st;
+	struct stat st = {0};
 	const int fd = ur_sys.openat(
 		x->staging_fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
@@ -203,7 +203,7 @@ static int prove(struct removal *x, int *ret_fd)
 			r = -ESTALE;
 		}
 	}
-	struct stat after;
+	struct stat after = {0};
 	if (r == 0) {
 		r = ur_sys.fstat(fd, &after);
 	}
@@ -289,7 +289,6 @@ static int read_back(
 
 static int write_copy(struct removal *x, int from, int staging)
 {
-	const struct ur_identity *identity = &x->file->identity;
 	const int fd =
 		ur_sys.openat(staging, x->staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0) {
@@ -299,8 +298,7 @@ static int write_copy(struct removal *x, int from, int staging)
 	int r = copy_bytes(x->settle, from, fd);
 	r = r < 0 ? r : ur_sys.fstat(from, &st);
 	if (r == 0) {
-		const struct timespec times[2] = {st.st_atim,
-			{identity->mtime_ns / UR_SECOND_NS, identity->mtime_ns % UR_SECOND_NS}};
+		const struct timespec times[2] = {st.st_atim, st.st_mtim};
 		(void)ur_sys.utimens(fd, times); // nice to have
 		(void)fchmod(fd, st.st_mode & 0777);
 		r = ur_sys.fsync(fd);
