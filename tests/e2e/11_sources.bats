@@ -365,3 +365,24 @@ teardown() { finish; }
 	fields sent=6 failed=0
 	sum_law 6
 }
+
+@test "dates before 1970, ahead of us and beyond 2262 are carried, known again and moved along" {
+	local year
+	for year in 1903 1969 2050 2400; do
+		photo "$T/lib/$year.jpg"
+		touch -d "$year-12-31 23:59:58.5" "$T/lib/$year.jpg"
+	done
+	import_json "$T/lib"
+	fields sent=4
+	import_json "$T/lib"
+	fields present=4 bytes_hashed=0
+	mkdir "$T/done"
+	if [ -d /dev/shm ]; then
+		ELSEWHERE=$(mktemp -d /dev/shm/ur-e2e.XXXXXX)
+		rmdir "$T/done"
+		ln -s "$ELSEWHERE" "$T/done"
+	fi
+	(cd "$T/lib" && find . -type f -printf '%f %s %TY %TS\n' | sort) >"$T/before"
+	import_json --after "move=$T/done" "$T/lib"
+	(cd "$T/done/" && find . -type f -printf '%f %s %TY %TS\n' | sort) | diff "$T/before" -
+}
