@@ -403,6 +403,7 @@ void ur_immich_upload_write(const struct ur_dialect *dialect, const struct ur_up
 		ur_text_addf(&id, "%s-%llu", fields->name, (unsigned long long)fields->size);
 		add_field(head, boundary, "deviceAssetId", ur_text_get(&id));
 		add_field(head, boundary, "deviceId", DEVICE_ID);
+		head->failed = head->failed || !ur_text_ok(&id);
 		ur_text_done(&id);
 	}
 	add_field(head, boundary, "fileCreatedAt", created);

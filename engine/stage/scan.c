@@ -975,6 +975,11 @@ static int refuse_server_library(const struct ur_root *root, struct ur_err *err)
 	while (!found) {
 		const size_t size = path.size;
 		ur_text_adds(&path, "/" UR_SERVER_MARKER);
+		if (!ur_text_ok(&path)) {
+			ur_text_done(&path);
+			return ur_err_set(
+				err, -ENOMEM, UR_FAULT_WORLD, "cannot examine '%s'", root->path);
+		}
 		found = ur_sys.fstatat(AT_FDCWD, ur_text_get(&path), &st, AT_SYMLINK_NOFOLLOW) == 0;
 		path.size = size;
 		path.bytes[size] = '\0';
