@@ -182,6 +182,7 @@ static bool judge_asset(struct ur_decide *decide, struct ur_item *item, struct u
 {
 	const bool sidecar = file->class == UR_CLASS_SIDECAR;
 	if (!sidecar && memcmp(asset->sha1, file->sha1, sizeof file->sha1) != 0) {
+		file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 		fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
 			with_id(item, "the server stored other bytes: the file is kept here",
 				file));

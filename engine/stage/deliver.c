@@ -256,6 +256,7 @@ static bool judge_answer(struct ur_decide *decide, struct ur_item *item, struct 
 		return true;
 	}
 	if (status == 200 || status == 201) {
+		file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 		file->next_ns =
 			ur_clock_wall_ns() + decide->run->options->suspect_wait_ms * UR_MS_NS;
 		ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
