@@ -282,6 +282,7 @@ static void answered_no(struct ur_decide *decide, struct ur_item *item, struct u
 		file->reason = with_id(
 			item, "kept: the server could not be asked whether it has the bytes", file);
 	} else {
+		file->remembered = false; // its size may differ because our hash is wrong
 		fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
 			with_id(item,
 				"broken there: the server names it but does not give its bytes; the file is "
