@@ -5,6 +5,13 @@ ENGINE_SRC := \
 	engine/net/http.c \
 	engine/net/immich.c \
 	engine/media/hash.c \
+	engine/media/hash_lanes.c \
+	engine/media/hash_avx512.c \
+	engine/media/hash_shani.c \
+	engine/media/hash_openssl.c \
+	engine/media/hash_xxh.c \
+	engine/media/hash_xxh_avx512.c \
+	engine/media/hash_xxh_avx2.c \
 	engine/media/container.c \
 	engine/media/cut.c \
 	engine/media/exif.c \
