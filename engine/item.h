@@ -21,9 +21,12 @@
 #include "engine/net/immich.h"
 #include "engine/source/folder.h"
 
+#include <errno.h>
+
 #define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
 #define UR_POOL_ITEMS 2048 // what a run holds at once; also how many sends can be under way
 #define UR_NONE (-1)
+#define UR_SETTLE_GONE (-ESRCH)       // settle_result: somebody else took it away
 #define UR_RETRY_FIRST_S INT64_C(300) // between a run that failed with a file and the next
 #define UR_RETRY_DOUBLINGS 6
 
@@ -109,7 +112,7 @@ struct ur_file {
 	const char *send_why;
 
 	/* settle */
-	int settle_result;
+	int settle_result; // see settle.h
 	const char *settle_why;
 };
 

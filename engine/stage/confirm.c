@@ -383,6 +383,10 @@ void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 			file->warn = true;
 			file->remembered = false; // our rename changed its ctime
 		}
+		if (file->settle_result == UR_SETTLE_GONE && !file->now_sent) {
+			ur_book_file(decide, item, file);
+			file->outcome = UR_OUTCOME_VANISHED; // perhaps named twice: it counts once
+		}
 	}
 	ur_decide_go(decide, item, UR_STEP_DONE);
 }

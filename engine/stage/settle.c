@@ -102,7 +102,7 @@ static int stage(struct removal *x)
 	struct stat st;
 	int r = ur_sys.fstatat(x->dir_fd, x->file->name, &st, AT_SYMLINK_NOFOLLOW);
 	if (r < 0) {
-		return r == -ENOENT ? -ESTALE : r;
+		return r == -ENOENT ? UR_SETTLE_GONE : r;
 	}
 	const struct ur_identity now = ur_identity_of(&st, x->file->identity.fs);
 	if (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity)) {
@@ -113,7 +113,7 @@ static int stage(struct removal *x)
 	ur_effect("stage", false);
 	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
 	ur_effect("stage", true);
-	return r;
+	return r == -ENOENT ? UR_SETTLE_GONE : r;
 }
 
 static void unstage(struct removal *x)
@@ -401,6 +401,8 @@ static const char *say(int r)
 	switch (r) {
 	case 0:
 		return NULL;
+	case UR_SETTLE_GONE:
+		return "delivered; it was gone before it could be removed";
 	case -ESTALE:
 		return "it changed after it was sent: looked at again in the next run";
 	case -ETXTBSY:
