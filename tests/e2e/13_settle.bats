@@ -305,6 +305,22 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	no_leftovers "$T/lib"
 }
 
+@test "a file that is named more than once is removed once and counts once" {
+	start_immichd
+	photos "$T/lib" 5
+	photo "$T/lib/1.jpg"
+	find "$T/lib" -type f >"$T/once"
+	cat "$T/once" "$T/once" "$T/once" >"$T/list"
+	import_json --after delete --files-from "$T/list"
+	fields sent=6 found=6 waiting=0 failed=0
+	equals "$(files_in "$T/lib")" 0
+	photo "$T/lib/2.jpg"
+	import_json --after delete "$T/lib" "$T/lib/2.jpg"
+	fields sent=1 found=1
+	ur explain "$T/lib/2.jpg"
+	equals "$CODE" 0
+}
+
 @test "where we may not remove, everything is sent and said, and stays in its place" {
 	can_be_nobody || skip "no setpriv to become somebody else"
 	start_immichd
