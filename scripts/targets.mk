@@ -42,9 +42,9 @@ else
 E2E := $(E2E_FAST)
 endif
 
-TEST_STEPS := unit replay golden-count e2e
+TEST_STEPS := unit replay golden-count e2e fault
 
-test: deps ## unit tests, seeds of the fuzzers, recorded exchanges, fast end-to-end tests
+test: deps ## unit tests, fuzzers' seeds, recorded exchanges, fast end-to-end tests, faults
 	$(SUITE) $(TEST_STEPS)
 
 test-all: deps ## test, the slow end-to-end tests, and both sanitizers
@@ -74,6 +74,7 @@ include tests/fuzz/fuzz.mk
 # cannot be says so.
 FUZZ_CFLAGS += -Wno-string-conversion
 -include tests/golden/golden.mk
+-include tests/fault/fault.mk
 
 REPLAYS := $(FUZZ_TARGETS:%=$(OUT)/tests/fuzz/replay_%)
 replay: $(REPLAYS) ## fuzz-replay, counted

@@ -16,7 +16,7 @@ usage: tests/fault/crash.sh [VARIANT...]
   VARIANT  delete forget keep last move move-forget move-keep move-last across
            across-forget across-keep across-last new-file rewrite replace reuse clock-back clock-forward twice busy (all of them)
 
-  STEP     every STEP-th point (7); 1: every one
+  STEP     every STEP-th point (37); 1: every one
   JOBS     points at the same time (2)
   BUILD    release, asan, …
   ONLY     this point alone, and its room is kept in /tmp/uringest-fault-kept
@@ -32,7 +32,7 @@ esac
 
 # shellcheck source=tests/fault/lib.bash
 . "$(dirname "$0")/lib.bash"
-STEP=${STEP:-7}
+STEP=${STEP:-37}
 
 # ---- what happens between the crash and the next run ---------------------------------------------
 
@@ -90,7 +90,7 @@ same_inode()
 # Prints what is wrong after a crash at point $2 in variant $1; ends with 1 when $2 is beyond the end.
 crash_at()
 {
-  local where=$W later=("$BIN/uringest-faulty") run=()
+  local where=$W run=()
   local -x UR_FAULT_CRASH=$2 AFTER=delete
   MOVED=
   case $1 in

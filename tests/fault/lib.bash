@@ -158,7 +158,7 @@ make_template()
   put "$src/f/had.jpg" "$W/seed/f/had.jpg"
   put "$src/h/half.jpg" "$W/seed/h/half.jpg"
   start_server
-  import_plain "$W/seed" || { cat "$W/said"; exit 2; }
+  import "$W/seed" || { cat "$W/said"; exit 2; }
   for _ in {1..200}; do
     [ "$(rows 'SELECT count(*) FROM assets WHERE extracted=0')" = 0 ] && break
     sleep 0.02
@@ -177,10 +177,10 @@ enter()
   mkdir -p "$W" "$AWAY"
 }
 
-# Everything as in the template; $1: where the sources are (the room, if not given).
+# Everything as in the template, the sources in $1.
 fresh()
 {
-  SRC=${1:-$W}/src
+  SRC=$1/src
   chmod -R u+rwx "$W" "$AWAY" 2>/dev/null
   rm -rf "${W:?}"/* "${AWAY:?}"/*
   mkdir -p "$W/ledger" "$W/hide" "$AWAY/hide"
@@ -197,7 +197,7 @@ start_server()
 {
   : >"$W/server"
   "$BIN/immichd" --listen 127.0.0.1:0 --data "$W/data" --key secret --extract-delay 0 --quiet \
-    "$@" >"$W/server" 2>&1 &
+    >"$W/server" 2>&1 &
   server_pid=$!
   URL=
   local line
@@ -226,11 +226,6 @@ import()
     --server "$URL" --ledger "$W/ledger/ledger.db" --json --threads 1 --concurrency 1 \
     --ring sync --suspect-wait 0 --answer-wait 300ms --server-wait 2s "${@:2}" "$1" \
     >"$W/events" 2>"$W/said" </dev/null
-}
-
-import_plain()
-{
-  import "$@"
 }
 
 # ---- what must hold ------------------------------------------------------------------------------
