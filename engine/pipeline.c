@@ -16,6 +16,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -298,6 +299,8 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare the run");
 	}
 	raise_limits();
+	(void)signal(
+		SIGIO, SIG_IGN); // a lease of ours that somebody wants to break: seen when asked
 	p->options = *options;
 	p->run.options = &p->options;
 	p->run.started_ns = ur_clock_steady_ns();

@@ -34,6 +34,7 @@ struct removal {
 	struct ur_item *item;
 	struct ur_file *file;
 	int dir_fd;
+	int fd; // of the file, opened by its name, with a lease where there are leases
 	int staging_fd;
 	bool staging_here; // the staging folder stands beside the file, not in the root
 	char staged[STAGED_NAME_MAX + 1];
@@ -91,6 +92,35 @@ static int open_staging(int parent)
 	return ur_sys.openat(parent, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 }
 
+/**
+ * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
+ * change that.  The lease comes first, so that who opens it for writing from here on waits, and is
+ * seen by prove(); times can be set back, but not without opening the file.
+ */
+static int hold(struct removal *x)
+{
+	struct stat st = {0};
+	x->fd = ur_sys.openat(
+		x->dir_fd, x->file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+	if (x->fd < 0) {
+		return x->fd == -ENOENT ? UR_SETTLE_GONE : x->fd == -ELOOP ? -ESTALE : x->fd;
+	}
+	/* -EAGAIN: a writer.  Other refusals (not our file, NFS) prove nothing either way. */
+	if (ur_sys.lease(x->fd, true) == -EAGAIN) {
+		return -ETXTBSY;
+	}
+	const int r = ur_sys.fstat(x->fd, &st);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_identity now = ur_identity_of(&st, x->file->identity.fs);
+	if (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity)) {
+		return -ESTALE;
+	}
+	x->suspicious = !ur_identity_same(&now, &x->file->identity);
+	return 0;
+}
+
 static int stage(struct removal *x)
 {
 	const struct ur_root *root = x->item->dir->root;
@@ -99,16 +129,10 @@ static int stage(struct removal *x)
 	if (x->staging_fd < 0) {
 		return x->staging_fd;
 	}
-	struct stat st;
-	int r = ur_sys.fstatat(x->dir_fd, x->file->name, &st, AT_SYMLINK_NOFOLLOW);
+	int r = hold(x);
 	if (r < 0) {
-		return r == -ENOENT ? UR_SETTLE_GONE : r;
+		return r;
 	}
-	const struct ur_identity now = ur_identity_of(&st, x->file->identity.fs);
-	if (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity)) {
-		return -ESTALE;
-	}
-	x->suspicious = !ur_identity_same(&now, &x->file->identity);
 	staged_name(x->file->staged, x->file->name, x->staged);
 	ur_effect("stage", false);
 	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
@@ -192,7 +216,7 @@ static int prove(struct removal *x, int *ret_fd)
 	if (r == 0 && (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity))) {
 		r = -ESTALE;
 	}
-	/* -EAGAIN: a writer.  Other refusals (not our file, NFS) prove nothing either way. */
+	/* Who waits for our first lease to be given up counts as a writer too. */
 	if (r == 0 && ur_sys.lease(fd, true) == -EAGAIN) {
 		r = -ETXTBSY;
 	}
@@ -427,9 +451,13 @@ static void settle_file(struct ur_settle *settle, struct ur_item *item, struct u
 		.item = item,
 		.file = file,
 		.dir_fd = ur_dir_take(item->dir),
+		.fd = -1,
 		.staging_fd = -1,
 	};
 	int r = x.dir_fd < 0 ? x.dir_fd : carry_out(&x);
+	if (x.fd >= 0) {
+		(void)ur_sys.close(x.fd); // and the lease with it
+	}
 	leave_staging(&x);
 	ur_dir_give(item->dir, x.dir_fd);
 	file->settle_result = r;

@@ -450,8 +450,11 @@ static void change(void)
 	(void)snprintf(other, sizeof other, "%s.changing", path);
 	const int from = open(with, O_RDONLY | O_CLOEXEC);
 	const int to = replace ? open(other, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)
-			       : open(path, O_WRONLY | O_CLOEXEC);
+			       : open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
 	const struct timespec times[2] = {st.st_atim, st.st_mtim};
+	if (to < 0 && errno == EWOULDBLOCK) {
+		return; // the importer holds a lease: who wants to write has to wait
+	}
 	if (from < 0 || to < 0 || !copy(from, to) || futimens(to, times) < 0 ||
 		(replace && rename(other, path) < 0)) {
 		_exit(CANNOT);
