@@ -96,6 +96,7 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/liburingest.a
 -include $(shell find build/$(BUILD) -name '*.d' 2>/dev/null)
 
 include scripts/targets.mk
+-include bench/bench.mk
 -include tests/e2e/e2e.mk
 
 clean: ## remove everything that was built

@@ -3,6 +3,7 @@
 #include "cli/configure.h"
 
 #include "engine/base/clock.h"
+#include "engine/media/hash.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -144,6 +145,22 @@ static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary 
 	return s->failed > 0 || s->folder_errors > 0 ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }
 
+static int choose_hash(const char *name, struct ur_err *err)
+{
+	const int r = name == NULL ? 0 : ur_hash_choose(name);
+	if (r == -EINVAL) {
+		return ur_err_say(
+			err, r, UR_FAULT_SETUP, "--hash takes %s, not '%s'", UR_HASH_CHOICES, name);
+	}
+	if (r < 0) {
+		return ur_err_say(err, r, UR_FAULT_SETUP,
+			"--hash=%s: this processor cannot do that, or does it wrongly; leave it "
+			"away, or take --hash=openssl",
+			name);
+	}
+	return 0;
+}
+
 int ur_run_once(const struct ur_cli_options *options, const char *const *sources, size_t count,
 	const char *command, bool plan, bool draining, struct ur_summary *ret)
 {
@@ -156,7 +173,10 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	char again[64];
 	ur_report_init(&report, options->json, options->quiet, options->verbose, plan);
 	block_signals();
-	int r = ur_connection_find(options, &connection, &err);
+	int r = choose_hash(options->hash, &err);
+	if (r == 0) {
+		r = ur_connection_find(options, &connection, &err);
+	}
 	if (r < 0) {
 		return ur_exit_of(r, &err);
 	}

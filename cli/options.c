@@ -1,6 +1,7 @@
 /* options - the table, and what each kind of value looks like. */
 #include "cli/options.h"
 
+#include "engine/media/hash.h"
 #include "engine/stage/upload.h"
 
 #include <errno.h>
@@ -93,6 +94,8 @@ static const struct option_row {
 	{"threads", 0, NUMBER, AT(threads), RUNS, "N", "reading threads (default: 2)", 1, 16},
 	{"ring", 0, RING, AT(ring), RUNS, "auto|uring|sync",
 		"io_uring, or ordinary system calls (default: what the machine allows)", 0, 0},
+	{"hash", 0, TEXT, AT(hash), RUNS, UR_HASH_CHOICES,
+		"how SHA-1 is computed (default: the fastest that this processor has)", 0, 0},
 	{"cacert", 0, TEXT, AT(cacert), ASKS, "FILE", "trust this certificate authority", 0, 0},
 	{"client-cert", 0, TEXT, AT(client_cert), ASKS, "FILE", "client certificate (PEM)", 0, 0},
 	{"client-key", 0, TEXT, AT(client_key), ASKS, "FILE", "its key (PEM)", 0, 0},

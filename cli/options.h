@@ -48,6 +48,7 @@ struct ur_cli_options {
 	const char *move_to;
 	bool confirm_bytes;
 	enum ur_ring_kind ring;
+	const char *hash; // NULL: auto
 	int64_t threads;
 	int64_t concurrency;
 	struct ur_schedule rate;

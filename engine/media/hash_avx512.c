@@ -78,6 +78,12 @@ INLINE void load_message(const uint8_t *const at[UR_LANES_MAX], size_t offset, _
 	EXCHANGE_QUARTERS(w, 3);
 }
 
+/*
+ * The names of the variables are what these macros are about, and eighty rounds written out are
+ * what keeps the schedule in registers.
+ */
+// NOLINTBEGIN(bugprone-macro-parentheses, readability-function-size)
+
 /* w[t] = rol1(w[t-16] ^ w[t-14] ^ w[t-8] ^ w[t-3]), in the place of w[t-16]; the newest comes last. */
 #define EXTEND(w, t)                                                                         \
 	(w)[(t)&15] = _mm512_rol_epi32(                                                      \
@@ -161,6 +167,8 @@ AVX512 void ur_sha1_avx512_step(struct ur_lanes *lanes, size_t blocks)
 	_mm512_store_si512(lanes->words[3], d);
 	_mm512_store_si512(lanes->words[4], e);
 }
+
+// NOLINTEND(bugprone-macro-parentheses, readability-function-size)
 
 #else
 

@@ -125,7 +125,7 @@ static void refill(struct crew *crew, struct ur_stream ***next, struct ur_stream
 size_t ur_lanes_run(
 	const struct ur_sha1_kernel *kernel, size_t least, struct ur_stream **streams, size_t count)
 {
-	struct crew crew;
+	struct crew crew = {0}; // idle lanes are computed too
 	struct ur_stream **next = streams;
 	struct ur_stream **end = streams + count;
 	assert(least > 0);
@@ -133,7 +133,6 @@ size_t ur_lanes_run(
 	if (count < least) {
 		return count;
 	}
-	memset(crew.lanes.words, 0, sizeof crew.lanes.words); // idle lanes are computed too
 	for (crew.active = 0; crew.active < kernel->lanes; crew.active++) {
 		if (!seat(&crew, crew.active, &next, end)) {
 			break;

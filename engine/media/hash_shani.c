@@ -60,6 +60,8 @@ INLINE __m128i load_message(const uint8_t *at, int i)
 	return _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)at + i), reverse);
 }
 
+// NOLINTBEGIN(bugprone-macro-parentheses, readability-function-size): arrays by their name
+
 /** w[t] = rol1(w[t-16] ^ w[t-14] ^ w[t-8] ^ w[t-3]), four at a time: takes the place of w[t-16]. */
 #define EXTEND(m, i)                                                                             \
 	m[(i)&3] = _mm_sha1msg2_epu32(                                                           \
@@ -158,6 +160,8 @@ SHANI void ur_sha1_shani2_step(struct ur_lanes *lanes, size_t blocks)
 	store_words(lanes, 0, &s);
 	store_words(lanes, 1, &t);
 }
+
+// NOLINTEND(bugprone-macro-parentheses, readability-function-size)
 
 #else
 

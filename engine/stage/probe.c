@@ -1,8 +1,9 @@
 /*
  * probe - a few dozen small state machines on one ring.
  *
- * Read downwards: next_file → opened → read_next ⇄ arrived → finish_file → closed → next_file, and
- * when an item has no file left, it goes on to the next stage.
+ * Read downwards: next_file → opened → read_next → arrived ┈ hashed → finish_file → closed →
+ * next_file (hashed ⇄ read_next while there is more), and when an item has no file left, it goes on
+ * to the next stage.  At ┈ a buffer waits until others have arrived, so that they share the lanes.
  */
 #include "engine/stage/probe.h"
 
@@ -22,6 +23,7 @@
 #define BUFFER (256u << 10)
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
+#define TURNS_MAX 8 // of the ring, while a buffer waits to be hashed
 
 static_assert(BUFFER > 2 * EDGE, "the last read of a file must be able to hold its tail");
 static_assert(BUFFER >= UR_KIND_HEAD, "the head is judged from the first read");
@@ -36,6 +38,7 @@ struct slot {
 	int dir_fd;
 	int fd;
 	unsigned char *buffer;
+	size_t filled; // fed to the hasher, which has the buffer until the flush
 	struct ur_digest *digest;
 	struct stat before;
 	int64_t opened_ns;
@@ -61,6 +64,9 @@ struct ur_probe {
 	struct slot slots[SLOTS];
 	struct slot *idle[SLOTS];
 	int idle_count;
+	struct slot *fed[SLOTS]; // their buffers wait for the flush
+	int fed_count;
+	int turns; // of the ring since the first of them
 	bool input_closed;
 };
 
@@ -185,6 +191,21 @@ static void check_sidecar(struct slot *slot, const void *bytes, size_t size)
 	ur_arena_done(&arena);
 }
 
+/** Nothing that this process hashed can be believed, so nothing more may be done with it. */
+static void distrust(struct slot *slot)
+{
+	const struct ur_probe *probe = slot->probe;
+	struct ur_text path = {0};
+	struct ur_err err = {0};
+	ur_dir_path(slot->item->dir, slot->file->name, &path);
+	(void)ur_err_say(&err, -EILSEQ, UR_FAULT_BUG,
+		"this machine computes wrongly: OpenSSL came to another SHA-1 of '%s' than %s; try "
+		"again with --hash=openssl, and test the memory and the processor if it comes back",
+		ur_text_get(&path), ur_hasher_about(probe->hasher));
+	ur_text_done(&path);
+	ur_run_fail(probe->run, -EILSEQ, &err);
+}
+
 /** All bytes were read: the descriptor must still be what it was, then the results are written. */
 static void finish_file(struct slot *slot)
 {
@@ -200,8 +221,10 @@ static void finish_file(struct slot *slot)
 		r = read_meta(slot);
 	}
 	if (r == 0 && slot->wants_hash) {
-		ur_hasher_flush(slot->probe->hasher);
 		r = ur_digest_end(slot->digest, file->sha1, file->xxh);
+	}
+	if (r == -EILSEQ) {
+		distrust(slot);
 	}
 	if (r < 0) {
 		give_up(slot, r);
@@ -319,6 +342,30 @@ static int gather_sidecar(struct slot *slot, const unsigned char *bytes, size_t 
 	return 0;
 }
 
+/** The hasher keeps the buffer until the flush; then it goes on with hashed(). */
+static void queue_for_hashing(struct slot *slot, size_t size, bool last)
+{
+	struct ur_probe *probe = slot->probe;
+	ur_hasher_feed(probe->hasher, slot->digest, slot->buffer, size);
+	if (last) {
+		ur_hasher_finish(probe->hasher, slot->digest);
+	}
+	atomic_fetch_add_explicit(&probe->run->bytes_hashed, size, memory_order_relaxed);
+	slot->filled = size;
+	assert(probe->fed_count < SLOTS);
+	probe->fed[probe->fed_count++] = slot;
+}
+
+static void hashed(struct slot *slot)
+{
+	slot->offset += slot->filled;
+	if (slot->offset == (uint64_t)slot->before.st_size) {
+		finish_file(slot);
+	} else {
+		read_next(slot);
+	}
+}
+
 static void arrived(struct ur_op *op)
 {
 	struct slot *slot = (struct slot *)op;
@@ -348,18 +395,10 @@ static void arrived(struct ur_op *op)
 		give_up(slot, -ENOMEM);
 		return;
 	}
-	ur_hasher_feed(slot->probe->hasher, slot->digest, slot->buffer, size);
-	ur_hasher_flush(slot->probe->hasher); // one buffer a slot: it is read into again
-	atomic_fetch_add_explicit(&slot->probe->run->bytes_hashed, size, memory_order_relaxed);
 	if (last) {
 		judge_tail(slot, slot->buffer, size);
 	}
-	slot->offset += size;
-	if (last) {
-		finish_file(slot);
-	} else {
-		read_next(slot);
-	}
+	queue_for_hashing(slot, size, last);
 }
 
 /* ---- the beginning --------------------------------------------------------------------------- */
@@ -575,17 +614,44 @@ static void tear_down(struct ur_probe *probe)
 	(void)ur_ring_free(probe->ring);
 }
 
+static void hash_all(struct ur_probe *probe)
+{
+	const int count = probe->fed_count;
+	struct slot *fed[SLOTS];
+	memcpy(fed, probe->fed, sizeof fed);
+	probe->fed_count = 0;
+	probe->turns = 0;
+	ur_hasher_flush(probe->hasher);
+	for (int i = 0; i < count; i++) {
+		hashed(fed[i]);
+	}
+}
+
+/**
+ * One turn of the ring.  Buffers are hashed when nothing more arrives by itself: until then others
+ * may join them, and the more there are the better the lanes are filled.
+ */
+static void turn(struct ur_probe *probe, int wait_ms)
+{
+	const size_t count = ur_ring_run(
+		probe->ring, probe->wiring.bell->fd, probe->fed_count > 0 ? 0 : wait_ms);
+	if (probe->fed_count > 0 &&
+		(count == 0 || ++probe->turns == TURNS_MAX || probe->fed_count == SLOTS)) {
+		hash_all(probe);
+	}
+}
+
 static void work(struct ur_probe *probe)
 {
 	while (!probe->input_closed || probe->idle_count < SLOTS) {
 		take_items(probe);
 		if (ur_ring_in_flight(probe->ring) > 0) {
-			(void)ur_ring_run(probe->ring, probe->wiring.bell->fd, 0);
+			turn(probe, 0);
 		}
 		ur_bell_arm(probe->wiring.bell);
 		take_items(probe); // what came before the flag was up did not ring
 		if (!probe->input_closed || probe->idle_count < SLOTS) {
-			(void)ur_ring_run(probe->ring, probe->wiring.bell->fd, IDLE_MS);
+			turn(probe, IDLE_MS);
 		}
 		ur_bell_answer(probe->wiring.bell);
 	}
