@@ -11,8 +11,8 @@
  *
  *   Owner    an item is settle's from push to `in` until it comes out
  *   Errors   per file: 0 taken away, UR_SETTLE_GONE somebody else did (or it was named twice),
- *            -ESTALE changed (back in its place), -ETXTBSY somebody writes, -EEXIST the place it must
- *            go back to is taken, else what the disk said
+ *            -ESTALE changed (back in its place), -ETXTBSY somebody writes, -EEXIST the place it
+ *            must go back to is taken, else what the disk said
  *   Threads  its own
  */
 #ifndef UR_STAGE_SETTLE_H
