@@ -1,0 +1,164 @@
+/**
+ * spool - uploads on disk: bytes, how far they are durable, and what became of them.
+ *
+ *     SPOOL/ID/info      JSON, written once: owner, metadata, when
+ *     SPOOL/ID/bytes     what has arrived
+ *     SPOOL/ID/state     two slots, written in turn: offset, length, the SHA-1's running state
+ *     SPOOL/ID/outcome   JSON, replaced whole: what immich-server said
+ *     SPOOL/.new-ID      an upload that is being made     SPOOL/.gone-ID   one that is being removed
+ *
+ * An offset is acknowledged when it is in a slot, and it is in a slot only after the bytes below
+ * it are on disk.  The SHA-1's five words and tail stand beside it, so that the whole file's
+ * checksum costs no second read, even across a restart.  Bytes beyond the durable offset are cut
+ * off at start.
+ *
+ *   Owner    an upload belongs to the spool from ur_spool_admit() to ur_spool_dismiss(); while a
+ *            call marked "crew" runs for it, no other call may be made for it
+ *   Units    bytes; times in ms since the epoch
+ *   Errors   negative errno; -ENOSPC, -EDQUOT: the disk is full (what is durable stays so);
+ *            -EIO: the bytes that could not be flushed are not trusted again before a restart
+ *   Threads  "crew": blocks on the disk, on any thread; everything else on the loop's
+ *   Modes    0700 directories of our own user, 0600 files, O_NOFOLLOW everywhere
+ */
+#ifndef UR_GATEWAY_SPOOL_H
+#define UR_GATEWAY_SPOOL_H
+
+#include "engine/base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UR_SPOOL_ID 33   // 128 random bits in hexadecimal, and a NUL
+#define UR_SPOOL_USER 37 // a UUID and its NUL; "anonymous" without a server
+#define UR_SPOOL_LENGTH_UNKNOWN UINT64_MAX
+#define UR_SPOOL_STEP (4u << 20) // bytes between two checkpoints
+
+enum ur_spool_state {
+	UR_SPOOL_RECEIVING, // bytes are missing
+	UR_SPOOL_COMPLETE,  // every byte is durable and the checksum agrees: to be delivered
+	UR_SPOOL_BROKEN,    // complete, but not what its checksum promised
+	UR_SPOOL_DELIVERED, // the server named an asset: to be confirmed
+	UR_SPOOL_CONFIRMED, // the server holds it: the bytes may go
+	UR_SPOOL_REFUSED,   // the server does not want it: kept, shown, then removed
+	UR_SPOOL_STATES,
+};
+const char *ur_spool_state_name(enum ur_spool_state state);
+
+/** What became of it; the words are the server's. */
+struct ur_spool_outcome {
+	enum ur_spool_state state;
+	bool duplicate; // the server had it already
+	bool trashed;
+	int status;     // HTTP, 0 without
+	char asset[37]; // "" without
+	char words[400];
+	int64_t since_ms;
+	unsigned tries;
+};
+
+struct ur_spool;
+
+struct ur_spool_upload {
+	char id[UR_SPOOL_ID];
+	char owner[UR_SPOOL_USER];
+	uint64_t length;  // UR_SPOOL_LENGTH_UNKNOWN until it is declared
+	uint64_t offset;  // received and written
+	uint64_t durable; // on disk, with the hash's state beside it
+	int64_t created_ms;
+	int64_t touched_ms; // last byte; expiry counts from here
+	bool has_sha1;
+	uint8_t want_sha1[20]; // what the creator promised
+	uint8_t sha1[20];      // of the whole file, from COMPLETE on
+	bool is_sidecar;
+	bool bytes_gone; // CONFIRMED and removed: only the outcome is left
+	struct ur_spool_outcome outcome; // .state is the upload's state
+	void *session; // the server's: who is sending at present, jobs that run
+	struct ur_spool_own *own; // descriptors, hash, slots
+};
+
+struct ur_spool_spec {
+	const char *owner;
+	uint64_t length; // or UR_SPOOL_LENGTH_UNKNOWN
+	const char *metadata; // the header as it came, "" without
+	bool has_sha1;
+	uint8_t sha1[20];
+	bool is_sidecar;
+};
+
+/**
+ * Opens or makes `root`, takes its lock, reads every upload, removes what was being made or
+ * removed.  -EBUSY: another gateway has it; a root that others may write to is refused.
+ */
+[[nodiscard]] int ur_spool_new(const char *root, struct ur_spool **ret, struct ur_err *err);
+struct ur_spool *ur_spool_free(struct ur_spool *spool);
+/** Bytes that the file system has left for us. */
+[[nodiscard]] int ur_spool_space(const struct ur_spool *spool, uint64_t *ret_free);
+
+/** Crew.  Durable when it returns; not yet in the index. */
+[[nodiscard]] int ur_spool_make(struct ur_spool *spool, const struct ur_spool_spec *spec,
+	struct ur_spool_upload **ret, struct ur_err *err);
+void ur_spool_admit(struct ur_spool *spool, struct ur_spool_upload *upload);
+/** Crew.  Gone for good; a crash on the way is finished at the next start. */
+[[nodiscard]] int ur_spool_remove(struct ur_spool *spool, struct ur_spool_upload *upload,
+	struct ur_err *err);
+/** Takes it out of the index and frees it. */
+void ur_spool_dismiss(struct ur_spool *spool, struct ur_spool_upload *upload);
+
+struct ur_spool_upload *ur_spool_find(const struct ur_spool *spool, const char *id);
+/** Every upload in turn, in no order: NULL starts, NULL ends.  Removal of the last one is allowed. */
+struct ur_spool_upload *ur_spool_next(
+	const struct ur_spool *spool, const struct ur_spool_upload *after);
+struct ur_spool_use {
+	size_t uploads;
+	uint64_t bytes; // promised (or received, where no length is known) and not yet gone
+};
+struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *owner); // NULL: all
+/** The metadata header as it came; free() it.  Reads the disk, little. */
+[[nodiscard]] int ur_spool_metadata(const struct ur_spool_upload *upload, char **ret);
+
+/** Opens the descriptors that append needs; they are closed by rest(). */
+[[nodiscard]] int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err);
+void ur_spool_rest(struct ur_spool_upload *upload);
+/**
+ * Writes at the offset and hashes; starts write-back early, flushes nothing.  On a failure the
+ * offset stands behind what was written whole.
+ */
+[[nodiscard]] int ur_spool_append(
+	struct ur_spool_upload *upload, const void *bytes, size_t size, struct ur_err *err);
+
+/** Where the upload stood: offset and hash. */
+struct ur_spool_mark {
+	uint64_t offset;
+	uint64_t length;
+	uint8_t words[20];
+	uint8_t tail[64];
+};
+void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret);
+/** Back to an earlier mark; durable only by a commit of that mark. */
+void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark);
+/** Declares the length of an upload that was made without one; durable by the next commit. */
+void ur_spool_declare(struct ur_spool_upload *upload, uint64_t length);
+/** Crew.  Bytes below the mark, then the slot.  May run while append goes on. */
+[[nodiscard]] int ur_spool_commit(struct ur_spool_upload *upload, const struct ur_spool_mark *mark,
+	struct ur_err *err);
+/** The mark is durable: moves `durable`.  On the loop's thread, after commit() returned 0. */
+void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark);
+/** All bytes are durable: fills sha1 in and says whether it is what was promised. */
+bool ur_spool_finish(struct ur_spool_upload *upload);
+/** Crew.  Durable when it returns.  The caller then copies it into upload->outcome. */
+[[nodiscard]] int ur_spool_conclude(struct ur_spool_upload *upload,
+	const struct ur_spool_outcome *outcome, struct ur_err *err);
+/** Crew.  Removes the bytes of a CONFIRMED upload, keeps info and outcome. */
+[[nodiscard]] int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err);
+/** A descriptor of the bytes, for reading; the caller's. */
+[[nodiscard]] int ur_spool_open(const struct ur_spool_upload *upload, struct ur_err *err);
+
+/** A small private file beside the bytes ("key"): written durably, read, overwritten and removed. */
+[[nodiscard]] int ur_spool_keep(struct ur_spool_upload *upload, const char *name, const void *bytes,
+	size_t size, struct ur_err *err);
+[[nodiscard]] int ur_spool_recall(const struct ur_spool_upload *upload, const char *name,
+	void *bytes, size_t room, size_t *ret_size);
+[[nodiscard]] int ur_spool_wipe(struct ur_spool_upload *upload, const char *name);
+
+#endif
