@@ -24,6 +24,15 @@ static int sys_openat(int dir, const char *path, int flags, mode_t mode)
 	return (int)RETRY(openat(dir, path, flags | O_CLOEXEC, mode));
 }
 
+/** What openat2 says of a link, openat with O_DIRECTORY calls no folder. */
+static int name_of_refusal(int r, int dir, const char *name)
+{
+	struct stat st;
+	const bool link = r == -ENOTDIR && fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+			  S_ISLNK(st.st_mode);
+	return link ? -ELOOP : r;
+}
+
 /** Without openat2 (before 5.6, some sandboxes): one component at a time, none of them a link. */
 static int walk_beneath(int dir, const char *path, int flags, mode_t mode)
 {
@@ -43,6 +52,7 @@ static int walk_beneath(int dir, const char *path, int flags, mode_t mode)
 		r = sys_openat(at, name,
 			last ? flags | O_NOFOLLOW : O_PATH | O_DIRECTORY | O_NOFOLLOW,
 			last ? mode : 0);
+		r = name_of_refusal(r, at, name);
 		if (at != dir) {
 			(void)close(at);
 		}
