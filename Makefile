@@ -2,6 +2,7 @@
 #
 #   make                 release build in build/release
 #   make BUILD=asan      the same in build/asan with ASan and UBSan (also: debug tsan cover)
+#   make CROSS=TRIPLET-  for another machine, see `make aarch64`
 #   make V=1             with whole commands
 
 BUILD ?= release
@@ -9,7 +10,21 @@ CC ?= gcc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+# CROSS=aarch64-linux-gnu- builds for that machine in build/BUILD-aarch64, against the libraries that
+# scripts/sysroot.sh unpacked into SYSROOT.
+CROSS ?=
+PKG_CONFIG := pkg-config
+ifneq ($(CROSS),)
+MACHINE := $(firstword $(subst -, ,$(CROSS)))
+SYSROOT ?= build/sysroot-$(MACHINE)
+TRIPLET := $(CROSS:%-=%)
+CC := $(CROSS)gcc --sysroot=$(abspath $(SYSROOT))
+PKG_CONFIG := env PKG_CONFIG_SYSROOT_DIR=$(abspath $(SYSROOT)) \
+	PKG_CONFIG_LIBDIR=$(abspath $(SYSROOT))/usr/lib/$(TRIPLET)/pkgconfig pkg-config
+OUT := build/$(BUILD)-$(MACHINE)
+else
 OUT := build/$(BUILD)
+endif
 Q := $(if $(V),,@)
 
 VERSION := 0.1.0
@@ -19,8 +34,8 @@ ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 lib
 IMMICHD_PKGS := jansson sqlite3 libcrypto expat zlib
 TEST_PKGS := cmocka
 
-pkg_cflags = $(shell pkg-config --cflags $(1) 2>/dev/null)
-pkg_libs = $(shell pkg-config --libs $(1) 2>/dev/null)
+pkg_cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
+pkg_libs = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wconversion -Wno-sign-conversion -Wformat=2 \
 	-Wmissing-prototypes -Wstrict-prototypes -Wvla -Wundef -Wwrite-strings \
@@ -93,7 +108,7 @@ $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/liburingest.a
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
 
 .PRECIOUS: $(OUT)/%.o
--include $(shell find build/$(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT) -name '*.d' 2>/dev/null)
 
 include scripts/targets.mk
 -include bench/bench.mk

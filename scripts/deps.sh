@@ -4,6 +4,7 @@
 #     check    says what is missing, with the one line that installs it; fails if anything is
 #     install  installs what is missing; quick and quiet when nothing is
 #     list     the packages, without looking at the machine
+#     libraries  those of them that programs link with, for another machine's sysroot
 #
 # What is there is found by asking for the thing itself (pkg-config, a command, a file), so that a
 # machine with other packages, or without packages, is not told to install them again.
@@ -12,11 +13,12 @@ set -u
 usage()
 {
   cat <<'TEXT'
-usage: scripts/deps.sh check|install|list [build] [test] [lint]
+usage: scripts/deps.sh check|install|list|libraries [build] [test] [lint] [aarch64]
 
   build   compiler and libraries (the default)
   test    what the tests run
   lint    clang's tools, cppcheck, shellcheck, systemd-analyze
+  aarch64 a cross compiler, and what runs its programs here
 TEXT
 }
 
@@ -56,6 +58,9 @@ lint  clang-tidy-14        cmd:clang-tidy-14
 lint  cppcheck             cmd:cppcheck
 lint  shellcheck           cmd:shellcheck
 lint  systemd              cmd:systemd-analyze
+aarch64 gcc-aarch64-linux-gnu  cmd:aarch64-linux-gnu-gcc
+aarch64 qemu-user-static       cmd:qemu-aarch64-static
+aarch64 debian-archive-keyring file:/usr/share/keyrings/debian-archive-keyring.gpg
 TEXT
 }
 
@@ -74,7 +79,8 @@ have()
   esac
 }
 
-# The packages of the groups asked for; with `missing`, only those whose probe fails.
+# The packages of the groups asked for; with `missing`, only those whose probe fails, with
+# `libraries`, only those that pkg-config or the C compiler itself links with.
 packages()
 {
   table | while read -r group package probe; do
@@ -82,9 +88,12 @@ packages()
     *" $group "*) ;;
     *) continue ;;
     esac
-    if [ "$1" = all ] || ! have "$probe"; then
-      printf ' %s' "$package"
-    fi
+    case $1:$probe in
+    all:* | libraries:pc:* | libraries:file:*/stdlib.h) ;;
+    libraries:*) continue ;;
+    *) ! have "$probe" || continue ;;
+    esac
+    printf ' %s' "$package"
   done
 }
 
@@ -129,7 +138,7 @@ apt_install()
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 verb=${1-}
 case $verb in
-check | install | list | as-root) shift ;;
+check | install | list | libraries | as-root) shift ;;
 -h | --help)
   usage
   exit 0
@@ -148,7 +157,7 @@ fi
 groups=${*:-build}
 for group in $groups; do
   case $group in
-  build | test | lint) ;;
+  build | test | lint | aarch64) ;;
   *)
     usage >&2
     exit 2
@@ -156,11 +165,14 @@ for group in $groups; do
   esac
 done
 
-if [ "$verb" = list ]; then
-  packages all | sed 's/^ //'
+case $verb in
+list | libraries)
+  [ "$verb" = libraries ] || verb=all
+  packages "$verb" | sed 's/^ //'
   echo
   exit 0
-fi
+  ;;
+esac
 
 missing=$(packages missing)
 [ -n "$missing" ] || exit 0

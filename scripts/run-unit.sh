@@ -14,6 +14,7 @@ usage: scripts/run-unit.sh PROGRAM...
   Runs cmocka programs, prints a line for each and, for those that fail, what they said.
   The second form runs one program, with arguments.
 
+  UR_RUNNER        what runs the programs, with its arguments (nothing; qemu for another machine)
   UR_UNIT_TIMEOUT  seconds that one program may take (300)
   UR_COUNTS        a file that "passed failed skipped" is added to
 TEXT
@@ -36,6 +37,7 @@ if [ "$1" = -- ] && [ $# -gt 1 ]; then
   set -- "$2"
 fi
 
+read -ra runner <<<"${UR_RUNNER-}"
 said=$(mktemp -d) || exit 2
 trap 'rm -rf "$said"' EXIT
 passed=0 failed=0 skipped=0
@@ -49,7 +51,7 @@ for program in "$@"; do
     continue
   fi
   CMOCKA_MESSAGE_OUTPUT=TAP timeout -k 5 "${UR_UNIT_TIMEOUT:-300}" \
-    "$program" "${arguments[@]}" >"$said/out" 2>"$said/err" </dev/null || status=$?
+    "${runner[@]}" "$program" "${arguments[@]}" >"$said/out" 2>"$said/err" </dev/null || status=$?
   # cmocka 1.1.5 writes a skipped test as "not ok N # SKIP", later ones as "ok N # SKIP".
   read -r plan ok bad skip < <(awk '
     /^1\.\.[0-9]+/ { plan += substr($0, 4) }

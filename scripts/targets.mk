@@ -11,8 +11,8 @@ SUITE = $(Q)+UR_JOBS=$(JOBS) MAKE='$(MAKE)' scripts/suite.sh
 # pkg-config is asked while the Makefile is read, so a build begins only when everything is there:
 # targets that need more than the compiler install it first and build in a make of their own, and
 # the others end here, with the one line that helps.
-SELF_SUFFICIENT := deps deps-lint deps-list test test-all asan tsan demo cover fuzz-count lint \
-	lint-fresh format clean help install soak
+SELF_SUFFICIENT := deps deps-lint deps-list deps-aarch64 test test-all asan tsan aarch64 demo cover \
+	fuzz-count lint lint-fresh format clean help install soak
 ifneq ($(filter-out $(SELF_SUFFICIENT),$(or $(MAKECMDGOALS),all)),)
 ifneq ($(shell scripts/deps.sh check build >/dev/null 2>&1 && echo yes),yes)
 $(shell scripts/deps.sh check build >&2)
@@ -28,6 +28,10 @@ deps-lint: ## install what lint and fuzz need
 
 deps-list: ## the packages that deps and deps-lint install
 	$(Q)scripts/deps.sh list build test lint
+
+deps-aarch64: deps ## install the cross compiler, qemu, and a sysroot below build
+	$(Q)scripts/deps.sh install aarch64
+	$(Q)scripts/sysroot.sh build/sysroot-aarch64 arm64 $$(scripts/deps.sh libraries build test)
 
 # --- tests ----------------------------------------------------------------------------------------
 # Files of tests/e2e, without folder and ending: what takes minutes, and what the sanitizers run.
@@ -47,14 +51,21 @@ TEST_STEPS := unit replay golden-count e2e fault
 test: deps ## unit tests, fuzzers' seeds, recorded exchanges, fast end-to-end tests, faults
 	$(SUITE) $(TEST_STEPS)
 
-test-all: deps ## test, the slow end-to-end tests, and both sanitizers
-	$(SUITE) $(TEST_STEPS) $(if $(E2E_SLOW),e2e-slow) asan tsan
+test-all: deps ## test, the slow end-to-end tests, both sanitizers, and aarch64
+	$(SUITE) $(TEST_STEPS) $(if $(E2E_SLOW),e2e-slow) asan tsan aarch64
 
 asan: deps ## unit tests and some end-to-end tests with ASan and UBSan
 	$(SUITE) asan/unit asan/replay asan/golden-count asan/e2e
 
 tsan: deps ## unit tests and some end-to-end tests with TSan
 	$(SUITE) tsan/unit tsan/e2e
+
+# Programs that another machine's compiler made, against its libraries, run here by qemu's translation.
+# It has no io_uring, so the rings are those of ordinary system calls.
+aarch64: deps-aarch64 ## build for aarch64, and run its unit tests by qemu
+	$(Q)+$(MAKE) --no-print-directory CROSS=aarch64-linux-gnu- all
+	$(Q)+UR_RUNNER="qemu-aarch64-static -L $(abspath build/sysroot-aarch64)" UR_UNIT_TIMEOUT=900 \
+		$(MAKE) --no-print-directory CROSS=aarch64-linux-gnu- unit
 
 # One test that does not compile must not keep the others from running, nor an old one run for it.
 unit: ## the unit tests
@@ -127,5 +138,5 @@ demo: deps ## import a small library into a server of our own, and show what hap
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) all
 	$(Q)BUILD=$(BUILD) scripts/demo.sh
 
-.PHONY: deps deps-lint deps-list test test-all asan tsan unit e2e e2e-slow replay golden-count \
+.PHONY: deps deps-lint deps-list deps-aarch64 test test-all asan tsan aarch64 unit e2e e2e-slow replay golden-count \
 	fuzz-count soak cover lint lint-fresh format install demo
