@@ -3,7 +3,10 @@ ENGINE_SRC := \
 	engine/sys/ring.c \
 	engine/sys/ring_sync.c \
 	engine/net/http.c \
+	engine/net/http1.c \
+	engine/net/httpd.c \
 	engine/net/immich.c \
+	engine/net/listen.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \
 	engine/media/hash_avx512.c \

@@ -17,4 +17,6 @@ UNIT_TESTS := \
 	sidecar \
 	when \
 	mischief \
-	multipart
+	multipart \
+	http1 \
+	httpd

@@ -14,7 +14,7 @@
  *            dropped it, or gone() was called, whichever is first
  *   Units    sizes in bytes, waits in ms
  *   Errors   of the peer's making never reach the handler before begin(): httpd answers 400, 408,
- *            413, 414, 431, 501 or 505 itself and closes
+ *            413, 414, 417, 431, 501 or 505 itself and closes; later ones reach it as gone()
  *   Threads  everything on the thread of ur_httpd_run(), but for post and stop: any thread
  *   Source   RFC 9110, RFC 9112: a Content-Length beside Transfer-Encoding, a bare LF, a folded
  *            or repeated framing header, white space before a colon, a target that is not in
@@ -24,20 +24,16 @@
 #define UR_NET_HTTPD_H
 
 #include "engine/base/err.h"
+#include "engine/net/http1.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define UR_HTTPD_HEADERS_MAX 64u
+#define UR_HTTPD_HEADERS_MAX UR_HTTP1_FIELDS_MAX
 #define UR_HTTPD_HEAD_MAX (16u << 10)
 
 struct ur_httpd;
-
-struct ur_field {
-	const char *name; // in lower case
-	const char *value; // without white space around it; repeated fields are joined by ", "
-};
 
 struct ur_exchange {
 	/* httpd's, constant from begin() on. */
@@ -65,25 +61,37 @@ struct ur_httpd_handler {
 	void (*body)(void *context, struct ur_exchange *x, const void *bytes, size_t size);
 	/** The body is complete (called for an accepted exchange without a body, too). */
 	void (*end)(void *context, struct ur_exchange *x);
-	/** The peer is gone, or too slow, before the exchange was answered; the last call for it. */
+	/**
+	 * The exchange ends without an answer of the handler's; the last call for it.  Why:
+	 * -ECONNRESET, the peer is gone; -ETIMEDOUT, too slow; -EBADMSG, its chunks are malformed;
+	 * -ESHUTDOWN, stop's grace is over.  A peer that leaves while the exchange is paused, or half
+	 * closes while it waits for the answer, is noticed at the next byte read or written.
+	 */
 	void (*gone)(void *context, struct ur_exchange *x, int why);
-	/** The last byte of an answer was taken by the kernel, or was not (why != 0).  May be NULL. */
+	/**
+	 * The last byte of the handler's answer was taken by the kernel, or was not (why != 0).  The
+	 * exchange can still be read.  May be NULL.
+	 */
 	void (*answered)(void *context, struct ur_exchange *x, int status, uint64_t sent, int why);
 	/** Once a second or so.  May be NULL. */
 	void (*tick)(void *context);
 	void *context;
 };
 
+/** Zero in a number stands for the default in its comment. */
 struct ur_httpd_options {
-	const char *listen; // "127.0.0.1:8090", "[::1]:8090", "unix:/run/uringest.sock"; NULL: listen_fd
-	int listen_fd;      // a listening socket handed over (socket activation), -1 otherwise
-	unsigned connections_max; // beyond it a new one waits in the backlog
-	unsigned per_peer_max;    // connections of one address, 0: no limit (a proxy is one address)
-	size_t buffer_bytes;      // of the loop, for bodies
-	int64_t head_wait_ms;     // from the first byte of a head to its end
-	int64_t body_wait_ms;     // without a byte of an accepted body
-	int64_t idle_wait_ms;     // between requests
-	int64_t answer_wait_ms;   // without a byte of an answer taken
+	const char *
+		listen; // "127.0.0.1:8090", "[::1]:8090", "unix:/run/uringest.sock"; NULL: listen_fd
+	int listen_fd; // a listening socket handed over (socket activation); used if listen is NULL
+	unsigned connections_max; // beyond it a new one waits in the backlog (1024)
+	unsigned per_peer_max;    // connections of one address (no limit: a proxy is one address)
+	size_t buffer_bytes;      // of the loop, for bodies (1 MiB)
+	int64_t head_wait_ms;   // from accept, or the first byte of a later head, to its end (15 s)
+	int64_t body_wait_ms;   // without a byte of an accepted body (60 s)
+	int64_t idle_wait_ms;   // between requests (75 s)
+	int64_t answer_wait_ms; // without a byte of an answer taken (60 s)
+	uint64_t body_rate_min; // bytes a second of an accepted body (no minimum), over
+	int64_t body_rate_ms;   // so long (30 s)
 	struct ur_httpd_handler handler;
 };
 
@@ -109,6 +117,8 @@ struct ur_post {
 };
 /** From any thread; posts are run in the order in which they came. */
 void ur_httpd_post(struct ur_httpd *httpd, struct ur_post *post);
+/** After run() has returned and the other threads are joined: runs what they posted meanwhile. */
+void ur_httpd_run_posts(struct ur_httpd *httpd);
 
 /** The field's value or NULL; `name` in lower case. */
 const char *ur_exchange_field(const struct ur_exchange *x, const char *name);
@@ -118,7 +128,10 @@ void ur_exchange_accept(struct ur_exchange *x);
 /** No body() until the resume; the kernel's buffers fill and the sender waits. */
 void ur_exchange_pause(struct ur_exchange *x);
 void ur_exchange_resume(struct ur_exchange *x);
-/** An interim answer (1xx) with the fields set so far; only to peers of HTTP/1.1. */
+/**
+ * An interim answer (1xx) with the fields set so far, which are then gone; only to peers of
+ * HTTP/1.1, and not to one that leaves earlier ones unread.
+ */
 void ur_exchange_interim(struct ur_exchange *x, int status);
 /** A field of the answer.  Control bytes in a value are a mistake of ours. */
 void ur_exchange_set(struct ur_exchange *x, const char *name, const char *format, ...)
@@ -131,8 +144,8 @@ void ur_exchange_set(struct ur_exchange *x, const char *name, const char *format
 void ur_exchange_answer(
 	struct ur_exchange *x, int status, const char *type, const void *bytes, size_t size);
 /** As answer, with `size` bytes of fd from `offset` on; fd is httpd's from here on. */
-void ur_exchange_answer_file(
-	struct ur_exchange *x, int status, const char *type, int fd, uint64_t offset, uint64_t size);
+void ur_exchange_answer_file(struct ur_exchange *x, int status, const char *type, int fd,
+	uint64_t offset, uint64_t size);
 /** Closes without an answer: another connection has taken over.  gone() is not called. */
 void ur_exchange_drop(struct ur_exchange *x);
 

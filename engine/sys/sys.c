@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -115,6 +116,12 @@ static ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 	return RETRY(pwrite(fd, buffer, size, offset));
 }
 
+static ssize_t sys_sendfile(int socket, int fd, uint64_t offset, size_t size)
+{
+	off_t at = (off_t)offset;
+	return RETRY(sendfile(socket, fd, &at, size));
+}
+
 static int sys_fsync(int fd)
 {
 	return (int)RETRY(fsync(fd));
@@ -165,6 +172,7 @@ struct ur_sys ur_sys = {
 	.getdents = sys_getdents,
 	.pread = sys_pread,
 	.pwrite = sys_pwrite,
+	.sendfile = sys_sendfile,
 	.fsync = sys_fsync,
 	.unlinkat = sys_unlinkat,
 	.rename_new = sys_rename_new,

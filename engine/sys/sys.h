@@ -31,6 +31,8 @@ struct ur_sys {
 	ssize_t (*getdents)(int fd, void *buffer, size_t size);
 	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
 	ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
+	/** From a file to a socket that does not wait: fewer bytes, or -EAGAIN, are normal. */
+	ssize_t (*sendfile)(int socket, int fd, uint64_t offset, size_t size);
 	int (*fsync)(int fd);
 	int (*unlinkat)(int dir, const char *name, int flags);
 	/** renameat2 with RENAME_NOREPLACE: -EEXIST rather than a lost file. */
