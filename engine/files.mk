@@ -12,6 +12,7 @@ ENGINE_SRC := \
 	engine/media/hash_avx512.c \
 	engine/media/hash_shani.c \
 	engine/media/hash_openssl.c \
+	engine/media/hash_stream.c \
 	engine/media/hash_xxh.c \
 	engine/media/hash_xxh_avx512.c \
 	engine/media/hash_xxh_avx2.c \

@@ -5,6 +5,7 @@ UNIT_TESTS := \
 	queue \
 	ring \
 	hash \
+	hash_stream \
 	ledger \
 	immich \
 	folder \

@@ -166,6 +166,22 @@ int ur_hash_choose(const char *name)
 	return -EINVAL;
 }
 
+const struct ur_sha1_kernel *ur_hash_single(void)
+{
+	const struct ur_sha1_kernel *found = NULL;
+	(void)pthread_mutex_lock(&choosing);
+	if (!examined) {
+		examine();
+	}
+	for (int i = choices[chosen].widest; i < UR_SHA1_KERNELS && found == NULL; i++) {
+		if (is_usable((enum ur_sha1_kernel_name)i) && ur_sha1_kernels[i].lanes == 1) {
+			found = &ur_sha1_kernels[i];
+		}
+	}
+	(void)pthread_mutex_unlock(&choosing);
+	return found;
+}
+
 static void tell(struct ur_hasher *hasher, const char *before, const char *what)
 {
 	const size_t at = strlen(hasher->about);

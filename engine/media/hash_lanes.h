@@ -78,6 +78,9 @@ void ur_sha1_write(const uint32_t words[UR_SHA1_WORDS], uint8_t ret[20]);
 /** Compares a kernel with libcrypto on a handful of messages. */
 bool ur_sha1_kernel_agrees(const struct ur_sha1_kernel *kernel);
 
+/** The chosen kernel for a single stream; NULL when none computes right here.  Any thread. */
+const struct ur_sha1_kernel *ur_hash_single(void);
+
 bool ur_sha1_avx512_is_here(void);
 void ur_sha1_avx512_step(struct ur_lanes *lanes, size_t blocks);
 bool ur_sha1_shani_is_here(void);
