@@ -7,6 +7,7 @@ ENGINE_SRC := \
 	engine/net/httpd.c \
 	engine/net/immich.c \
 	engine/net/listen.c \
+	engine/net/tus.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \
 	engine/media/hash_avx512.c \

@@ -1,6 +1,7 @@
 # The tests, by name: tests/unit/test_NAME.c each.
 UNIT_TESTS := \
 	text \
+	tus \
 	clock \
 	queue \
 	ring \
