@@ -42,6 +42,9 @@ ENGINE_SRC := \
 	engine/stage/confirm.c \
 	engine/stage/amend.c \
 	engine/stage/book.c \
+	engine/gateway/spool.c \
+	engine/gateway/spool_bytes.c \
+	engine/gateway/spool_files.c \
 	engine/pipeline.c
 
 CLI_SRC := \

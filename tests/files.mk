@@ -17,6 +17,7 @@ UNIT_TESTS := \
 	meta \
 	pair \
 	sidecar \
+	spool \
 	when \
 	mischief \
 	multipart \

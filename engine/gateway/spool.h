@@ -10,10 +10,12 @@
  * An offset is acknowledged when it is in a slot, and it is in a slot only after the bytes below
  * it are on disk.  The SHA-1's five words and tail stand beside it, so that the whole file's
  * checksum costs no second read, even across a restart.  Bytes beyond the durable offset are cut
- * off at start.
+ * off at start.  What an upload is, is on disk alone: COMPLETE and BROKEN follow from the slot, what
+ * comes after them is in the outcome, which is concluded before anybody acts upon it.
  *
  *   Owner    an upload belongs to the spool from ur_spool_admit() to ur_spool_dismiss(); while a
- *            call marked "crew" runs for it, no other call may be made for it
+ *            call marked "crew" runs for it, no other call may be made for it, but for append()
+ *            beside commit(), and find, next, metadata and open at any time
  *   Units    bytes; times in ms since the epoch
  *   Errors   negative errno; -ENOSPC, -EDQUOT: the disk is full (what is durable stays so);
  *            -EIO: the bytes that could not be flushed are not trusted again before a restart
@@ -50,9 +52,9 @@ struct ur_spool_outcome {
 	enum ur_spool_state state;
 	bool duplicate; // the server had it already
 	bool trashed;
-	int status;     // HTTP, 0 without
-	char asset[37]; // "" without
-	char words[400];
+	int status;      // HTTP, 0 without
+	char asset[37];  // "" without
+	char words[128]; // cut at a character
 	int64_t since_ms;
 	unsigned tries;
 };
@@ -71,15 +73,22 @@ struct ur_spool_upload {
 	uint8_t want_sha1[20]; // what the creator promised
 	uint8_t sha1[20];      // of the whole file, from COMPLETE on
 	bool is_sidecar;
-	bool bytes_gone; // CONFIRMED and removed: only the outcome is left
+	_Atomic bool bytes_gone;         // CONFIRMED and removed: only the outcome is left
+	_Atomic bool untrusted;          // a flush failed: nothing is taken before a restart
 	struct ur_spool_outcome outcome; // .state is the upload's state
-	void *session; // the server's: who is sending at present, jobs that run
-	struct ur_spool_own *own; // descriptors, hash, slots
+	void *session;                   // the server's: who is sending at present, jobs that run
+	/* The spool's. */
+	struct ur_spool_own *own; // descriptors, hash, slots; NULL while it rests
+	struct ur_spool *spool;
+	struct ur_spool_owner *use;
+	struct ur_spool_upload *next; // in its bucket
+	_Atomic uint64_t counted;     // bytes of ours in `use`
+	bool admitted;
 };
 
 struct ur_spool_spec {
-	const char *owner;
-	uint64_t length; // or UR_SPOOL_LENGTH_UNKNOWN
+	const char *owner;    // shorter than UR_SPOOL_USER
+	uint64_t length;      // or UR_SPOOL_LENGTH_UNKNOWN
 	const char *metadata; // the header as it came, "" without
 	bool has_sha1;
 	uint8_t sha1[20];
@@ -92,21 +101,34 @@ struct ur_spool_spec {
  */
 [[nodiscard]] int ur_spool_new(const char *root, struct ur_spool **ret, struct ur_err *err);
 struct ur_spool *ur_spool_free(struct ur_spool *spool);
+/**
+ * Uploads on disk that could not be read: their folders stay as they are and are not in the index.
+ * One whose bytes are missing while its owner is known is in the index, as BROKEN.
+ */
+size_t ur_spool_damaged(const struct ur_spool *spool);
+/** For measuring alone: without a hash nothing is checked, without syncs nothing is durable. */
+void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync);
 /** Bytes that the file system has left for us. */
 [[nodiscard]] int ur_spool_space(const struct ur_spool *spool, uint64_t *ret_free);
 
-/** Crew.  Durable when it returns; not yet in the index. */
+/** Crew.  Durable when it returns; not yet in the index; at rest. */
 [[nodiscard]] int ur_spool_make(struct ur_spool *spool, const struct ur_spool_spec *spec,
 	struct ur_spool_upload **ret, struct ur_err *err);
 void ur_spool_admit(struct ur_spool *spool, struct ur_spool_upload *upload);
-/** Crew.  Gone for good; a crash on the way is finished at the next start. */
-[[nodiscard]] int ur_spool_remove(struct ur_spool *spool, struct ur_spool_upload *upload,
-	struct ur_err *err);
-/** Takes it out of the index and frees it. */
+/**
+ * Crew.  Gone for good, also when an error is returned after the first step: it may be called again,
+ * and what a crash leaves is finished at the next start.
+ */
+[[nodiscard]] int ur_spool_remove(
+	struct ur_spool *spool, struct ur_spool_upload *upload, struct ur_err *err);
+/** Takes it out of the index and frees it; also one that was never admitted. */
 void ur_spool_dismiss(struct ur_spool *spool, struct ur_spool_upload *upload);
 
 struct ur_spool_upload *ur_spool_find(const struct ur_spool *spool, const char *id);
-/** Every upload in turn, in no order: NULL starts, NULL ends.  Removal of the last one is allowed. */
+/**
+ * Every upload in turn, in no order: NULL starts, NULL ends.  Dismissal of the last one is allowed.
+ * What is admitted on the way may make it miss some or meet some twice.
+ */
 struct ur_spool_upload *ur_spool_next(
 	const struct ur_spool *spool, const struct ur_spool_upload *after);
 struct ur_spool_use {
@@ -117,7 +139,10 @@ struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *ow
 /** The metadata header as it came; free() it.  Reads the disk, little. */
 [[nodiscard]] int ur_spool_metadata(const struct ur_spool_upload *upload, char **ret);
 
-/** Opens the descriptors that append needs; they are closed by rest(). */
+/**
+ * Opens the descriptors that append needs; they are closed by rest().  What was appended and not
+ * committed before rest() is forgotten: the offset is the durable one again.
+ */
 [[nodiscard]] int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err);
 void ur_spool_rest(struct ur_spool_upload *upload);
 /**
@@ -135,26 +160,39 @@ struct ur_spool_mark {
 	uint8_t tail[64];
 };
 void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret);
-/** Back to an earlier mark; durable only by a commit of that mark. */
+/**
+ * Back to an earlier mark, of the length too; durable only by a commit of that mark.  Where it lies
+ * below `durable`, that commit comes before the next append (which otherwise makes it itself, on
+ * the loop's thread), so that no slot ever speaks of bytes that were overwritten.
+ */
 void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark);
 /** Declares the length of an upload that was made without one; durable by the next commit. */
 void ur_spool_declare(struct ur_spool_upload *upload, uint64_t length);
 /** Crew.  Bytes below the mark, then the slot.  May run while append goes on. */
-[[nodiscard]] int ur_spool_commit(struct ur_spool_upload *upload, const struct ur_spool_mark *mark,
-	struct ur_err *err);
+[[nodiscard]] int ur_spool_commit(
+	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err);
 /** The mark is durable: moves `durable`.  On the loop's thread, after commit() returned 0. */
 void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark);
-/** All bytes are durable: fills sha1 in and says whether it is what was promised. */
+/**
+ * All bytes are durable: fills sha1 in and says whether it is what was promised.  Awake, or empty.
+ * The state stays the caller's to set; after a restart it is COMPLETE or BROKEN by the same look.
+ */
 bool ur_spool_finish(struct ur_spool_upload *upload);
 /** Crew.  Durable when it returns.  The caller then copies it into upload->outcome. */
-[[nodiscard]] int ur_spool_conclude(struct ur_spool_upload *upload,
-	const struct ur_spool_outcome *outcome, struct ur_err *err);
-/** Crew.  Removes the bytes of a CONFIRMED upload, keeps info and outcome. */
+[[nodiscard]] int ur_spool_conclude(
+	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err);
+/**
+ * Crew.  Removes the bytes of a CONFIRMED upload (and everything kept beside them), keeps info and
+ * outcome; sets bytes_gone.
+ */
 [[nodiscard]] int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err);
 /** A descriptor of the bytes, for reading; the caller's. */
 [[nodiscard]] int ur_spool_open(const struct ur_spool_upload *upload, struct ur_err *err);
 
-/** A small private file beside the bytes ("key"): written durably, read, overwritten and removed. */
+/**
+ * A small private file beside the bytes ("key": lower-case letters, at most 16): written durably,
+ * read (-ENOENT, -ENOSPC: no room), overwritten and removed.  Crew.
+ */
 [[nodiscard]] int ur_spool_keep(struct ur_spool_upload *upload, const char *name, const void *bytes,
 	size_t size, struct ur_err *err);
 [[nodiscard]] int ur_spool_recall(const struct ur_spool_upload *upload, const char *name,

@@ -127,6 +127,21 @@ static int sys_fsync(int fd)
 	return (int)RETRY(fsync(fd));
 }
 
+static int sys_fdatasync(int fd)
+{
+	return (int)RETRY(fdatasync(fd));
+}
+
+static int sys_sync_ahead(int fd, off_t offset, off_t size)
+{
+	return (int)RETRY(sync_file_range(fd, offset, size, SYNC_FILE_RANGE_WRITE));
+}
+
+static int sys_ftruncate(int fd, off_t size)
+{
+	return (int)RETRY(ftruncate(fd, size));
+}
+
 static int sys_unlinkat(int dir, const char *name, int flags)
 {
 	return (int)RETRY(unlinkat(dir, name, flags));
@@ -135,6 +150,11 @@ static int sys_unlinkat(int dir, const char *name, int flags)
 static int sys_rename_new(int from_dir, const char *from, int to_dir, const char *to)
 {
 	return (int)RETRY(renameat2(from_dir, from, to_dir, to, RENAME_NOREPLACE));
+}
+
+static int sys_rename_over(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return (int)RETRY(renameat(from_dir, from, to_dir, to));
 }
 
 static int sys_linkat(int from_dir, const char *from, int to_dir, const char *to, int flags)
@@ -174,8 +194,12 @@ struct ur_sys ur_sys = {
 	.pwrite = sys_pwrite,
 	.sendfile = sys_sendfile,
 	.fsync = sys_fsync,
+	.fdatasync = sys_fdatasync,
+	.sync_ahead = sys_sync_ahead,
+	.ftruncate = sys_ftruncate,
 	.unlinkat = sys_unlinkat,
 	.rename_new = sys_rename_new,
+	.rename_over = sys_rename_over,
 	.linkat = sys_linkat,
 	.mkdirat = sys_mkdirat,
 	.lease = sys_lease,

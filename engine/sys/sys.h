@@ -34,9 +34,15 @@ struct ur_sys {
 	/** From a file to a socket that does not wait: fewer bytes, or -EAGAIN, are normal. */
 	ssize_t (*sendfile)(int socket, int fd, uint64_t offset, size_t size);
 	int (*fsync)(int fd);
+	int (*fdatasync)(int fd);
+	/** Starts write-back of dirty pages and makes nothing durable. */
+	int (*sync_ahead)(int fd, off_t offset, off_t size);
+	int (*ftruncate)(int fd, off_t size);
 	int (*unlinkat)(int dir, const char *name, int flags);
 	/** renameat2 with RENAME_NOREPLACE: -EEXIST rather than a lost file. */
 	int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);
+	/** renameat: what has the name `to` is replaced. */
+	int (*rename_over)(int from_dir, const char *from, int to_dir, const char *to);
 	int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
 	int (*mkdirat)(int dir, const char *name, mode_t mode);
 	/** F_RDLCK lease and its release: proof that nobody has the file open for writing. */

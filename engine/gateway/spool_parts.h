@@ -1,0 +1,115 @@
+/**
+ * spool_parts - what the spool's files look like; shared by the parts of `spool`.
+ *
+ *     spool.c        the index, an upload's life
+ *     spool_bytes.c  append, commit, the hash: what happens while bytes come in
+ *     spool_files.c  files written whole, JSON, slots: how things look on disk
+ *
+ *   Threads  as spool.h says; what stands here keeps no state of its own
+ */
+#ifndef UR_GATEWAY_SPOOL_PARTS_H
+#define UR_GATEWAY_SPOOL_PARTS_H
+
+#include "engine/base/text.h"
+#include "engine/gateway/spool.h"
+#include "engine/media/hash_stream.h"
+
+#include <stdatomic.h>
+
+#define UR_SLOT_BYTES 512u
+#define UR_SLOT_APART 4096u // a block each: writing one does not touch the other's
+#define UR_SLOTS 2u
+#define UR_STATE_BYTES (UR_SLOT_APART + UR_SLOT_BYTES)
+#define UR_INFO_MAX (32u << 10)
+
+/** Somebody's uploads, counted.  `bytes` is written by the crew too, when bytes are removed. */
+struct ur_spool_owner {
+	struct ur_spool_owner *next;
+	size_t uploads;
+	_Atomic uint64_t bytes;
+	char name[UR_SPOOL_USER];
+};
+
+/** Where ur_spool_next() stands, and where it goes on when `last` was dismissed. */
+struct ur_spool_walk {
+	const struct ur_spool_upload *last;
+	struct ur_spool_upload *behind;
+	bool is_gone;
+};
+
+struct ur_spool {
+	int root; // locked
+	struct ur_spool_upload **buckets;
+	size_t bucket_count; // a power of two
+	struct ur_spool_owner all;
+	struct ur_spool_owner *owners[1024];
+	struct ur_spool_walk *walk;
+	size_t damaged;
+	bool no_hash;
+	bool no_sync;
+};
+
+/** What an upload needs only while bytes come in. */
+struct ur_spool_own {
+	int bytes;
+	int state;
+	/* The loop's. */
+	struct ur_sha1 sha1;
+	uint64_t ahead; // write-back was started up to here
+	/* The commit's, of which there is one at a time. */
+	uint64_t sequence; // of the newest slot
+	unsigned newest;   // its index
+};
+
+/** One slot of `state`. */
+struct ur_spool_slot {
+	uint64_t sequence;
+	int64_t touched_ms;
+	struct ur_spool_mark mark;
+};
+void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_BYTES]);
+/** False for anything torn, strange or impossible. */
+bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot *ret);
+/** The newest slot of a state file; -EBADMSG when there is none. */
+[[nodiscard]] int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index);
+
+/* Files in an upload's folder. */
+
+/** A regular file of ours that nobody else may touch: a descriptor, or -EPERM. */
+[[nodiscard]] int ur_spool_file_open(int dir, const char *name, int flags);
+/** New and synced, but for its name. */
+[[nodiscard]] int ur_spool_file_make(int dir, const char *name, const void *bytes, size_t size);
+/** The old one or the new one, never a part; durable. */
+[[nodiscard]] int ur_spool_file_replace(
+	int dir, const char *name, const void *bytes, size_t size, const char *effect);
+/** All of it with a NUL behind; -EFBIG beyond `most`.  free() it. */
+[[nodiscard]] int ur_spool_file_read(
+	int dir, const char *name, size_t most, char **ret, size_t *ret_size);
+/** Overwrites, syncs, unlinks; not durable before the folder is synced.  0 when there is none. */
+[[nodiscard]] int ur_spool_file_wipe(int dir, const char *name);
+/** Removes a folder with the files in it; what may be secret is overwritten. */
+[[nodiscard]] int ur_spool_folder_remove(int root, const char *name);
+/** Removes what a crash left half written. */
+[[nodiscard]] int ur_spool_folder_tidy(int dir);
+/** Removes everything but `count` names; what may be secret is overwritten. */
+[[nodiscard]] int ur_spool_folder_keep(int dir, const char *const names[], size_t count);
+/** Calls `visit` for every name in a folder, which may remove it; until it returns an error. */
+[[nodiscard]] int ur_spool_each_name(
+	int dir, int (*visit)(int dir, const char *name, void *context), void *context);
+
+/* JSON. */
+void ur_spool_info_write(
+	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret);
+/** Fills what info says in; `ret_metadata` (NULL: not asked) is to be freed. */
+[[nodiscard]] int ur_spool_info_read(
+	const char *json, size_t size, struct ur_spool_upload *ret, char **ret_metadata);
+void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_text *ret);
+[[nodiscard]] int ur_spool_outcome_read(
+	const char *json, size_t size, struct ur_spool_outcome *ret);
+
+/** The folder of an upload, opened and looked at. */
+[[nodiscard]] int ur_spool_folder_open(int root, const char *name);
+/** Corrects what the upload counts for at its owner's and in all. */
+void ur_spool_recount(struct ur_spool_upload *upload);
+
+#endif
