@@ -114,8 +114,12 @@ void ur_spool_recount(struct ur_spool_upload *upload)
 struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *owner)
 {
 	const struct ur_spool_owner *found = owner == NULL ? &spool->all : find_owner(spool, owner);
-	return found == NULL ? (struct ur_spool_use){0}
-			     : (struct ur_spool_use){found->uploads, atomic_load(&found->bytes)};
+	struct ur_spool_use use = {0};
+	if (found != NULL) {
+		use.uploads = found->uploads;
+		use.bytes = atomic_load(&found->bytes);
+	}
+	return use;
 }
 
 /* ---- the index ------------------------------------------------------------------------------- */
@@ -796,15 +800,36 @@ fail:
 	return r;
 }
 
+static void free_uploads(struct ur_spool_upload *upload)
+{
+	while (upload != NULL) {
+		struct ur_spool_upload *next = upload->next;
+		upload->admitted = false;
+		ur_spool_rest(upload);
+		free(upload);
+		upload = next;
+	}
+}
+
+static void free_owners(struct ur_spool_owner *owner)
+{
+	while (owner != NULL) {
+		struct ur_spool_owner *next = owner->next;
+		free(owner);
+		owner = next;
+	}
+}
+
 struct ur_spool *ur_spool_free(struct ur_spool *spool)
 {
 	if (spool == NULL) {
 		return NULL;
 	}
 	for (size_t i = 0; spool->buckets != NULL && i < spool->bucket_count; i++) {
-		while (spool->buckets[i] != NULL) {
-			ur_spool_dismiss(spool, spool->buckets[i]);
-		}
+		free_uploads(spool->buckets[i]);
+	}
+	for (size_t i = 0; i < sizeof spool->owners / sizeof *spool->owners; i++) {
+		free_owners(spool->owners[i]);
 	}
 	if (spool->root >= 0) {
 		(void)ur_sys.close(spool->root); // and the lock with it

@@ -310,7 +310,8 @@ int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index
 	for (unsigned i = 0; i < UR_SLOTS; i++) {
 		uint8_t bytes[UR_SLOT_BYTES];
 		struct ur_spool_slot slot;
-		const ssize_t n = ur_sys_pread_all(state, bytes, sizeof bytes, i * UR_SLOT_APART);
+		const ssize_t n =
+			ur_sys_pread_all(state, bytes, sizeof bytes, (off_t)(i * UR_SLOT_APART));
 		if (n < 0) {
 			return (int)n;
 		}

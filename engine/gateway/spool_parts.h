@@ -16,8 +16,8 @@
 
 #include <stdatomic.h>
 
-#define UR_SLOT_BYTES 512u
-#define UR_SLOT_APART 4096u // a block each: writing one does not touch the other's
+#define UR_SLOT_BYTES ((size_t)512)
+#define UR_SLOT_APART ((size_t)4096) // a block each: writing one does not touch the other's
 #define UR_SLOTS 2u
 #define UR_STATE_BYTES (UR_SLOT_APART + UR_SLOT_BYTES)
 #define UR_INFO_MAX (32u << 10)

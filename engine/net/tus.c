@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEYS_MAX 64u                            // pairs of one header
-#define VALUE_MAX (UR_TUS_METADATA_MAX / 4 * 3) // bytes that a header can encode
+#define KEYS_MAX 64u                                    // pairs of one header
+#define VALUE_MAX ((size_t)UR_TUS_METADATA_MAX / 4 * 3) // bytes that a header can encode
 #define SHA1_BYTES 20u
 #define XXH_BYTES 16u
 
@@ -43,7 +43,7 @@ int ur_tus_number(const char *text, uint64_t *ret)
 bool ur_tus_is_id(const char *text)
 {
 	size_t size = 0;
-	for (; text[size] != '\0' && size <= 32; size++) {
+	for (; size <= 32 && text[size] != '\0'; size++) {
 		if (!is_digit(text[size]) && !(text[size] >= 'a' && text[size] <= 'f')) {
 			return false;
 		}
@@ -218,7 +218,7 @@ static int read_sha1(const struct value *value, struct ur_tus_metadata *ret, str
 static bool is_uuid(const char *text)
 {
 	size_t i = 0;
-	for (; text[i] != '\0' && i < 36; i++) {
+	for (; i < 36 && text[i] != '\0'; i++) {
 		const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
 		const char low = (char)(text[i] | 0x20);
 		if (dash ? text[i] != '-' : !is_digit(text[i]) && !(low >= 'a' && low <= 'f')) {
@@ -305,7 +305,7 @@ static const char *const visibilities[] = {"timeline", "archive", "hidden", "loc
 static int read_either(
 	const struct value *value, bool wins, char *ret, size_t room, struct ur_err *err)
 {
-	char text[UR_TUS_NAME_MAX];
+	char text[UR_TUS_NAME_MAX] = "";
 	assert(room <= sizeof text);
 	const int r = read_text(value, text, room, err);
 	if (r == 0 && text[0] != '\0' && (wins || ret[0] == '\0')) {

@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define UR_TUS_VERSION "1.0.0"
-#define UR_TUS_EXTENSIONS                                                                          \
+#define UR_TUS_EXTENSIONS \
 	"creation,creation-with-upload,creation-defer-length,checksum,expiration,termination"
 #define UR_TUS_CHECKSUMS "sha1,xxh128"
 #define UR_TUS_CONTENT_TYPE "application/offset+octet-stream"
@@ -56,17 +56,18 @@ struct ur_tus_metadata {
 	char filename[UR_TUS_NAME_MAX]; // "filename" or "name"; "" without
 	char type[128];                 // "filetype", "type": informative
 	bool has_sha1;
-	uint8_t sha1[20];     // "checksum": of the whole file; base64 or 40 hexadecimal digits, "sha1" too
-	char created[40];     // "fileCreatedAt", ISO 8601; "" without
-	char modified[40];    // "fileModifiedAt"
-	char device_asset[256]; // "deviceAssetId"
-	char device[256];       // "deviceId"
-	char live_movie[37];  // "livePhotoVideoId": an asset of the server
+	/** "checksum" or "sha1": of the whole file; base64 or 40 hexadecimal digits. */
+	uint8_t sha1[20];
+	char created[40];        // "fileCreatedAt", ISO 8601; "" without
+	char modified[40];       // "fileModifiedAt"
+	char device_asset[256];  // "deviceAssetId"
+	char device[256];        // "deviceId"
+	char live_movie[37];     // "livePhotoVideoId": an asset of the server
 	char movie_upload[33];   // "livePhotoVideo": an upload of the same owner
 	char sidecar_upload[33]; // "sidecar": an upload of the same owner
-	bool is_sidecar;      // "role" is "sidecar": it waits for its picture, and is no asset itself
-	bool favorite;        // "isFavorite": "true"
-	char visibility[16];  // "visibility": timeline, archive, hidden, locked; "" without
+	bool is_sidecar;     // "role" is "sidecar": it waits for its picture, is no asset itself
+	bool favorite;       // "isFavorite": "true"
+	char visibility[16]; // "visibility": timeline, archive, hidden, locked; "" without
 };
 /** The header Upload-Metadata: "key base64,key base64,key". */
 [[nodiscard]] int ur_tus_metadata_read(
