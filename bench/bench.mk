@@ -1,4 +1,34 @@
-# Small reference programs and benches of single modules.
+# The bench as a whole (cli/bench, bench/README.md), reference programs, benches of single modules.
+#
+#     make bench BENCH_SIZES=growth=1000000,film=10G BENCH_CASES=growth,film BENCH_DIR=/var/tmp/bench
+BENCH_ROUNDS ?=
+BENCH_CASES ?=
+BENCH_SIZES ?=
+BENCH_DIR ?=
+BENCH_SAVE ?= $(OUT)/bench/bench.json
+BENCH_PLOT ?= $(OUT)/bench/growth.svg
+
+REFERENCE := $(OUT)/bench/reference
+BENCH_OPTIONS = $(if $(BENCH_ROUNDS),--rounds $(BENCH_ROUNDS)) $(if $(BENCH_DIR),--dir $(BENCH_DIR)) \
+	$(if $(BENCH_CASES),--cases $(BENCH_CASES)) $(if $(BENCH_SIZES),--size $(BENCH_SIZES))
+
+$(REFERENCE): $(REFERENCE).o
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
+
+bench: all $(REFERENCE) ## how fast it is, beside find, openssl, sha1sum, curl (bench/README.md)
+	$(Q)$(OUT)/uringest bench $(BENCH_OPTIONS) --save $(BENCH_SAVE) --plot $(BENCH_PLOT)
+	@echo "figures in $(BENCH_SAVE), plot in $(BENCH_PLOT)"
+
+bench-ci: all $(REFERENCE) ## two minutes of it, as JSON (bench/compare OLD NEW)
+	$(Q)$(OUT)/uringest bench --quick --json $(BENCH_OPTIONS)
+
+bench-table: all $(REFERENCE) ## the same two minutes, as a table; figures in BENCH_SAVE too
+	$(Q)timeout -k 10 900 $(OUT)/uringest bench --quick $(BENCH_OPTIONS) --save $(BENCH_SAVE)
+
+# The end-to-end tests compare a little, too.
+e2e e2e-slow: $(REFERENCE)
+
 HASH_BENCH := $(OUT)/bench/hash_bench
 
 $(HASH_BENCH): $(HASH_BENCH).o $(OUT)/liburingest.a
@@ -8,4 +38,4 @@ $(HASH_BENCH): $(HASH_BENCH).o $(OUT)/liburingest.a
 bench-hash: $(HASH_BENCH) ## SHA-1 and XXH3 of each kernel, against OpenSSL
 	$(Q)$(HASH_BENCH)
 
-.PHONY: bench-hash
+.PHONY: bench bench-ci bench-table bench-hash

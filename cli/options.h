@@ -62,6 +62,15 @@ struct ur_cli_options {
 	bool failed;
 	bool missing;
 	bool wait;
+	/* bench */
+	const char *cases;
+	const char *sizes;
+	const char *dir;
+	const char *save;
+	const char *plot;
+	int64_t rounds;
+	bool quick;
+	bool list;
 	uint64_t given; // bit i: the i-th option of the table was on the command line
 	/* what is left */
 	char **arguments;
@@ -78,7 +87,8 @@ enum {
 	UR_FOR_RETRY = 32,
 	UR_FOR_VERIFY = 64,
 	UR_FOR_FORGET = 128,
-	UR_FOR_ALL = 255,
+	UR_FOR_BENCH = 256,
+	UR_FOR_ALL = 255, // of those with a ledger
 };
 
 [[nodiscard]] int ur_cli_options_parse(

@@ -46,7 +46,7 @@ files()
 # The files that are compiled into programs, without the tests.
 sources()
 {
-  files c | grep -E '^(engine|cli|fixtures)/'
+  files c | grep -E '^(engine|cli|fixtures|bench)/'
 }
 
 format()
@@ -105,6 +105,7 @@ shell()
   {
     files sh
     [ ! -f .ci/run ] || echo .ci/run
+    [ ! -f bench/compare ] || echo bench/compare
   } | xargs -r shellcheck -x || r=1
   # Bats files may be sourced by each other, and what they leave for others looks unused.
   files bats bash | xargs -r shellcheck -s bats -x || r=1
