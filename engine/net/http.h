@@ -61,7 +61,7 @@ struct ur_request {
 	const char *method; // "GET", "POST", "PUT"
 	const char *path;   // "/api/users/me"; begins with a slash
 	const char *content_type;
-	char header[2][128]; // further header lines, "" for none
+	char header[2][320]; // further header lines, "" for none
 	struct ur_piece pieces[UR_HTTP_PIECES_MAX];
 	size_t piece_count;
 	bool upload;            // counts in bytes_sent and against the bandwidth limit

@@ -401,8 +401,10 @@ void ur_immich_upload_write(const struct ur_dialect *dialect, const struct ur_up
 	if (dialect->device_fields) {
 		struct ur_text id = {0};
 		ur_text_addf(&id, "%s-%llu", fields->name, (unsigned long long)fields->size);
-		add_field(head, boundary, "deviceAssetId", ur_text_get(&id));
-		add_field(head, boundary, "deviceId", DEVICE_ID);
+		add_field(head, boundary, "deviceAssetId",
+			fields->device_asset != NULL ? fields->device_asset : ur_text_get(&id));
+		add_field(head, boundary, "deviceId",
+			fields->device != NULL ? fields->device : DEVICE_ID);
 		head->failed = head->failed || !ur_text_ok(&id);
 		ur_text_done(&id);
 	}
@@ -410,6 +412,12 @@ void ur_immich_upload_write(const struct ur_dialect *dialect, const struct ur_up
 	add_field(head, boundary, "fileModifiedAt", modified);
 	if (fields->live_movie != NULL) {
 		add_field(head, boundary, "livePhotoVideoId", fields->live_movie);
+	}
+	if (fields->favorite) {
+		add_field(head, boundary, "isFavorite", "true");
+	}
+	if (fields->visibility != NULL) {
+		add_field(head, boundary, "visibility", fields->visibility);
 	}
 	struct ur_text *after = head;
 	if (fields->sidecar_name != NULL) {

@@ -79,6 +79,11 @@ struct ur_upload_fields {
 	const char *live_movie; // asset id or NULL
 	const char *sidecar_name;
 	uint64_t sidecar_size;
+	/* What a gateway's client says for itself; NULL or false: left out, or our own. */
+	const char *device_asset;
+	const char *device;
+	const char *visibility;
+	bool favorite;
 };
 /**
  * The three pieces between which the bytes of the sidecar and of the file go.  Without a sidecar
