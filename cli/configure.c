@@ -82,6 +82,32 @@ void ur_configure(const struct ur_settings *s, struct ur_cli_options *o)
 	}
 }
 
+static void take_bytes(
+	const struct ur_cli_options *o, const char *name, uint64_t *at, int64_t value)
+{
+	if (value != UR_SETTINGS_UNSET && !ur_cli_options_given(o, name)) {
+		*at = (uint64_t)value;
+	}
+}
+
+void ur_configure_gateway(const struct ur_settings *s, struct ur_cli_options *o)
+{
+	take_text(o, "listen", &o->listen, s->listen);
+	take_text(o, "spool", &o->spool, s->spool);
+	take_text(o, "immich", &o->immich, s->immich);
+	take_text(o, "base", &o->base, s->base);
+	take_text(o, "cacert", &o->cacert, s->cacert);
+	take_bytes(o, "max-size", &o->max_size, s->max_size);
+	take_bytes(o, "user-bytes", &o->user_bytes, s->user_bytes);
+	take_bytes(o, "keep-free", &o->keep_free, s->keep_free);
+	take_number(o, "user-uploads", &o->user_uploads, s->user_uploads);
+	take_number(o, "deliveries", &o->deliveries, s->deliveries);
+	take_number(o, "expire", &o->expire_ms, s->expire_ms);
+	take_number(o, "settle-after", &o->settle_after_ms, s->settle_after_ms);
+	take_number(o, "suspect-wait", &o->suspect_wait_ms, s->suspect_wait_ms);
+	take_number(o, "answer-wait", &o->answer_wait_ms, s->answer_wait_ms);
+}
+
 void ur_configure_folder(const struct ur_settings_folder *f, struct ur_cli_options *o)
 {
 	take_text(o, "server", &o->server, f->server);

@@ -14,4 +14,7 @@ void ur_configure(const struct ur_settings *settings, struct ur_cli_options *opt
 /** What one folder of the file says for itself; drain deletes unless told otherwise. */
 void ur_configure_folder(const struct ur_settings_folder *folder, struct ur_cli_options *options);
 
+/** What `serve` takes from the file: where it listens and delivers, and its limits. */
+void ur_configure_gateway(const struct ur_settings *settings, struct ur_cli_options *options);
+
 #endif

@@ -21,13 +21,14 @@ enum kind {
 	RING,
 	RATE,
 	LIST,
+	BYTES,
 };
 
 #define AT(field) offsetof(struct ur_cli_options, field)
 #define SENDS (UR_FOR_IMPORT | UR_FOR_DRAIN)
 #define RUNS (SENDS | UR_FOR_PLAN)
 #define ASKS (RUNS | UR_FOR_VERIFY)
-#define TALKS (UR_FOR_ALL | UR_FOR_BENCH)
+#define TALKS (UR_FOR_ALL | UR_FOR_SERVE)
 
 static const struct option_row {
 	const char *name;
@@ -40,14 +41,14 @@ static const struct option_row {
 	int64_t low;
 	int64_t high;
 } table[] = {
-	{"server", 's', TEXT, AT(server), ASKS | UR_FOR_BENCH, "URL",
+	{"server", 's', TEXT, AT(server), ASKS, "URL",
 		"the Immich server (or $IMMICH_URL); a path may follow", 0, 0},
-	{"key-file", 0, TEXT, AT(key_file), ASKS | UR_FOR_BENCH, "FILE",
+	{"key-file", 0, TEXT, AT(key_file), ASKS, "FILE",
 		"a file with the API key (or $IMMICH_API_KEY, or systemd's credential immich-key)",
 		0, 0},
 	{"ledger", 'l', TEXT, AT(ledger), UR_FOR_ALL, "FILE",
 		"where uringest remembers (default: $XDG_STATE_HOME/uringest/ledger.db)", 0, 0},
-	{"config", 'c', TEXT, AT(config), UR_FOR_ALL, "FILE",
+	{"config", 'c', TEXT, AT(config), TALKS, "FILE",
 		"settings (drain's default: /etc/uringest/config.yaml, then ~/.config/uringest/…)",
 		0, 0},
 	{"after", 0, AFTER, AT(after), RUNS, "keep|delete|move=DIR",
@@ -82,14 +83,14 @@ static const struct option_row {
 		"before removing: ask for the last byte (default), or for all of them", 0, 0},
 	{"server-wait", 0, DURATION, AT(server_wait_ms), ASKS, "TIME",
 		"how long to wait for a server that went away (default: 10m)", 0, INT64_MAX},
-	{"answer-wait", 0, DURATION, AT(answer_wait_ms), SENDS, "TIME",
-		"how long the server may store an upload before it answers (default: 5m)", 1,
-		INT64_MAX},
-	{"suspect-wait", 0, DURATION, AT(suspect_wait_ms), SENDS, "TIME",
+	{"answer-wait", 0, DURATION, AT(answer_wait_ms), SENDS | UR_FOR_SERVE, "TIME",
+		"how long the server may store an upload before it answers (default: 5m; serve: 1h)",
+		1, INT64_MAX},
+	{"suspect-wait", 0, DURATION, AT(suspect_wait_ms), SENDS | UR_FOR_SERVE, "TIME",
 		"how long after a doubtful upload its bytes are asked for (default: 1h)", 0,
 		INT64_MAX},
-	{"settle-after", 0, DURATION, AT(settle_after_ms), SENDS, "TIME",
-		"remove at the earliest so long after the server's answer (drain: 60s)", 0,
+	{"settle-after", 0, DURATION, AT(settle_after_ms), SENDS | UR_FOR_SERVE, "TIME",
+		"remove at the earliest so long after the server's answer (drain, serve: 60s)", 0,
 		INT64_MAX},
 	{"tries", 0, NUMBER, AT(tries), SENDS, "N", "tries for each file (default: 5)", 1, 100},
 	{"threads", 0, NUMBER, AT(threads), RUNS, "N", "reading threads (default: 2)", 1, 16},
@@ -97,7 +98,7 @@ static const struct option_row {
 		"io_uring, or ordinary system calls (default: what the machine allows)", 0, 0},
 	{"hash", 0, TEXT, AT(hash), RUNS, UR_HASH_CHOICES,
 		"how SHA-1 is computed (default: the fastest that this processor has)", 0, 0},
-	{"cacert", 0, TEXT, AT(cacert), ASKS | UR_FOR_BENCH, "FILE",
+	{"cacert", 0, TEXT, AT(cacert), ASKS | UR_FOR_SERVE, "FILE",
 		"trust this certificate authority", 0, 0},
 	{"client-cert", 0, TEXT, AT(client_cert), ASKS, "FILE", "client certificate (PEM)", 0, 0},
 	{"client-key", 0, TEXT, AT(client_key), ASKS, "FILE", "its key (PEM)", 0, 0},
@@ -113,26 +114,47 @@ static const struct option_row {
 		"forget all files that are no longer at their place", 0, 0},
 	{"resend-missing", 0, FLAG, AT(resend_missing), UR_FOR_VERIFY, NULL,
 		"let the next import send again what is gone from the server", 0, 0},
-	{"cases", 0, TEXT, AT(cases), UR_FOR_BENCH, "NAME[,NAME]", "these cases only", 0, 0},
-	{"size", 0, TEXT, AT(sizes), UR_FOR_BENCH, "NAME=N[,NAME=N]",
-		"how many files a case has, or how large its film is (film=10G)", 0, 0},
-	{"rounds", 0, NUMBER, AT(rounds), UR_FOR_BENCH, "N",
-		"measure each command so often (default: 5, with --quick 3)", 1, 99},
-	{"quick", 0, FLAG, AT(quick), UR_FOR_BENCH, NULL, "small sizes: two minutes in all", 0, 0},
-	{"dir", 0, TEXT, AT(dir), UR_FOR_BENCH, "DIR",
-		"work there and keep what was made, for the next time", 0, 0},
-	{"save", 0, TEXT, AT(save), UR_FOR_BENCH, "FILE",
-		"the results as JSON as well, for bench/compare", 0, 0},
-	{"plot", 0, TEXT, AT(plot), UR_FOR_BENCH, "FILE",
-		"an SVG of the cost of a file against their number", 0, 0},
-	{"list", 0, FLAG, AT(list), UR_FOR_BENCH, NULL, "name the cases", 0, 0},
-	{"json", 0, FLAG, AT(json), TALKS, NULL, "one JSON object a line on stdout", 0, 0},
+	{"json", 0, FLAG, AT(json), UR_FOR_ALL, NULL, "one JSON object a line on stdout", 0, 0},
 	{"quiet", 'q', FLAG, AT(quiet), TALKS, NULL, "say only what went wrong", 0, 0},
 	{"verbose", 'v', FLAG, AT(verbose), UR_FOR_ALL, NULL, "name every file", 0, 0},
+	{"listen", 0, TEXT, AT(listen), UR_FOR_SERVE, "ADDRESS:PORT|unix:PATH",
+		"where nginx finds it (default: the socket that systemd hands over)", 0, 0},
+	{"spool", 0, TEXT, AT(spool), UR_FOR_SERVE, "DIR",
+		"where uploads are kept until Immich has them (or $STATE_DIRECTORY)", 0, 0},
+	{"immich", 0, TEXT, AT(immich), UR_FOR_SERVE, "URL|none",
+		"the immich-server that it delivers to; none: finished uploads stay in the spool",
+		0, 0},
+	{"allow-anonymous", 0, FLAG, AT(allow_anonymous), UR_FOR_SERVE, NULL,
+		"with --immich none: anybody who reaches it may upload (for trials)", 0, 0},
+	{"base", 0, TEXT, AT(base), UR_FOR_SERVE, "PATH",
+		"the path below which it answers (default: /uringest/)", 0, 0},
+	{"max-size", 0, BYTES, AT(max_size), UR_FOR_SERVE, "BYTES",
+		"the largest upload (default: 64G)", 0, 0},
+	{"user-uploads", 0, NUMBER, AT(user_uploads), UR_FOR_SERVE, "N",
+		"unfinished or undelivered uploads of one user (default: 1000)", 1, 100000},
+	{"user-bytes", 0, BYTES, AT(user_bytes), UR_FOR_SERVE, "BYTES",
+		"and their bytes (default: no bound)", 0, 0},
+	{"keep-free", 0, BYTES, AT(keep_free), UR_FOR_SERVE, "BYTES",
+		"what the spool's disk keeps free (default: 1G)", 0, 0},
+	{"expire", 0, DURATION, AT(expire_ms), UR_FOR_SERVE, "TIME",
+		"how long an unfinished upload waits for its next byte (default: 7d)", 1,
+		INT64_MAX / 2},
+	{"deliveries", 0, NUMBER, AT(deliveries), UR_FOR_SERVE, "N",
+		"files sent to immich-server at once (default: 2)", 1, 8},
+	{"seal-key", 0, TEXT, AT(seal_key), UR_FOR_SERVE, "FILE",
+		"32 bytes that seal the users' keys in the spool (or systemd's credential "
+		"gateway-seal)",
+		0, 0},
+	{"trusted-proxy", 0, LIST, AT(proxies), UR_FOR_SERVE, "ADDRESS|unix",
+		"believe X-Real-IP from there (repeatable)", 0, 0},
+	{"no-sync", 0, FLAG, AT(no_sync), UR_FOR_SERVE, NULL,
+		"do not make bytes durable (for measurements only)", 0, 0},
+	{"no-hash", 0, FLAG, AT(no_sums), UR_FOR_SERVE, NULL,
+		"do not hash what arrives (for measurements only)", 0, 0},
 	{"help", 'h', FLAG, AT(help), TALKS, NULL, "this text", 0, 0},
 };
 #define ROWS (sizeof table / sizeof *table)
-static_assert(ROWS <= 64, "`given` has 64 bits");
+static_assert(ROWS <= UR_CLI_OPTIONS_MAX);
 
 static void defaults(struct ur_cli_options *o)
 {
@@ -183,14 +205,14 @@ static int take_ring(struct ur_cli_options *o, const struct option_row *row, con
 	return refuse(err, row, value);
 }
 
-static int take_list(struct ur_cli_options *o, const char *value, struct ur_err *err)
+static int take_list(const char ***items, size_t *count, const char *value, struct ur_err *err)
 {
-	const char **list = realloc(o->excludes, (o->exclude_count + 1) * sizeof *list);
+	const char **list = realloc(*items, (*count + 1) * sizeof *list);
 	if (list == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot keep the options");
 	}
-	o->excludes = list;
-	o->excludes[o->exclude_count++] = value;
+	*items = list;
+	list[(*count)++] = value;
 	return 0;
 }
 
@@ -231,7 +253,11 @@ static int take(struct ur_cli_options *o, const struct option_row *row, const ch
 			       ? ur_err_within(err, -EINVAL, "--%s", row->name)
 			       : 0;
 	case LIST:
-		return take_list(o, value, err);
+		return row->at == AT(proxies)
+			       ? take_list(&o->proxies, &o->proxy_count, value, err)
+			       : take_list(&o->excludes, &o->exclude_count, value, err);
+	case BYTES:
+		return ur_parse_bytes(value, at) < 0 ? refuse(err, row, value) : 0;
 	}
 	return -EINVAL;
 }
@@ -298,7 +324,7 @@ int ur_cli_options_parse(
 		if (r < 0) {
 			return r;
 		}
-		ret->given |= UINT64_C(1) << (row - table);
+		ret->given[row - table] = true;
 	}
 	ret->arguments = argv + optind;
 	ret->argument_count = argc - optind;
@@ -309,13 +335,15 @@ void ur_cli_options_done(struct ur_cli_options *options)
 {
 	free(options->excludes);
 	options->excludes = NULL;
+	free(options->proxies);
+	options->proxies = NULL;
 }
 
 bool ur_cli_options_given(const struct ur_cli_options *options, const char *name)
 {
 	for (size_t i = 0; i < ROWS; i++) {
 		if (strcmp(table[i].name, name) == 0) {
-			return (options->given & UINT64_C(1) << i) != 0;
+			return options->given[i];
 		}
 	}
 	assert(!"an option of this name");

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define UR_CLI_OPTIONS_MAX 96
+
 struct ur_cli_options {
 	/* talk */
 	bool json;
@@ -62,16 +64,24 @@ struct ur_cli_options {
 	bool failed;
 	bool missing;
 	bool wait;
-	/* bench */
-	const char *cases;
-	const char *sizes;
-	const char *dir;
-	const char *save;
-	const char *plot;
-	int64_t rounds;
-	bool quick;
-	bool list;
-	uint64_t given; // bit i: the i-th option of the table was on the command line
+	/* serve */
+	const char *listen;
+	const char *spool;
+	const char *immich;
+	const char *base;
+	const char *seal_key;
+	bool allow_anonymous;
+	const char **proxies;
+	size_t proxy_count;
+	uint64_t max_size;
+	uint64_t user_bytes;
+	uint64_t keep_free;
+	int64_t user_uploads;
+	int64_t deliveries;
+	int64_t expire_ms;
+	bool no_sync;
+	bool no_sums;
+	bool given[UR_CLI_OPTIONS_MAX]; // the i-th option of the table was on the command line
 	/* what is left */
 	char **arguments;
 	int argument_count;
@@ -87,8 +97,8 @@ enum {
 	UR_FOR_RETRY = 32,
 	UR_FOR_VERIFY = 64,
 	UR_FOR_FORGET = 128,
-	UR_FOR_BENCH = 256,
-	UR_FOR_ALL = 255, // of those with a ledger
+	UR_FOR_ALL = 255, // of the commands above
+	UR_FOR_SERVE = 512,
 };
 
 [[nodiscard]] int ur_cli_options_parse(

@@ -2,6 +2,7 @@
 ENGINE_SRC := \
 	engine/sys/ring.c \
 	engine/sys/ring_sync.c \
+	engine/sys/notify.c \
 	engine/net/http.c \
 	engine/net/http1.c \
 	engine/net/httpd.c \
@@ -45,6 +46,15 @@ ENGINE_SRC := \
 	engine/gateway/spool.c \
 	engine/gateway/spool_bytes.c \
 	engine/gateway/spool_files.c \
+	engine/gateway/crew.c \
+	engine/gateway/gate.c \
+	engine/gateway/seal.c \
+	engine/gateway/route.c \
+	engine/gateway/create.c \
+	engine/gateway/receive.c \
+	engine/gateway/deliver.c \
+	engine/gateway/status.c \
+	engine/gateway/gateway.c \
 	engine/pipeline.c
 
 CLI_SRC := \
@@ -56,11 +66,5 @@ CLI_SRC := \
 	cli/cmd_import.c \
 	cli/cmd_drain.c \
 	cli/cmd_ledger.c \
-	cli/cmd_verify.c \
-	cli/cmd_bench.c \
-	cli/bench/cases.c \
-	cli/bench/measure.c \
-	cli/bench/plot.c \
-	cli/bench/show.c \
-	cli/bench/spawn.c \
-	cli/bench/stage.c
+	cli/cmd_serve.c \
+	cli/cmd_verify.c

@@ -41,6 +41,8 @@ enum kind {
 	KIND_URL,
 	KIND_PROXY,
 	KIND_PATH,
+	KIND_WORD,
+	KIND_BYTES,
 	KIND_DURATION,
 	KIND_NUMBER,
 	KIND_RATE,
@@ -143,6 +145,28 @@ static const struct key keys[] = {
 		.choices = afters},
 	{"move_to", KIND_PATH, IN_FOLDER(move_to),
 		.expects = "the absolute path that imported files move to"},
+	{"listen", KIND_WORD, IN_FILE(listen),
+		.expects = "127.0.0.1:8091, [::1]:8091 or unix:/run/NAME.sock"},
+	{"spool", KIND_PATH, IN_FILE(spool), .expects = a_path},
+	{"immich", KIND_URL, IN_FILE(immich),
+		.expects = "the address of immich-server, as in http://127.0.0.1:2283",
+		.discreet = true},
+	{"base", KIND_PATH, IN_FILE(base), .expects = "a path below the host, as in /uringest/"},
+	{"trusted_proxies", KIND_PATTERNS, IN_FILE(trusted_proxies),
+		.expects = "a list of addresses, as in [127.0.0.1, unix]"},
+	{"max_size", KIND_BYTES, IN_FILE(max_size), .expects = "a size, as in 500M or 64G",
+		.low = 1, .high = INT64_MAX},
+	{"user_uploads", KIND_NUMBER, IN_FILE(user_uploads),
+		.expects = "a whole number from 1 to 100000", .low = 1, .high = 100000},
+	{"user_bytes", KIND_BYTES, IN_FILE(user_bytes),
+		.expects = "a size, as in 100G; 0: no bound", .high = INT64_MAX},
+	{"keep_free", KIND_BYTES, IN_FILE(keep_free), .expects = "a size, as in 1G or 20G",
+		.high = INT64_MAX},
+	{"expire", KIND_DURATION, IN_FILE(expire_ms),
+		.expects = "a time from 1 minute to 365 days, as in 12h or 7d", .low = SECONDS * 60,
+		.high = DAYS * 365},
+	{"deliveries", KIND_NUMBER, IN_FILE(deliveries), .expects = "a whole number from 1 to 8",
+		.low = 1, .high = 8},
 	{"key", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
 	{"api_key", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
 	{"apikey", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
@@ -412,6 +436,26 @@ static int read_number(struct reader *reader, const struct key *key, int64_t *in
 	return 0;
 }
 
+static int read_word(struct reader *reader, const struct key *key, const char **into)
+{
+	const char *text = scalar(reader);
+	if (!is_printable(text)) {
+		return unexpected(reader, key, "is not one word");
+	}
+	return keep_text(reader, text, strlen(text), into);
+}
+
+static int read_bytes(struct reader *reader, const struct key *key, int64_t *into)
+{
+	uint64_t value = 0;
+	if (ur_parse_bytes(scalar(reader), &value) < 0 || value > (uint64_t)key->high ||
+		value < (uint64_t)key->low) {
+		return unexpected(reader, key, "is not a size here");
+	}
+	*into = (int64_t)value;
+	return 0;
+}
+
 static int read_rate(struct reader *reader, const struct key *key, struct ur_settings *into)
 {
 	struct ur_err why = {0};
@@ -502,6 +546,10 @@ static int read_value(struct reader *reader, const struct key *key, enum scope s
 		return read_proxy(reader, key, into);
 	case KIND_PATH:
 		return read_path(reader, key, into);
+	case KIND_WORD:
+		return read_word(reader, key, into);
+	case KIND_BYTES:
+		return read_bytes(reader, key, into);
 	case KIND_DURATION:
 	case KIND_NUMBER:
 		return read_number(reader, key, into);
@@ -765,6 +813,12 @@ void ur_settings_clear(struct ur_settings *settings)
 		.min_age_ms = UR_SETTINGS_UNSET,
 		.one_file_system = UR_SETTINGS_FLAG_UNSET,
 		.follow_symlinks = UR_SETTINGS_FLAG_UNSET,
+		.max_size = UR_SETTINGS_UNSET,
+		.user_uploads = UR_SETTINGS_UNSET,
+		.user_bytes = UR_SETTINGS_UNSET,
+		.keep_free = UR_SETTINGS_UNSET,
+		.expire_ms = UR_SETTINGS_UNSET,
+		.deliveries = UR_SETTINGS_UNSET,
 	};
 }
 

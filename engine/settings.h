@@ -104,6 +104,18 @@ struct ur_settings {
 	enum ur_settings_flag follow_symlinks;
 	const struct ur_settings_folder *folders;
 	size_t folder_count;
+	/* Of the gateway. */
+	const char *listen;
+	const char *spool;
+	const char *immich;
+	const char *base;
+	struct ur_settings_patterns trusted_proxies;
+	int64_t max_size;
+	int64_t user_uploads;
+	int64_t user_bytes;
+	int64_t keep_free;
+	int64_t expire_ms;
+	int64_t deliveries;
 };
 
 /** Everything unset. */

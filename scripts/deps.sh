@@ -40,6 +40,7 @@ build libyaml-dev          pc:yaml-0.1
 build libexif-dev          pc:libexif
 build libmagic-dev         pc:libmagic
 build libexpat1-dev        pc:expat
+build libsodium-dev        pc:libsodium
 build zlib1g-dev           pc:zlib
 test  libcmocka-dev        pc:cmocka
 test  bats                 cmd:bats

@@ -41,13 +41,15 @@ put 755 "$1" "$to/bin/uringest"
 
 unit=$(mktemp)
 trap 'rm -f "$unit"' EXIT
-for name in uringest-drain.service uringest-drain.timer; do
+for name in uringest-drain.service uringest-drain.timer uringest-gateway.service \
+  uringest-gateway.socket; do
   sed "s|/usr/local/bin/uringest|$prefix/bin/uringest|g" "systemd/$name" >"$unit"
   put 644 "$unit" "$to/lib/systemd/system/$name"
 done
 put 644 systemd/uringest.sysusers "$to/lib/sysusers.d/uringest.conf"
 put 644 systemd/uringest.tmpfiles "$to/lib/tmpfiles.d/uringest.conf"
 
+put 644 systemd/gateway.example.yaml "$to/share/doc/uringest/gateway.example.yaml"
 put 644 systemd/drain.example.yaml "$to/share/doc/uringest/drain.example.yaml"
 sed "s|/usr/local/bin/uringest|$prefix/bin/uringest|g" systemd/uringest-drain.cron >"$unit"
 put 644 "$unit" "$to/share/doc/uringest/uringest-drain.cron"

@@ -415,7 +415,8 @@ static int empty_folder(int dir)
 
 int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err)
 {
-	assert(upload->outcome.state == UR_SPOOL_CONFIRMED);
+	assert(upload->outcome.state == UR_SPOOL_CONFIRMED ||
+		upload->outcome.state == UR_SPOOL_REFUSED);
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
 	int r = dir;
 	if (dir >= 0) {

@@ -4,7 +4,7 @@
 setup() {
   TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
   DIR=$(mktemp -d)
-  cp "$TOP"/systemd/uringest-drain.{service,timer} "$DIR"
+  cp "$TOP"/systemd/uringest-*.{service,timer,socket} "$DIR"
 }
 
 teardown() {
@@ -20,20 +20,23 @@ need_systemd() {
 @test "systemd finds nothing wrong with the units" {
   need_systemd
   # A program and a page of documentation that exist, here and now.
-  sed -i -e "s|/usr/local/bin/uringest|/bin/true|" -e '/^Documentation=/d' "$DIR"/uringest-drain.service
+  sed -i -e "s|/usr/local/bin/uringest|/bin/true|" -e '/^Documentation=/d' "$DIR"/uringest-*.service
   cd "$DIR" || return
-  run systemd-analyze verify --man=no ./uringest-drain.service ./uringest-drain.timer
+  run systemd-analyze verify --man=no ./uringest-drain.service ./uringest-drain.timer \
+    ./uringest-gateway.service ./uringest-gateway.socket
   echo "$output"
   [ "$status" -eq 0 ]
   [ -z "$output" ]
 }
 
-@test "the service's exposure is at most 2.0" {
+@test "the services' exposure is at most 2.0" {
   need_systemd
   cd "$DIR" || return
-  run systemd-analyze security --offline=true --threshold=20 ./uringest-drain.service
-  echo "${lines[-1]}"
-  [ "$status" -eq 0 ]
+  for unit in drain gateway; do
+    run systemd-analyze security --offline=true --threshold=20 "./uringest-$unit.service"
+    echo "${lines[-1]}"
+    [ "$status" -eq 0 ]
+  done
 }
 
 @test "the service is never root, and the key never on its command line" {
@@ -57,11 +60,12 @@ need_systemd() {
   [ -d "$DIR/target/srv/immich/import" ]
 }
 
-@test "the example names every key there is, and no other" {
+@test "the examples name every key there is, and no other" {
   local known shown
   known=$(sed -nE 's/^\t\{"([a-z_]+)", KIND_([A-Z]+), .*/\1 \2/p' "$TOP/engine/settings.c" |
     awk '$2 != "SECRET" { print $1 }' | sort -u)
-  shown=$(sed -nE 's/^ *(- )?#?([a-z_]+): ?.*/\2/p' "$TOP/systemd/drain.example.yaml" | sort -u)
+  shown=$(sed -nE 's/^ *(- )?#?([a-z_]+): ?.*/\2/p' "$TOP"/systemd/{drain,gateway}.example.yaml |
+    sort -u)
   [ -n "$known" ]
   diff <(printf '%s\n' "$known") <(printf '%s\n' "$shown")
 }

@@ -63,6 +63,9 @@ show_last() {
 	for file in out err; do
 		[ ! -s "$T/$file" ] || { echo "-- $file" && tail -n 6 "$T/$file"; }
 	done
+	if [ -s "$T/gateway.err" ]; then
+		echo "-- gateway" && tail -n 10 "$T/gateway.err"
+	fi
 	if [ -s "$T/immichd.err" ]; then
 		echo "-- immichd" && grep -v '^[0-9:.]* ' "$T/immichd.err" | tail -n 5
 	fi

@@ -1,0 +1,274 @@
+/*
+ * create - a new upload.
+ *
+ *     limits (403, 507) → does the server have it already? → spool → 201, and its first bytes
+ *
+ * The early answer is given only for what the server proves to hold: an asset with this checksum,
+ * this user's, not trashed, and a byte of it with the right total size.
+ */
+#include "engine/gateway/parts.h"
+
+#include "engine/base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ANSWER_MS 20000
+#define RECORDS_MAX 100000u // uploads and what is remembered of them
+
+enum {
+	STEP_CHECK, // does it know the checksum?
+	STEP_ASSET, // is it this user's, and not trashed?
+	STEP_BYTES, // does it give a byte?
+};
+
+/* ---- made, or not ---------------------------------------------------------------------------- */
+
+static void answer_made(struct ur_visit *visit)
+{
+	struct ur_spool_upload *upload = visit->made;
+	ur_visit_set_location(visit, upload);
+	ur_visit_set_expires(visit, upload);
+	if (upload->outcome.state == UR_SPOOL_CONFIRMED) {
+		ur_visit_set_offset(visit, upload->length);
+		ur_exchange_set(visit->x, "Uringest-Asset", "%s", upload->outcome.asset);
+		ur_exchange_set(visit->x, "Uringest-Result", "duplicate");
+	}
+	ur_visit_answer(visit, 201, "");
+}
+
+static bool is_full(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT;
+}
+
+static void on_made(struct ur_job *job)
+{
+	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
+	struct ur_gateway *gateway = visit->gateway;
+	struct ur_spool_upload *upload = visit->made;
+	gateway->making--;
+	if (visit->result < 0) {
+		ur_gateway_log(gateway, 4, "an upload could not be made: %s", visit->err.text);
+		gateway->counters.disk_full += is_full(visit->result) ? 1 : 0;
+		ur_visit_answer(visit, is_full(visit->result) ? 507 : 500,
+			is_full(visit->result) ? "the gateway's disk is full; try again later"
+					       : "the gateway's disk failed; try again later");
+		return;
+	}
+	ur_spool_admit(gateway->spool, upload);
+	gateway->records++;
+	gateway->counters.created++;
+	if (upload->outcome.state == UR_SPOOL_CONFIRMED) {
+		gateway->counters.early++;
+	} else if (visit->credential.line[0] != '\0') {
+		ur_deliver_keep_credential(gateway, upload, &visit->credential);
+	}
+	if (visit->x == NULL) {
+		ur_visit_end(visit); // it stands, and expires if nobody comes for it
+	} else if (upload->outcome.state == UR_SPOOL_RECEIVING &&
+		   (visit->x->has_body || upload->length == 0)) {
+		ur_receive_first(visit, upload);
+	} else {
+		answer_made(visit);
+	}
+}
+
+static void make(struct ur_job *job)
+{
+	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
+	const struct ur_spool_spec spec = {
+		.owner = visit->who.user,
+		.length = visit->has_length ? visit->length : UR_SPOOL_LENGTH_UNKNOWN,
+		.metadata = visit->metadata_text,
+		.has_sha1 = visit->metadata->has_sha1,
+		.sha1 = {0},
+		.is_sidecar = visit->metadata->is_sidecar,
+	};
+	struct ur_spool_spec full = spec;
+	memcpy(full.sha1, visit->metadata->sha1, sizeof full.sha1);
+	visit->result = ur_spool_make(visit->gateway->spool, &full, &visit->made, &visit->err);
+	if (visit->result < 0 || visit->asset[0] == '\0') {
+		return;
+	}
+	/* The server has it: the record alone remains, so that the upload's URL can tell. */
+	struct ur_spool_outcome outcome = {
+		.state = UR_SPOOL_CONFIRMED,
+		.duplicate = true,
+		.since_ms = ur_clock_wall_ns() / UR_MS_NS,
+	};
+	memcpy(outcome.asset, visit->asset, sizeof outcome.asset);
+	(void)snprintf(outcome.words, sizeof outcome.words, "the server had it already");
+	visit->result = ur_spool_conclude(visit->made, &outcome, &visit->err);
+	if (visit->result == 0) {
+		visit->made->outcome = outcome;
+		visit->result = ur_spool_empty(visit->made, &visit->err);
+	}
+}
+
+static void begin_make(struct ur_visit *visit)
+{
+	visit->job.run = make;
+	visit->job.done = on_made;
+	visit->gateway->making++;
+	ur_crew_submit(visit->gateway->crew, &visit->job);
+}
+
+/* ---- does the server have it? ---------------------------------------------------------------- */
+
+static void ask(struct ur_visit *visit, int step);
+
+static bool is_early_asset(const struct ur_visit *visit, const struct ur_asset *asset)
+{
+	return memcmp(asset->sha1, visit->metadata->sha1, sizeof asset->sha1) == 0 &&
+	       strcmp(asset->owner, visit->who.user) == 0 && !asset->trashed && !asset->external;
+}
+
+static bool has_total(const char *content_range, uint64_t length)
+{
+	char want[32];
+	const char *slash = strrchr(content_range, '/');
+	(void)snprintf(want, sizeof want, "/%" PRIu64, length);
+	return slash != NULL && strcmp(slash, want) == 0;
+}
+
+/** True when the next question follows; otherwise visit->asset says how it ended. */
+static bool read_early(struct ur_visit *visit)
+{
+	const struct ur_request *request = &visit->request;
+	const char *answer = ur_text_get(&request->answer);
+	struct ur_check check = {0};
+	struct ur_asset asset = {0};
+	if (request->result == 0 && visit->step == STEP_CHECK && request->status == 200 &&
+		ur_immich_check_read(answer, &check, 1, NULL) == 0 && check.there &&
+		!check.trashed) {
+		memcpy(visit->asset, check.asset, sizeof visit->asset);
+		return true;
+	}
+	if (request->result == 0 && visit->step == STEP_ASSET && request->status == 200 &&
+		ur_immich_asset_read(answer, &asset, NULL) == 0 && is_early_asset(visit, &asset)) {
+		return true;
+	}
+	if (request->result == 0 && visit->step == STEP_BYTES && request->status == 206 &&
+		has_total(request->content_range, visit->length)) {
+		return false;
+	}
+	visit->asset[0] = '\0';
+	return false;
+}
+
+static void on_answer(struct ur_post *post)
+{
+	struct ur_visit *visit =
+		(struct ur_visit *)((char *)post - offsetof(struct ur_visit, post));
+	if (visit->x == NULL) {
+		ur_visit_end(visit);
+	} else if (read_early(visit)) {
+		ask(visit, visit->step + 1);
+	} else {
+		begin_make(visit);
+	}
+}
+
+static void answered(struct ur_request *request)
+{
+	struct ur_visit *visit = request->owner;
+	visit->post.run = on_answer;
+	ur_httpd_post(visit->gateway->httpd, &visit->post);
+}
+
+static void ask(struct ur_visit *visit, int step)
+{
+	struct ur_request *request = &visit->request;
+	ur_request_done(request);
+	*request = (struct ur_request){
+		.method = "GET",
+		.answer_wait_ms = ANSWER_MS,
+		.answer_max = 1u << 20,
+		.done = answered,
+		.owner = visit,
+	};
+	visit->step = step;
+	ur_text_clear(&visit->question);
+	(void)snprintf(request->header[0], sizeof request->header[0], "%s", visit->credential.line);
+	if (step == STEP_CHECK) {
+		ur_immich_check_begin(&visit->question);
+		ur_immich_check_add(&visit->question, 0, visit->metadata->sha1);
+		ur_immich_check_end(&visit->question);
+		request->method = "POST";
+		request->path = "/api/assets/bulk-upload-check";
+		request->content_type = "application/json";
+		request->pieces[0] = (struct ur_piece){
+			.bytes = ur_text_get(&visit->question), .size = visit->question.size};
+		request->piece_count = 1;
+	} else {
+		ur_text_addf(&visit->question, "/api/assets/%s%s", visit->asset,
+			step == STEP_BYTES ? "/original" : "");
+		request->path = ur_text_get(&visit->question);
+	}
+	if (step == STEP_BYTES) {
+		(void)snprintf(request->header[1], sizeof request->header[1],
+			"Range: bytes=%" PRIu64 "-%" PRIu64, visit->length - 1, visit->length - 1);
+	}
+	if (!ur_text_ok(&visit->question)) {
+		visit->asset[0] = '\0';
+		begin_make(visit);
+		return;
+	}
+	ur_http_submit(visit->gateway->ask, request);
+}
+
+/* ---- limits ---------------------------------------------------------------------------------- */
+
+/** False when it was answered. */
+static bool is_within_limits(struct ur_visit *visit)
+{
+	struct ur_gateway *gateway = visit->gateway;
+	const struct ur_spool_use use = ur_spool_use_of(gateway->spool, visit->who.user);
+	const uint64_t length = visit->has_length ? visit->length : 0;
+	uint64_t left = 0;
+	if (gateway->records + gateway->making >= RECORDS_MAX) {
+		ur_visit_answer(
+			visit, 503, "the gateway remembers too many uploads; try again later");
+		return false;
+	}
+	if (use.uploads + gateway->making >= gateway->limits.user_uploads) {
+		ur_visit_answer(visit, 403,
+			"too many unfinished uploads; finish or terminate some of them first");
+		return false;
+	}
+	if (gateway->limits.user_bytes != 0 &&
+		(length > gateway->limits.user_bytes ||
+			use.bytes > gateway->limits.user_bytes - length)) {
+		ur_visit_answer(visit, 403,
+			"your unfinished uploads are as large as they may be here; finish or terminate "
+			"some of them first");
+		return false;
+	}
+	if (ur_spool_space(gateway->spool, &left) == 0 &&
+		(left < gateway->limits.keep_free || left - gateway->limits.keep_free < length)) {
+		gateway->counters.disk_full++;
+		ur_visit_answer(visit, 507,
+			"the gateway has no room for this upload at present; try again later");
+		return false;
+	}
+	return true;
+}
+
+void ur_create(struct ur_visit *visit)
+{
+	const bool may_prove = visit->who.may_read && visit->who.may_download;
+	if (!is_within_limits(visit)) {
+		return;
+	}
+	if (visit->gateway->options.immich != NULL && visit->metadata->has_sha1 && may_prove &&
+		visit->has_length && visit->length > 0 && !visit->metadata->is_sidecar) {
+		ask(visit, STEP_CHECK);
+		return;
+	}
+	begin_make(visit);
+}

@@ -1,0 +1,375 @@
+/* gateway - the rooms wired together, the sweep of what is over, and the way out. */
+#include "engine/gateway/gateway.h"
+
+#include "engine/base/clock.h"
+#include "engine/gateway/parts.h"
+#include "engine/gateway/seal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HOUR_MS (3600 * INT64_C(1000))
+#define DAY_MS (24 * HOUR_MS)
+#define SWEEP_MS 5000
+#define BROKEN_MS HOUR_MS
+#define CONNECT_MS 10000
+#define STALL_MS 120000
+#define BUFFER (512u << 10)
+#define QUESTIONS_MAX 16u
+#define DELIVERIES_MAX 8u
+
+struct ur_gateway_limits ur_gateway_limits_default(void)
+{
+	return (struct ur_gateway_limits){
+		.size_max = UINT64_C(64) << 30,
+		.user_uploads = 1000,
+		.user_bytes = 0,
+		.keep_free = UINT64_C(1) << 30,
+		.expire_ms = 7 * DAY_MS,
+		.keep_refused_ms = 30 * DAY_MS,
+		.keep_outcome_ms = 7 * DAY_MS,
+		.settle_after_ms = 60000,
+		.suspect_wait_ms = HOUR_MS,
+		.answer_wait_ms = HOUR_MS,
+		.deliveries = 2,
+	};
+}
+
+void ur_gateway_log(struct ur_gateway *gateway, int level, const char *format, ...)
+{
+	char text[1024];
+	va_list list;
+	if (gateway->options.log == NULL) {
+		return;
+	}
+	va_start(list, format);
+	(void)vsnprintf(text, sizeof text, format, list);
+	va_end(list);
+	gateway->options.log(gateway->options.context, level, text);
+}
+
+int64_t ur_gateway_now_ms(void)
+{
+	return ur_clock_steady_ns() / UR_MS_NS;
+}
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+struct ur_session *ur_session_of(struct ur_gateway *gateway, struct ur_spool_upload *upload)
+{
+	if (upload->session == NULL) {
+		struct ur_session *session = calloc(1, sizeof *session);
+		if (session == NULL) {
+			return NULL;
+		}
+		session->gateway = gateway;
+		session->upload = upload;
+		session->mark.length = upload->length;
+		upload->session = session;
+	}
+	return upload->session;
+}
+
+void ur_session_rest(struct ur_session *session)
+{
+	if (session->current != NULL || session->line_first != NULL || session->committing ||
+		session->removing || session->stepping) {
+		return;
+	}
+	ur_spool_rest(session->upload);
+	if (session->delivery == NULL && session->failed == 0 && session->mismatches == 0) {
+		session->upload->session = NULL;
+		free(session);
+	}
+}
+
+/* ---- what is over ---------------------------------------------------------------------------- */
+
+static bool is_past(int64_t since_ms, int64_t wait_ms)
+{
+	const int64_t now = ur_clock_wall_ns() / UR_MS_NS;
+	return now >= since_ms && now - since_ms >= wait_ms;
+}
+
+static void sweep_one(struct ur_gateway *gateway, struct ur_spool_upload *upload)
+{
+	const struct ur_gateway_limits *limits = &gateway->limits;
+	const struct ur_spool_outcome *outcome = &upload->outcome;
+	switch (outcome->state) {
+	case UR_SPOOL_RECEIVING:
+		if (is_past(upload->touched_ms, limits->expire_ms)) {
+			ur_receive_expire(gateway, upload);
+		}
+		return;
+	case UR_SPOOL_COMPLETE: // a sidecar whose picture never came; all others are delivered
+		if (upload->is_sidecar && is_past(upload->touched_ms, limits->keep_refused_ms)) {
+			ur_receive_remove(gateway, upload);
+		}
+		return;
+	case UR_SPOOL_DELIVERED:
+		return;
+	case UR_SPOOL_BROKEN:
+		if (is_past(upload->touched_ms, BROKEN_MS)) {
+			ur_receive_remove(gateway, upload);
+		}
+		return;
+	case UR_SPOOL_CONFIRMED:
+		if (!upload->bytes_gone && upload->session == NULL) {
+			ur_receive_empty(gateway, upload); // a crash came in between
+		} else if (is_past(outcome->since_ms, limits->keep_outcome_ms)) {
+			ur_receive_remove(gateway, upload);
+		}
+		return;
+	case UR_SPOOL_REFUSED:
+		if (outcome->status == 410 && !upload->bytes_gone && upload->session == NULL) {
+			ur_receive_empty(gateway, upload);
+		} else if (is_past(outcome->since_ms, upload->bytes_gone
+							      ? limits->keep_outcome_ms
+							      : limits->keep_refused_ms)) {
+			ur_receive_remove(gateway, upload);
+		}
+		return;
+	case UR_SPOOL_STATES:
+		break;
+	}
+	assert(!"an upload without a state");
+}
+
+static void sweep(struct ur_gateway *gateway)
+{
+	const int64_t now = ur_gateway_now_ms();
+	const int64_t every =
+		gateway->limits.expire_ms < SWEEP_MS ? gateway->limits.expire_ms : SWEEP_MS;
+	if (now < gateway->swept_ms + every) {
+		return;
+	}
+	gateway->swept_ms = now;
+	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
+		at = ur_spool_next(gateway->spool, at)) {
+		sweep_one(gateway, at);
+	}
+}
+
+static void tick(void *context)
+{
+	struct ur_gateway *gateway = context;
+	char status[128];
+	struct ur_gateway_limits *limits = atomic_exchange(&gateway->new_limits, NULL);
+	if (limits != NULL) {
+		gateway->limits = *limits;
+		free(limits);
+		ur_gateway_log(gateway, 5, "the settings were read again");
+	}
+	if (gateway->gate != NULL) {
+		ur_gate_tick(gateway->gate);
+	}
+	if (!atomic_load(&gateway->stopping)) {
+		ur_deliver_tick(gateway);
+		sweep(gateway);
+	}
+	if (gateway->options.pulse != NULL) {
+		ur_status_line(gateway, status, sizeof status);
+		gateway->options.pulse(gateway->options.context, status);
+	}
+}
+
+/* ---- from nothing ---------------------------------------------------------------------------- */
+
+static int make_httpd(struct ur_gateway *gateway, struct ur_err *err)
+{
+	const struct ur_gateway_options *o = &gateway->options;
+	const struct ur_httpd_options options = {
+		.listen = o->listen,
+		.listen_fd = o->listen_fd,
+		.connections_max = o->connections_max,
+		.buffer_bytes = BUFFER,
+		.head_wait_ms = 20000,
+		.body_wait_ms = 120000,
+		.idle_wait_ms = 75000,
+		.answer_wait_ms = 120000,
+		.handler =
+			{
+				.begin = ur_route_begin,
+				.body = ur_route_body,
+				.end = ur_route_end,
+				.gone = ur_route_gone,
+				.tick = tick,
+				.context = gateway,
+			},
+	};
+	return ur_httpd_new(&options, &gateway->httpd, err);
+}
+
+static int make_http(
+	struct ur_gateway *gateway, unsigned most, struct ur_http **ret, struct ur_err *err)
+{
+	const struct ur_http_options options = {
+		.server = gateway->options.immich,
+		.cacert = gateway->options.cacert,
+		.connect_ms = CONNECT_MS,
+		.stall_ms = STALL_MS,
+		.connections_max = most,
+	};
+	return ur_http_new(&options, NULL, ret, err);
+}
+
+/** What an earlier process left on its way. */
+static void resume(struct ur_gateway *gateway)
+{
+	size_t count = 0;
+	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
+		at = ur_spool_next(gateway->spool, at)) {
+		gateway->records++;
+		if (gateway->options.immich != NULL && !at->is_sidecar &&
+			(at->outcome.state == UR_SPOOL_COMPLETE ||
+				at->outcome.state == UR_SPOOL_DELIVERED)) {
+			ur_deliver_add(gateway, at, NULL);
+			count++;
+		}
+	}
+	if (count > 0) {
+		ur_gateway_log(gateway, 5, "%zu uploads are on their way to immich-server", count);
+	}
+}
+
+static int make_parts(struct ur_gateway *gateway, struct ur_err *err)
+{
+	int r = ur_seal_start();
+	if (r < 0) {
+		return ur_err_set(err, r, UR_FAULT_BUG, "libsodium does not start");
+	}
+	r = ur_spool_new(gateway->options.spool, &gateway->spool, err);
+	if (r == 0) {
+		ur_spool_skip(gateway->spool, gateway->options.no_hash, gateway->options.no_sync);
+	}
+	r = r < 0 ? r : make_httpd(gateway, err);
+	r = r < 0 ? r : ur_crew_new(gateway->httpd, gateway->options.crew, &gateway->crew, err);
+	if (gateway->options.immich != NULL) {
+		r = r < 0 ? r : make_http(gateway, QUESTIONS_MAX, &gateway->ask, err);
+		r = r < 0 ? r : make_http(gateway, DELIVERIES_MAX, &gateway->carry, err);
+		r = r < 0 ? r : ur_gate_new(gateway->httpd, gateway->ask, &gateway->gate, err);
+	}
+	if (r == 0) {
+		resume(gateway);
+	}
+	return r;
+}
+
+/** "/uringest" and "/uringest/" mean the same. */
+static int set_base(struct ur_gateway *gateway, struct ur_err *err)
+{
+	const char *base = gateway->options.base;
+	const size_t size = strlen(base);
+	bool good = base[0] == '/' && size + 2 < sizeof gateway->base;
+	for (size_t i = 0; i < size; i++) {
+		good = good && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789/-_.",
+				       base[i]) != NULL;
+	}
+	if (!good) {
+		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
+			"--base takes a path such as /uringest/, not '%s'", base);
+	}
+	(void)snprintf(gateway->base, sizeof gateway->base, "%s%s", base,
+		base[size - 1] == '/' ? "" : "/");
+	return 0;
+}
+
+int ur_gateway_new(
+	const struct ur_gateway_options *options, struct ur_gateway **ret, struct ur_err *err)
+{
+	struct ur_gateway *gateway = calloc(1, sizeof *gateway);
+	if (gateway == NULL) {
+		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot make the gateway");
+	}
+	assert(options->immich != NULL || options->allow_anonymous);
+	gateway->options = *options;
+	gateway->limits = options->limits;
+	atomic_init(&gateway->stopping, false);
+	atomic_init(&gateway->new_limits, NULL);
+	int r = set_base(gateway, err);
+	r = r < 0 ? r : make_parts(gateway, err);
+	if (r < 0) {
+		(void)ur_gateway_free(gateway);
+		return r;
+	}
+	*ret = gateway;
+	return 0;
+}
+
+/* ---- and back -------------------------------------------------------------------------------- */
+
+/** No thread but this one is left. */
+static void free_visits(struct ur_gateway *gateway)
+{
+	while (gateway->visits != NULL) {
+		gateway->visits->x = NULL;
+		gateway->visits->session = NULL;
+		ur_visit_end(gateway->visits);
+	}
+	while (gateway->deliveries != NULL) {
+		gateway->deliveries->delivery->busy = false;
+		ur_deliver_free(gateway->deliveries);
+	}
+	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
+		at = ur_spool_next(gateway->spool, at)) {
+		free(at->session);
+		at->session = NULL;
+	}
+}
+
+struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway)
+{
+	if (gateway == NULL) {
+		return NULL;
+	}
+	gateway->ask = ur_http_free(gateway->ask);
+	gateway->carry = ur_http_free(gateway->carry);
+	gateway->crew = ur_crew_free(gateway->crew);
+	if (gateway->spool != NULL) {
+		free_visits(gateway);
+	}
+	gateway->gate = ur_gate_free(gateway->gate);
+	gateway->httpd = ur_httpd_free(gateway->httpd);
+	gateway->spool = ur_spool_free(gateway->spool);
+	ur_request_done(&gateway->version_request);
+	free(atomic_load(&gateway->new_limits));
+	OPENSSL_cleanse(gateway->options.seal, sizeof gateway->options.seal);
+	free(gateway);
+	return NULL;
+}
+
+int ur_gateway_run(struct ur_gateway *gateway, struct ur_err *err)
+{
+	const int r = ur_httpd_run(gateway->httpd, err);
+	gateway->ask = ur_http_free(gateway->ask);
+	gateway->carry = ur_http_free(gateway->carry);
+	gateway->crew = ur_crew_free(gateway->crew);
+	ur_receive_stop(gateway);
+	return r;
+}
+
+void ur_gateway_stop(struct ur_gateway *gateway, int64_t grace_ms)
+{
+	atomic_store(&gateway->stopping, true);
+	ur_httpd_stop(gateway->httpd, grace_ms);
+}
+
+void ur_gateway_reload(struct ur_gateway *gateway, const struct ur_gateway_limits *limits)
+{
+	struct ur_gateway_limits *copy = malloc(sizeof *copy);
+	if (copy != NULL) {
+		*copy = *limits;
+		free(atomic_exchange(&gateway->new_limits, copy));
+	}
+}
+
+const char *ur_gateway_address(const struct ur_gateway *gateway)
+{
+	return ur_httpd_address(gateway->httpd);
+}

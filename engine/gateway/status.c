@@ -1,0 +1,245 @@
+/* status - what is told about an upload, its bytes, and figures for the house. */
+#include "engine/gateway/parts.h"
+
+#include "engine/base/clock.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- URL/status ------------------------------------------------------------------------------ */
+
+static void add_time(struct ur_text *text, const char *name, int64_t ms)
+{
+	char iso[UR_CLOCK_TEXT];
+	ur_clock_iso(ms * UR_MS_NS, iso);
+	ur_text_addf(text, ",\"%s\":\"%s\"", name, iso);
+}
+
+static const char *result_of(const struct ur_spool_outcome *outcome)
+{
+	const bool there =
+		outcome->state == UR_SPOOL_DELIVERED || outcome->state == UR_SPOOL_CONFIRMED;
+	return !there ? NULL : outcome->duplicate ? "duplicate" : "created";
+}
+
+static void write_status(
+	const struct ur_gateway *gateway, const struct ur_spool_upload *upload, struct ur_text *ret)
+{
+	const struct ur_spool_outcome *outcome = &upload->outcome;
+	const char *result = result_of(outcome);
+	char hex[41];
+	ur_text_addf(ret,
+		"{\"id\":\"%s\",\"state\":\"%s\",\"offset\":%" PRIu64 ",\"durable\":%" PRIu64,
+		upload->id, ur_spool_state_name(outcome->state),
+		outcome->state == UR_SPOOL_RECEIVING ? upload->offset : upload->length,
+		outcome->state == UR_SPOOL_RECEIVING ? upload->durable : upload->length);
+	if (upload->length == UR_SPOOL_LENGTH_UNKNOWN) {
+		ur_text_adds(ret, ",\"length\":null");
+	} else {
+		ur_text_addf(ret, ",\"length\":%" PRIu64, upload->length);
+	}
+	if (outcome->state != UR_SPOOL_RECEIVING && outcome->state != UR_SPOOL_BROKEN &&
+		upload->durable == upload->length) {
+		ur_hex(upload->sha1, sizeof upload->sha1, hex);
+		ur_text_addf(ret, ",\"sha1\":\"%s\"", hex);
+	}
+	ur_text_addf(ret, outcome->asset[0] == '\0' ? ",\"asset\":null" : ",\"asset\":\"%s\"",
+		outcome->asset);
+	ur_text_addf(ret, result == NULL ? ",\"result\":null" : ",\"result\":\"%s\"", result);
+	ur_text_adds(ret, ",\"reason\":");
+	ur_text_add_json(ret, outcome->words, strlen(outcome->words));
+	ur_text_addf(ret, ",\"tries\":%u", outcome->tries);
+	add_time(ret, "created", upload->created_ms);
+	add_time(ret, "touched", upload->touched_ms);
+	if (outcome->state == UR_SPOOL_RECEIVING) {
+		add_time(ret, "expires", upload->touched_ms + gateway->limits.expire_ms);
+	}
+	ur_text_adds(ret, "}\n");
+}
+
+static void answer_text(struct ur_visit *visit, const char *type, struct ur_text *text)
+{
+	if (!ur_text_ok(text)) {
+		ur_text_done(text);
+		ur_visit_answer(visit, 503, "the gateway is short of memory; try again");
+		return;
+	}
+	ur_exchange_set(visit->x, "Cache-Control", "no-store");
+	ur_exchange_set(visit->x, "X-Content-Type-Options", "nosniff");
+	if (ur_exchange_field(visit->x, "origin") != NULL) {
+		ur_exchange_set(visit->x, "Access-Control-Allow-Origin", "*");
+	}
+	ur_exchange_answer(visit->x, 200, type, ur_text_get(text), text->size);
+	visit->x = NULL;
+	ur_text_done(text);
+	ur_visit_end(visit);
+}
+
+void ur_status_answer(struct ur_visit *visit, const struct ur_spool_upload *upload)
+{
+	struct ur_text text = {0};
+	write_status(visit->gateway, upload, &text);
+	answer_text(visit, "application/json", &text);
+}
+
+/* ---- its bytes ------------------------------------------------------------------------------- */
+
+/** "bytes=FIRST-LAST", "bytes=FIRST-", "bytes=-COUNT"; false: not one that can be given. */
+static bool read_range(const char *text, uint64_t length, uint64_t *ret_first, uint64_t *ret_size)
+{
+	unsigned long long a = 0;
+	unsigned long long b = 0;
+	int end = 0;
+	if (length == 0) {
+		return false;
+	}
+	if (sscanf(text, "bytes=-%19llu%n", &b, &end) == 1 && text[end] == '\0' && b > 0) {
+		*ret_first = b >= length ? 0 : length - b;
+	} else if (sscanf(text, "bytes=%19llu-%n", &a, &end) == 1 && end > 0 && text[end] == '\0') {
+		*ret_first = a;
+		b = length;
+	} else if (sscanf(text, "bytes=%19llu-%19llu%n", &a, &b, &end) == 2 && text[end] == '\0' &&
+		   a <= b) {
+		*ret_first = a;
+		*ret_size = (b >= length ? length : b + 1) - a;
+		return a < length;
+	} else {
+		return false;
+	}
+	*ret_size = *ret_first < length ? length - *ret_first : 0;
+	return *ret_first < length;
+}
+
+void ur_status_bytes(struct ur_visit *visit, struct ur_spool_upload *upload)
+{
+	struct ur_err err = {0};
+	uint64_t first = 0;
+	uint64_t size = upload->length;
+	const char *range = ur_exchange_field(visit->x, "range");
+	if (upload->outcome.state == UR_SPOOL_RECEIVING) {
+		ur_visit_answer(visit, 409, "the upload is not complete yet");
+		return;
+	}
+	if (upload->bytes_gone) {
+		ur_visit_answer(visit, 410, "immich-server has it now; its status names the asset");
+		return;
+	}
+	const bool part = range != NULL && read_range(range, upload->length, &first, &size);
+	if (range != NULL && !part && strncmp(range, "bytes=", 6) == 0 &&
+		strchr(range, ',') == NULL) {
+		ur_exchange_set(visit->x, "Content-Range", "bytes */%" PRIu64, upload->length);
+		ur_visit_answer(visit, 416, "there are no such bytes");
+		return;
+	}
+	const int fd = ur_spool_open(upload, &err);
+	if (fd < 0) {
+		ur_gateway_log(visit->gateway, 3, "upload %s: %s", upload->id, err.text);
+		ur_visit_answer(visit, 500, "the gateway's disk failed");
+		return;
+	}
+	ur_exchange_set(visit->x, "Content-Disposition", "attachment");
+	ur_exchange_set(visit->x, "X-Content-Type-Options", "nosniff");
+	ur_exchange_set(visit->x, "Content-Security-Policy", "sandbox");
+	ur_exchange_set(visit->x, "Cache-Control", "private, no-store");
+	ur_exchange_set(visit->x, "Accept-Ranges", "bytes");
+	if (part) {
+		ur_exchange_set(visit->x, "Content-Range", "bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64,
+			first, first + size - 1, upload->length);
+	}
+	ur_exchange_answer_file(
+		visit->x, part ? 206 : 200, "application/octet-stream", fd, first, size);
+	visit->x = NULL;
+	ur_visit_end(visit);
+}
+
+/* ---- figures --------------------------------------------------------------------------------- */
+
+static void add_figure(
+	struct ur_text *text, const char *name, const char *kind, const char *help, uint64_t value)
+{
+	ur_text_addf(text,
+		"# HELP uringest_gateway_%s %s\n# TYPE uringest_gateway_%s %s\n"
+		"uringest_gateway_%s %" PRIu64 "\n",
+		name, help, name, kind, name, value);
+}
+
+static void add_states(struct ur_gateway *gateway, struct ur_text *text)
+{
+	uint64_t counts[UR_SPOOL_STATES] = {0};
+	for (const struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
+		at = ur_spool_next(gateway->spool, at)) {
+		counts[at->outcome.state]++;
+	}
+	ur_text_adds(text, "# HELP uringest_gateway_uploads Uploads in the spool.\n"
+			   "# TYPE uringest_gateway_uploads gauge\n");
+	for (int i = 0; i < UR_SPOOL_STATES; i++) {
+		ur_text_addf(text, "uringest_gateway_uploads{state=\"%s\"} %" PRIu64 "\n",
+			ur_spool_state_name((enum ur_spool_state)i), counts[i]);
+	}
+}
+
+void ur_status_metrics(struct ur_visit *visit)
+{
+	struct ur_gateway *gateway = visit->gateway;
+	const struct ur_counters *c = &gateway->counters;
+	const struct ur_httpd_counts http = ur_httpd_counts(gateway->httpd);
+	const struct ur_spool_use use = ur_spool_use_of(gateway->spool, NULL);
+	struct ur_text text = {0};
+	uint64_t left = 0;
+	const struct {
+		const char *name;
+		const char *help;
+		uint64_t value;
+	} counters[] = {
+		{"created_total", "Uploads made.", c->created},
+		{"early_total", "Uploads answered at once, since the server had them.", c->early},
+		{"complete_total", "Uploads whose last byte is durable.", c->complete},
+		{"delivered_total", "Uploads that immich-server created an asset for.",
+			c->delivered},
+		{"duplicates_total", "Uploads that immich-server had already.", c->duplicates},
+		{"refused_total", "Uploads that immich-server refused.", c->refused},
+		{"broken_total", "Uploads that were not what their checksum promised.", c->broken},
+		{"expired_total", "Unfinished uploads that nobody went on with.", c->expired},
+		{"terminated_total", "Uploads that their owner removed.", c->terminated},
+		{"taken_over_total", "Requests cut off by a newer one.", c->taken_over},
+		{"checksum_mismatches_total", "Requests or files with a wrong checksum.",
+			c->mismatches},
+		{"disk_full_total", "Requests refused for want of room.", c->disk_full},
+		{"checkpoints_total", "Offsets made durable.", c->checkpoints},
+		{"received_bytes_total", "Bytes of uploads received.", c->bytes_received},
+		{"delivered_bytes_total", "Bytes of uploads delivered.", c->bytes_delivered},
+		{"questions_total", "Questions to immich-server about who somebody is.",
+			gateway->gate == NULL ? 0 : ur_gate_questions(gateway->gate)},
+		{"connections_total", "Connections accepted.", http.connections},
+		{"requests_total", "Requests.", http.requests},
+		{"malformed_total", "Requests refused as malformed, too large or too slow.",
+			http.refused},
+	};
+	for (size_t i = 0; i < sizeof counters / sizeof *counters; i++) {
+		add_figure(&text, counters[i].name, "counter", counters[i].help, counters[i].value);
+	}
+	add_states(gateway, &text);
+	add_figure(&text, "spool_bytes", "gauge", "Bytes promised to the spool.", use.bytes);
+	if (ur_spool_space(gateway->spool, &left) == 0) {
+		add_figure(&text, "spool_free_bytes", "gauge", "Bytes free on the spool's disk.",
+			left);
+	}
+	add_figure(&text, "connections", "gauge", "Open connections.", http.open);
+	add_figure(
+		&text, "receiving", "gauge", "Requests that bring bytes now.", gateway->receiving);
+	add_figure(&text, "delivering", "gauge", "Deliveries under way now.", gateway->carrying);
+	answer_text(visit, "text/plain; version=0.0.4; charset=utf-8", &text);
+}
+
+void ur_status_line(struct ur_gateway *gateway, char *ret, size_t room)
+{
+	const struct ur_spool_use use = ur_spool_use_of(gateway->spool, NULL);
+	char bytes[16];
+	ur_show_bytes(use.bytes, bytes);
+	(void)snprintf(ret, room, "%u receiving, %u delivering, %zu uploads (%s) in the spool",
+		gateway->receiving, gateway->carrying, use.uploads, bytes);
+}
