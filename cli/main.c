@@ -4,6 +4,7 @@
  *     cli/main      which command          cli/options   the table of options
  *     cli/cmd_*     one file a command     cli/connect   server, key, ledger: where they are found
  *     cli/configure the file of settings   cli/report    all that is said
+ *     cli/bench/    the bench: cases (the table) ▶ measure ▶ show, plot; on a stage; by spawn
  *
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
  *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend book) ⇄ upload, settle
@@ -55,6 +56,13 @@ static const struct command {
 		"  uringest verify --resend-missing && uringest import ~/Pictures\n"},
 	{"forget", UR_FOR_FORGET, ur_cmd_forget, "[FILE…]",
 		"drop files from the ledger (never from disk)", "  uringest forget --missing\n"},
+	{"bench", UR_FOR_BENCH, ur_cmd_bench, "[FOLDER]",
+		"how fast it is here, beside find, openssl, sha1sum, curl",
+		"  uringest bench ~/Pictures\n"
+		"      plans that folder against your server; nothing is sent\n"
+		"  uringest bench --quick\n"
+		"      on libraries and a server of its own, in two minutes\n"
+		"  uringest bench --cases plan,import --size plan=50000 --save now.json\n"},
 	{"serve", UR_FOR_SERVE, ur_cmd_serve, "",
 		"resumable uploads for Immich, behind nginx (tus 1.0.0)",
 		"  uringest serve --listen 127.0.0.1:8091 --spool /srv/uringest/spool \\\n"

@@ -28,7 +28,7 @@ enum kind {
 #define SENDS (UR_FOR_IMPORT | UR_FOR_DRAIN)
 #define RUNS (SENDS | UR_FOR_PLAN)
 #define ASKS (RUNS | UR_FOR_VERIFY)
-#define TALKS (UR_FOR_ALL | UR_FOR_SERVE)
+#define TALKS (UR_FOR_ALL | UR_FOR_BENCH | UR_FOR_SERVE)
 
 static const struct option_row {
 	const char *name;
@@ -41,14 +41,14 @@ static const struct option_row {
 	int64_t low;
 	int64_t high;
 } table[] = {
-	{"server", 's', TEXT, AT(server), ASKS, "URL",
+	{"server", 's', TEXT, AT(server), ASKS | UR_FOR_BENCH, "URL",
 		"the Immich server (or $IMMICH_URL); a path may follow", 0, 0},
-	{"key-file", 0, TEXT, AT(key_file), ASKS, "FILE",
+	{"key-file", 0, TEXT, AT(key_file), ASKS | UR_FOR_BENCH, "FILE",
 		"a file with the API key (or $IMMICH_API_KEY, or systemd's credential immich-key)",
 		0, 0},
 	{"ledger", 'l', TEXT, AT(ledger), UR_FOR_ALL, "FILE",
 		"where uringest remembers (default: $XDG_STATE_HOME/uringest/ledger.db)", 0, 0},
-	{"config", 'c', TEXT, AT(config), TALKS, "FILE",
+	{"config", 'c', TEXT, AT(config), UR_FOR_ALL | UR_FOR_SERVE, "FILE",
 		"settings (drain's default: /etc/uringest/config.yaml, then ~/.config/uringest/…)",
 		0, 0},
 	{"after", 0, AFTER, AT(after), RUNS, "keep|delete|move=DIR",
@@ -98,7 +98,7 @@ static const struct option_row {
 		"io_uring, or ordinary system calls (default: what the machine allows)", 0, 0},
 	{"hash", 0, TEXT, AT(hash), RUNS, UR_HASH_CHOICES,
 		"how SHA-1 is computed (default: the fastest that this processor has)", 0, 0},
-	{"cacert", 0, TEXT, AT(cacert), ASKS | UR_FOR_SERVE, "FILE",
+	{"cacert", 0, TEXT, AT(cacert), ASKS | UR_FOR_BENCH | UR_FOR_SERVE, "FILE",
 		"trust this certificate authority", 0, 0},
 	{"client-cert", 0, TEXT, AT(client_cert), ASKS, "FILE", "client certificate (PEM)", 0, 0},
 	{"client-key", 0, TEXT, AT(client_key), ASKS, "FILE", "its key (PEM)", 0, 0},
@@ -114,7 +114,20 @@ static const struct option_row {
 		"forget all files that are no longer at their place", 0, 0},
 	{"resend-missing", 0, FLAG, AT(resend_missing), UR_FOR_VERIFY, NULL,
 		"let the next import send again what is gone from the server", 0, 0},
-	{"json", 0, FLAG, AT(json), UR_FOR_ALL, NULL, "one JSON object a line on stdout", 0, 0},
+	{"cases", 0, TEXT, AT(cases), UR_FOR_BENCH, "NAME[,NAME]", "these cases only", 0, 0},
+	{"size", 0, TEXT, AT(sizes), UR_FOR_BENCH, "NAME=N[,NAME=N]",
+		"how many files a case has, or how large its film is (film=10G)", 0, 0},
+	{"rounds", 0, NUMBER, AT(rounds), UR_FOR_BENCH, "N",
+		"measure each command so often (default: 5, with --quick 3)", 1, 99},
+	{"quick", 0, FLAG, AT(quick), UR_FOR_BENCH, NULL, "small sizes: two minutes in all", 0, 0},
+	{"dir", 0, TEXT, AT(dir), UR_FOR_BENCH, "DIR",
+		"work there and keep what was made, for the next time", 0, 0},
+	{"save", 0, TEXT, AT(save), UR_FOR_BENCH, "FILE",
+		"the results as JSON as well, for bench/compare", 0, 0},
+	{"plot", 0, TEXT, AT(plot), UR_FOR_BENCH, "FILE",
+		"an SVG of the cost of a file against their number", 0, 0},
+	{"list", 0, FLAG, AT(list), UR_FOR_BENCH, NULL, "name the cases", 0, 0},
+	{"json", 0, FLAG, AT(json), UR_FOR_ALL | UR_FOR_BENCH, NULL, "one JSON object a line on stdout", 0, 0},
 	{"quiet", 'q', FLAG, AT(quiet), TALKS, NULL, "say only what went wrong", 0, 0},
 	{"verbose", 'v', FLAG, AT(verbose), UR_FOR_ALL, NULL, "name every file", 0, 0},
 	{"listen", 0, TEXT, AT(listen), UR_FOR_SERVE, "ADDRESS:PORT|unix:PATH",

@@ -64,6 +64,15 @@ struct ur_cli_options {
 	bool failed;
 	bool missing;
 	bool wait;
+	/* bench */
+	const char *cases;
+	const char *sizes;
+	const char *dir;
+	const char *save;
+	const char *plot;
+	int64_t rounds;
+	bool quick;
+	bool list;
 	/* serve */
 	const char *listen;
 	const char *spool;
@@ -97,7 +106,8 @@ enum {
 	UR_FOR_RETRY = 32,
 	UR_FOR_VERIFY = 64,
 	UR_FOR_FORGET = 128,
-	UR_FOR_ALL = 255, // of the commands above
+	UR_FOR_ALL = 255, // of those with a ledger
+	UR_FOR_BENCH = 256,
 	UR_FOR_SERVE = 512,
 };
 

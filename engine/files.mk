@@ -66,5 +66,12 @@ CLI_SRC := \
 	cli/cmd_import.c \
 	cli/cmd_drain.c \
 	cli/cmd_ledger.c \
+	cli/cmd_verify.c \
 	cli/cmd_serve.c \
-	cli/cmd_verify.c
+	cli/cmd_bench.c \
+	cli/bench/cases.c \
+	cli/bench/measure.c \
+	cli/bench/plot.c \
+	cli/bench/show.c \
+	cli/bench/spawn.c \
+	cli/bench/stage.c
