@@ -8,7 +8,8 @@
  * loop: no callback ever runs inside a handler's call.
  *
  * Bytes behind a head, and behind the end of a chunked body, lie in the head's buffer: no more is
- * read than fits there.  Bodies pass through the loop's one buffer and stay nowhere.
+ * read than fits there.  Bodies pass through the loop's one buffer and stay nowhere; the data of
+ * small chunks is moved together there.
  *
  * Every kind of waiting has one length, so a list that connections join at its end is in the order
  * of deadlines.
@@ -37,7 +38,8 @@
 #include "engine/net/listen.h"
 #include "engine/sys/sys.h"
 
-#define HELD_MIN 1024u // room behind the largest head for bytes that follow it
+#define HELD_MIN 1024u        // room behind every head for bytes that follow it
+#define HEAD_FIRST (4u << 10) // what most heads fit in
 #define HEAD_ROOM (UR_HTTPD_HEAD_MAX + HELD_MIN)
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64       // at a turn
@@ -121,6 +123,7 @@ struct connection {
 
 	/* The head, and bytes behind it that nobody has asked for yet. */
 	char *head;
+	size_t room;
 	size_t filled;
 	size_t scanned;
 	size_t head_size;
@@ -223,7 +226,7 @@ static void free_buffers(struct connection *c)
 {
 	free(c->head);
 	c->head = NULL;
-	c->filled = c->scanned = c->head_size = c->held_at = 0;
+	c->room = c->filled = c->scanned = c->head_size = c->held_at = 0;
 	ur_text_done(&c->fields);
 	ur_text_done(&c->out);
 	c->out_at = 0;
@@ -333,6 +336,7 @@ static void compose(struct connection *c, int status, const char *type, uint64_t
 static void begin_answer(struct connection *c, int status)
 {
 	c->status = status;
+	c->sent = 0;
 	c->phase = PHASE_ANSWER;
 	arm(c, WAIT_ANSWER);
 	kick(c);
@@ -429,19 +433,33 @@ static int send_file(struct connection *c)
 }
 
 /* --- heads ---------------------------------------------------------------------------------------- */
+/** Room for more of a head; what lies behind it later has at least HELD_MIN. */
+static bool grow_head(struct connection *c)
+{
+	if (c->room >= HELD_MIN && c->filled < c->room - HELD_MIN) {
+		return true;
+	}
+	assert(c->room < HEAD_ROOM);
+	const size_t twice = c->room > 0 ? 2 * c->room : HEAD_FIRST;
+	const size_t room = twice < HEAD_ROOM ? twice : HEAD_ROOM;
+	char *head = realloc(c->head, room);
+	if (head != NULL) {
+		c->head = head;
+		c->room = room;
+	}
+	return head != NULL;
+}
+
 static bool read_head(struct connection *c)
 {
 	if (!c->readable) {
 		return false;
 	}
-	if (c->head == NULL) {
-		c->head = malloc(HEAD_ROOM);
-	}
-	if (c->head == NULL) {
+	if (!grow_head(c)) {
 		kill_connection(c);
 		return true;
 	}
-	const ssize_t n = receive(c, c->head + c->filled, UR_HTTPD_HEAD_MAX - c->filled);
+	const ssize_t n = receive(c, c->head + c->filled, c->room - HELD_MIN - c->filled);
 	if (n == -EAGAIN) {
 		if (c->filled == 0) {
 			free_buffers(c);
@@ -522,40 +540,60 @@ static bool is_complete(const struct connection *c)
 	return c->x.received >= c->x.length;
 }
 
-/** Hands bytes to the handler as long as it wants them; the number used. */
-static size_t deliver(struct connection *c, const char *bytes, size_t size)
+static void hand_over(struct connection *c, const char *bytes, size_t size)
 {
 	const struct ur_httpd_handler *handler = &c->httpd->options.handler;
-	size_t used = 0;
-	while (used < size && c->phase == PHASE_EXCHANGE && !c->paused && !is_complete(c)) {
-		const char *data = bytes + used;
-		size_t run = size - used;
-		if (c->chunked) {
-			const ssize_t n =
-				ur_chunks_step(&c->chunks, bytes + used, run, &data, &run);
-			if (n < 0) {
-				lose_and_refuse(
-					c, -EBADMSG, 400, "the chunks of the body are malformed");
-				return size;
-			}
-			used += (size_t)n;
-		} else {
-			const uint64_t left = c->x.length - c->x.received;
-			run = run < left ? run : (size_t)left;
-			used += run;
-		}
-		if (run > 0) {
-			c->x.received += run;
-			handler->body(handler->context, &c->x, data, run);
-		}
+	if (size > 0) {
+		c->x.received += size;
+		handler->body(handler->context, &c->x, bytes, size);
 	}
-	return used;
+}
+
+/**
+ * Moves the data of all chunks together, so that small ones cost no call each.  Returns what was
+ * used; behind the body's end lies the next request.
+ */
+static size_t deliver_chunks(struct connection *c, char *bytes, size_t size)
+{
+	size_t used = 0;
+	size_t joined = 0;
+	ssize_t n = 0;
+	while (used < size && !is_complete(c)) {
+		const char *data = NULL;
+		size_t run = 0;
+		n = ur_chunks_step(&c->chunks, bytes + used, size - used, &data, &run);
+		if (n < 0) {
+			break;
+		}
+		memmove(bytes + joined, data, run);
+		joined += run;
+		used += (size_t)n;
+	}
+	/* What came before the mistake was well-formed and counts. */
+	hand_over(c, bytes, joined);
+	if (n < 0 && c->phase == PHASE_EXCHANGE) {
+		lose_and_refuse(c, -EBADMSG, 400, "the chunks of the body are malformed");
+	}
+	return n < 0 ? size : used;
+}
+
+/** Hands bytes of the body to the handler, in one call; the number used. */
+static size_t deliver(struct connection *c, char *bytes, size_t size)
+{
+	if (c->chunked) {
+		return deliver_chunks(c, bytes, size);
+	}
+	const uint64_t left = c->x.length - c->x.received;
+	const size_t run = size < left ? size : (size_t)left;
+	hand_over(c, bytes, run);
+	return run;
 }
 
 static bool deliver_held(struct connection *c)
 {
-	const size_t used = deliver(c, c->head + c->held_at, c->filled - c->held_at);
-	c->held_at += used;
+	const size_t at = c->held_at;
+	const size_t used = deliver(c, c->head + at, c->filled - at);
+	c->held_at = at + used;
 	return used > 0;
 }
 
@@ -563,7 +601,7 @@ static bool deliver_held(struct connection *c)
 static void hold(struct connection *c, const char *bytes, size_t size)
 {
 	assert(c->held_at == c->filled);
-	assert(size <= HEAD_ROOM - c->head_size);
+	assert(size <= c->room - c->head_size);
 	memcpy(c->head + c->head_size, bytes, size);
 	c->held_at = c->head_size;
 	c->filled = c->head_size + size;
@@ -573,7 +611,7 @@ static size_t most_to_read(const struct connection *c)
 {
 	uint64_t most = c->x.length - c->x.received;
 	if (c->chunked) {
-		most = HEAD_ROOM - c->head_size;
+		most = c->room - c->head_size;
 		most += c->chunks.state == UR_CHUNKS_DATA ? c->chunks.left : 0;
 	}
 	const size_t room = c->httpd->options.buffer_bytes;
@@ -611,13 +649,11 @@ static bool read_body(struct connection *c)
 	}
 	arm(c, WAIT_BODY);
 	const size_t used = deliver(c, buffer, (size_t)n);
-	if (c->phase != PHASE_EXCHANGE) {
-		return true;
-	}
-	if (used < (size_t)n) {
+	/* Also when the handler has answered meanwhile: what follows the body is the next request. */
+	if (used < (size_t)n && c->phase != PHASE_DEAD) {
 		hold(c, buffer + used, (size_t)n - used);
 	}
-	if (!is_complete(c) && is_trickle(c)) {
+	if (c->phase == PHASE_EXCHANGE && !is_complete(c) && is_trickle(c)) {
 		lose_and_refuse(c, -ETIMEDOUT, 408, "the body comes in too slowly");
 	}
 	return true;
@@ -658,6 +694,7 @@ static bool step_exchange(struct connection *c)
 static void renew(struct connection *c)
 {
 	char *head = c->head;
+	const size_t room = c->room;
 	const size_t held = c->filled - c->held_at;
 	if (held > 0) {
 		memmove(head, head + c->held_at, held);
@@ -666,6 +703,7 @@ static void renew(struct connection *c)
 	free_buffers(c);
 	if (held > 0) {
 		c->head = head;
+		c->room = room;
 		c->filled = held;
 	}
 
@@ -959,7 +997,7 @@ static void expire(struct ur_httpd *h)
 static int time_left(struct ur_httpd *h)
 {
 	if (!link_alone(&h->run) || atomic_load(&h->posts) != NULL ||
-		(!h->stopping && atomic_load(&h->stop_grace_ms) >= 0)) {
+		atomic_load(&h->stop_grace_ms) >= 0) {
 		return 0;
 	}
 	int64_t next = h->next_tick;
