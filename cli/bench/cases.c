@@ -17,7 +17,7 @@
 #define MB (1024 * KB)
 #define GB (1024 * MB)
 #define NOBODY UR_BENCH_NOBODY
-#define PLANS (UR_BENCH_NEW_LEDGER | UR_BENCH_ANY_SERVER)
+#define PLANS (UR_BENCH_NEW_LEDGER | UR_BENCH_EMPTY_SERVER)
 #define SENDS (UR_BENCH_NEW_LEDGER | UR_BENCH_NEW_SERVER)
 #define PLAN "{uringest} plan -q {server} --ledger {ledger} "
 #define IMPORT "{uringest} import -q {server} --ledger {ledger} "

@@ -120,7 +120,7 @@ static int prepare(
 	int r = 0;
 	if ((before & (UR_BENCH_KNOWN | UR_BENCH_ADD)) != 0) {
 		r = ur_bench_stage_known(stage, places->tree, places->ledger, err);
-	} else if ((before & (UR_BENCH_NEW_SERVER | UR_BENCH_ANY_SERVER | UR_BENCH_NGINX)) != 0) {
+	} else if ((before & (UR_BENCH_NEW_SERVER | UR_BENCH_EMPTY_SERVER | UR_BENCH_NGINX)) != 0) {
 		r = ur_bench_stage_server(stage, (before & UR_BENCH_NEW_SERVER) != 0, err);
 	}
 	if (r == 0 && (before & UR_BENCH_NGINX) != 0) {

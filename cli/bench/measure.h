@@ -24,13 +24,13 @@
 
 /** What happens before a command runs, outside the measurement. */
 enum ur_bench_before {
-	UR_BENCH_COLD = 1,        // the page cache is emptied
-	UR_BENCH_NEW_LEDGER = 2,  // {ledger} is new
-	UR_BENCH_NEW_SERVER = 4,  // … and the server holds nothing
-	UR_BENCH_KNOWN = 8,       // server and {ledger} are those of an import of {tree}
-	UR_BENCH_ADD = 16,        // … and UR_BENCH_ADDED pictures more lie in {tree}
-	UR_BENCH_ANY_SERVER = 32, // a server runs, whatever it holds
-	UR_BENCH_NGINX = 64,      // … and nginx before it, as {tls} and {plain}
+	UR_BENCH_COLD = 1,          // the page cache is emptied
+	UR_BENCH_NEW_LEDGER = 2,    // {ledger} is new
+	UR_BENCH_NEW_SERVER = 4,    // … and the server holds nothing
+	UR_BENCH_KNOWN = 8,         // server and {ledger} are those of an import of {tree}
+	UR_BENCH_ADD = 16,          // … and UR_BENCH_ADDED pictures more lie in {tree}
+	UR_BENCH_EMPTY_SERVER = 32, // a server that holds nothing, and is sent nothing
+	UR_BENCH_NGINX = 64,        // nginx before the server, as {tls} and {plain}
 };
 #define UR_BENCH_ADDED 100u
 

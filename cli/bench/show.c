@@ -212,7 +212,7 @@ void ur_bench_show_end(
 	if (stage->keep && stage->server == NULL) {
 		(void)fprintf(to,
 			"To repeat a command: export IMMICH_API_KEY=%s; \\\n"
-			"  %s/immichd --listen 127.0.0.1:%d --key $IMMICH_API_KEY --quiet --data "
+			"  %s/immichd --listen 127.0.0.1:%d --api 3 --key $IMMICH_API_KEY --quiet --data "
 			"%s/known-… (or an empty folder)\n",
 			getenv("IMMICH_API_KEY"), stage->programs, stage->port, stage->dir);
 	} else if (stage->server == NULL) {
@@ -238,9 +238,10 @@ static json_t *series_json(const struct ur_bench_result *result, size_t i)
 	const struct ur_bench_spread wall = ur_bench_wall(result, i);
 	const struct ur_bench_spread cpu = ur_bench_cpu(result, i);
 	const struct ur_bench_spread peak = ur_bench_peak_kib(result, i);
-	return json_pack("{s:s,s:s,s:o,s:o,s:o}", "label", result->of->runners[i].label, "command",
-		series->command, "wall_s", spread_json(&wall), "cpu_s", spread_json(&cpu),
-		"peak_kib", spread_json(&peak));
+	return json_pack("{s:s,s:s,s:o,s:o,s:o,s:I}", "label", result->of->runners[i].label,
+		"command", series->command, "wall_s", spread_json(&wall), "cpu_s",
+		spread_json(&cpu), "peak_kib", spread_json(&peak), "uploads",
+		(json_int_t)series->samples[0].asked.uploads);
 }
 
 static json_t *claim_json(const struct ur_bench_result *result, const struct ur_bench_claim *claim)

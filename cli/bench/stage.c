@@ -316,7 +316,7 @@ static int start_immichd(struct ur_bench_stage *stage, const char *data, struct 
 	(void)unlink(out);
 	(void)snprintf(command, sizeof command,
 		"exec '%s/immichd' --listen 127.0.0.1:%d --data '%s' --key " KEY
-		" --quiet --extract-delay 0",
+		" --api 3 --quiet --extract-delay 0",
 		stage->programs, stage->port, data);
 	const pid_t pid = ur_bench_start(command, out, said);
 	if (pid < 0) {
@@ -346,10 +346,10 @@ static int serve(struct ur_bench_stage *stage, const char *data, struct ur_err *
 int ur_bench_stage_server(struct ur_bench_stage *stage, bool fresh, struct ur_err *err)
 {
 	char data[UR_BENCH_PATH];
-	if (stage->server != NULL || (!fresh && stage->immichd > 0)) {
+	if (stage->server != NULL) {
 		return 0;
 	}
-	join(data, stage->dir, "server");
+	join(data, stage->dir, fresh ? "server" : "empty");
 	if (fresh) {
 		stop_immichd(stage);
 		remove_all(data);

@@ -72,7 +72,7 @@ void ur_bench_stage_close(struct ur_bench_stage *stage);
 /** A server that holds the library at `path`, and the ledger (in `ret`) of the import of it. */
 [[nodiscard]] int ur_bench_stage_known(
 	struct ur_bench_stage *stage, const char *path, char *ret, struct ur_err *err);
-/** A server that holds nothing when `fresh`; else whatever server there is. */
+/** A server that holds nothing: when `fresh` one that may be sent to, else one that never was. */
 [[nodiscard]] int ur_bench_stage_server(
 	struct ur_bench_stage *stage, bool fresh, struct ur_err *err);
 /** nginx before our server, with TLS and without; needs ur_bench_stage_server(). */
