@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -1458,6 +1459,244 @@ static void stop_ends_the_rest_after_its_grace(void **state)
 	end(s);
 }
 
+/* --- anything at all ------------------------------------------------------------------------------ */
+#define CHAOS_CLIENTS 4
+#define CHAOS_VISITS 150
+
+static uint32_t chance(uint64_t *seed, uint32_t most)
+{
+	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
+	return (uint32_t)(*seed >> 33) % most;
+}
+
+/** What the handler has begun; ends exactly once. */
+struct visit {
+	struct ur_post post;
+	struct ur_exchange *x; // NULL when it has ended
+	struct chaos *chaos;
+	bool is_posted;
+};
+
+struct chaos {
+	struct server *server;
+	uint64_t seed;
+	uint64_t begun;
+	uint64_t ended;
+};
+
+static void visit_ends(struct visit *v)
+{
+	assert(v->x != NULL);
+	v->x = NULL;
+	v->chaos->ended++;
+	if (!v->is_posted) {
+		free(v);
+	}
+}
+
+/** One of the things that a handler may do. */
+static void visit_does(struct visit *v, bool may_pause);
+
+static void visit_is_called(struct ur_post *post)
+{
+	struct visit *v = (struct visit *)(void *)post;
+	v->is_posted = false;
+	if (v->x == NULL) {
+		free(v);
+		return;
+	}
+	ur_exchange_resume(v->x);
+	visit_does(v, false);
+}
+
+static void visit_does(struct visit *v, bool may_pause)
+{
+	static char answer[100000];
+	struct ur_exchange *x = v->x;
+	switch (chance(&v->chaos->seed, 12)) {
+	case 0:
+		ur_exchange_answer(x, 413, "text/plain", answer, 4);
+		return;
+	case 1:
+		ur_exchange_answer(x, 200, "text/plain", answer, sizeof answer);
+		return;
+	case 2:
+		ur_exchange_answer_file(x, 200, NULL, dup(v->chaos->server->file), 5, 1u << 20);
+		return;
+	case 3:
+		ur_exchange_drop(x);
+		visit_ends(v);
+		return;
+	case 4:
+		ur_exchange_interim(x, 104);
+		return;
+	default:
+		if (may_pause && !v->is_posted) {
+			ur_exchange_pause(x);
+			v->is_posted = true;
+			v->post.run = visit_is_called;
+			ur_httpd_post(v->chaos->server->httpd, &v->post);
+		}
+		return;
+	}
+}
+
+static void chaos_begin(void *context, struct ur_exchange *x)
+{
+	struct chaos *chaos = context;
+	struct visit *v = calloc(1, sizeof *v);
+	assert(v != NULL);
+	v->x = x;
+	v->chaos = chaos;
+	x->owner = v;
+	chaos->begun++;
+	if (chance(&chaos->seed, 4) == 0) {
+		ur_exchange_answer(x, 409, "text/plain", "no", 2);
+		return;
+	}
+	ur_exchange_accept(x);
+	visit_does(v, true);
+}
+
+static void chaos_body(void *context, struct ur_exchange *x, const void *bytes, size_t size)
+{
+	(void)context;
+	(void)bytes;
+	assert(size > 0);
+	visit_does(x->owner, true);
+}
+
+static void chaos_end(void *context, struct ur_exchange *x)
+{
+	(void)context;
+	ur_exchange_answer(x, 204, NULL, NULL, 0);
+}
+
+static void chaos_gone(void *context, struct ur_exchange *x, int why)
+{
+	(void)context;
+	assert(why < 0);
+	visit_ends(x->owner);
+}
+
+static void chaos_answered(void *context, struct ur_exchange *x, int status, uint64_t sent, int why)
+{
+	(void)context;
+	assert(status >= 200);
+	assert(sent > 0 || why < 0);
+	visit_ends(x->owner);
+}
+
+/** Some requests, whole or with a byte changed or cut off. */
+static size_t write_requests(uint64_t *seed, char *ret, size_t room)
+{
+	static const char *const texts[] = {
+		"GET /a HTTP/1.1\r\n" HOST "\r\n",
+		"HEAD /b HTTP/1.1\r\n" HOST "\r\n",
+		"PUT /c HTTP/1.1\r\n" HOST "Content-Length: 10\r\n\r\n0123456789",
+		"PUT /d HTTP/1.1\r\n" HOST "Content-Length: 3\r\nExpect: 100-continue\r\n\r\nabc",
+		"PUT /e HTTP/1.1\r\n" HOST
+		"Transfer-Encoding: chunked\r\n\r\n3;x\r\nabc\r\n2\r\nde\r\n0\r\nT: v\r\n\r\n",
+		"PUT /f HTTP/1.1\r\n" HOST "Content-Length: 100000\r\n\r\nnot all of it",
+		"GET /g HTTP/1.0\r\n\r\n",
+	};
+	size_t size = 0;
+	for (uint32_t i = chance(seed, 6) + 1; i > 0; i--) {
+		const char *text = texts[chance(seed, sizeof texts / sizeof texts[0])];
+		assert(size + strlen(text) < room);
+		memcpy(ret + size, text, strlen(text));
+		size += strlen(text);
+	}
+	if (chance(seed, 4) == 0) {
+		ret[chance(seed, (uint32_t)size)] ^= (char)(1 << chance(seed, 7));
+	}
+	return chance(seed, 4) == 0 ? chance(seed, (uint32_t)size) + 1 : size;
+}
+
+static void visit_once(struct server *s, uint64_t *seed)
+{
+	char text[2048];
+	char answers[4096];
+	const size_t size = write_requests(seed, text, sizeof text);
+	const int fd = dial_with(s, chance(seed, 3) == 0 ? 4096 : 0);
+	for (size_t at = 0; at < size;) {
+		const size_t step = chance(seed, 2) == 0 ? size - at : chance(seed, 40) + 1u;
+		const size_t here = step < size - at ? step : size - at;
+		if (!say_bytes(fd, text + at, here)) {
+			break;
+		}
+		at += here;
+		if (chance(seed, 8) == 0) {
+			(void)recv(fd, answers, sizeof answers, MSG_DONTWAIT);
+		}
+	}
+	const struct linger reset = {.l_onoff = 1};
+	switch (chance(seed, 3)) {
+	case 0: // takes everything, to the end
+		(void)shutdown(fd, SHUT_WR);
+		while (recv(fd, answers, sizeof answers, 0) > 0) {
+		}
+		break;
+	case 1:
+		(void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+		break;
+	default:
+		break;
+	}
+	(void)close(fd);
+}
+
+struct visitor {
+	struct server *server;
+	uint64_t seed;
+};
+
+static void *visit_often(void *context)
+{
+	struct visitor *visitor = context;
+	for (int i = 0; i < CHAOS_VISITS; i++) {
+		visit_once(visitor->server, &visitor->seed);
+	}
+	return NULL;
+}
+
+static void every_exchange_ends_once(void **state)
+{
+	(void)state;
+	const char *given = getenv("UR_SEED");
+	const uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+	(void)fprintf(stderr, "UR_SEED=%llu\n", (unsigned long long)seed);
+	struct server *s = server_new();
+	struct chaos chaos = {.server = s, .seed = seed};
+	struct ur_httpd_options options = options_of(s);
+	options.handler = (struct ur_httpd_handler){.begin = chaos_begin,
+		.body = chaos_body,
+		.end = chaos_end,
+		.gone = chaos_gone,
+		.answered = chaos_answered,
+		.context = &chaos};
+	options.body_wait_ms = 100;
+	options.idle_wait_ms = 100;
+	options.head_wait_ms = 100;
+	start(s, &options);
+	struct visitor visitors[CHAOS_CLIENTS];
+	pthread_t threads[CHAOS_CLIENTS];
+	for (int i = 0; i < CHAOS_CLIENTS; i++) {
+		visitors[i] = (struct visitor){.server = s, .seed = seed + (uint64_t)i + 1};
+		assert_int_equal(pthread_create(&threads[i], NULL, visit_often, &visitors[i]), 0);
+	}
+	for (int i = 0; i < CHAOS_CLIENTS; i++) {
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	}
+	ur_httpd_stop(s->httpd, 0);
+	assert_int_equal(pthread_join(s->thread, NULL), 0);
+	ur_httpd_run_posts(s->httpd);
+	assert_true(chaos.begun > CHAOS_CLIENTS * CHAOS_VISITS / 2);
+	assert_int_equal(chaos.begun, chaos.ended);
+	assert_int_equal(pthread_create(&s->thread, NULL, run_server, s), 0);
+	end(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1501,6 +1740,7 @@ int main(void)
 		cmocka_unit_test(ipv6_is_spoken),
 		cmocka_unit_test(stop_lets_exchanges_end),
 		cmocka_unit_test(stop_ends_the_rest_after_its_grace),
+		cmocka_unit_test(every_exchange_ends_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
