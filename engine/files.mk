@@ -3,6 +3,7 @@ ENGINE_SRC := \
 	engine/sys/ring.c \
 	engine/sys/ring_sync.c \
 	engine/sys/notify.c \
+	engine/net/conn.c \
 	engine/net/http.c \
 	engine/net/http1.c \
 	engine/net/httpd.c \
