@@ -348,9 +348,11 @@ static int note_system_calls(struct measuring *m, struct ur_err *err)
 static int note(struct measuring *m, struct ur_err *err)
 {
 	const struct ur_bench_case *what = m->result->of;
+	m->result->noted =
+		m->plan->notes && what->kind != UR_BENCH_GROWTH && what->kind != UR_BENCH_OWN;
 	m->result->notes = (struct ur_bench_notes){
 		.system_calls = -1, .ring_ops = -1, .in_flight = -1, .bytes_read = -1};
-	if (!m->plan->notes || what->kind == UR_BENCH_GROWTH || what->kind == UR_BENCH_OWN) {
+	if (!m->result->noted) {
 		return 0;
 	}
 	const int r = note_counters(m, err);

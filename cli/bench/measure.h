@@ -117,6 +117,7 @@ struct ur_bench_result {
 	size_t rounds;
 	char why[512]; // not empty: it did not run
 	struct ur_bench_series series[UR_BENCH_RUNNERS_MAX];
+	bool noted;
 	struct ur_bench_notes notes;
 };
 

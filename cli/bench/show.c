@@ -129,37 +129,41 @@ static void show_claim(
 	(void)fputc('\n', to);
 }
 
-static void show_note(FILE *to, const char **between, double value, const char *format)
-{
-	if (value >= 0) {
-		char text[96];
-		_Pragma("GCC diagnostic push")
-			_Pragma("GCC diagnostic ignored \"-Wformat-nonliteral\"")(void)
-				snprintf(text, sizeof text, format, value);
-		_Pragma("GCC diagnostic pop")(void) fprintf(to, "%s%s", *between, text);
-		*between = " · ";
-	}
-}
-
+/** What is known of the first runner, then the names of what is not. */
 static void show_notes(FILE *to, const struct ur_bench_result *result)
 {
 	const struct ur_bench_notes *n = &result->notes;
+	const bool scan = result->of->kind == UR_BENCH_SCAN;
+	const struct {
+		double value;
+		const char *name;
+	} notes[] = {
+		{n->system_calls, "system calls a file"},
+		{n->ring_ops, "ring operations a file"},
+		{n->bytes_read, "bytes read per byte hashed"},
+		{n->in_flight, n->in_flight_at_disk ? "requests in flight at the disk (median)"
+						    : "requests in flight (median)"},
+	};
+	const size_t count = sizeof notes / sizeof *notes;
 	const char *between = "    ";
-	show_note(to, &between, n->system_calls, "%.2f system calls a file");
-	show_note(to, &between, n->ring_ops, "%.2f ring operations a file");
-	show_note(to, &between, n->bytes_read, "%.2f bytes read per byte hashed");
-	show_note(to, &between, n->in_flight,
-		n->in_flight_at_disk ? "%.0f requests in flight at the disk (median)"
-				     : "%.0f requests in flight (median)");
-	if (between[0] != ' ' || between[1] != ' ') {
-		(void)fputc('\n', to);
+	for (size_t i = 0; i < count; i++) {
+		if (notes[i].value >= 0) {
+			(void)fprintf(to, "%s%.2f %s", between, notes[i].value, notes[i].name);
+			between = " · ";
+		}
 	}
-	if (result->of->kind == UR_BENCH_SCAN && n->in_flight >= 0 &&
-		n->in_flight < IN_FLIGHT_LEAST) {
+	(void)fputs(between[0] == ' ' && between[1] == ' ' ? "" : "\n", to);
+	between = "    not measured: ";
+	for (size_t i = 0; i < count; i++) {
+		if (notes[i].value < 0) {
+			(void)fprintf(to, "%s%s", between, notes[i].name);
+			between = ", ";
+		}
+	}
+	(void)fputs(between[0] == ' ' ? "" : "\n", to);
+	if (scan && n->in_flight >= 0 && n->in_flight < IN_FLIGHT_LEAST) {
 		(void)fprintf(to, "    DEFECT: fewer than %d requests in flight on a cold scan\n",
 			IN_FLIGHT_LEAST);
-	} else if (result->of->kind == UR_BENCH_SCAN && n->in_flight < 0) {
-		(void)fprintf(to, "    requests in flight: not measured\n");
 	}
 }
 
@@ -183,7 +187,9 @@ void ur_bench_show(FILE *to, const struct ur_bench_result *result)
 	for (size_t i = 0; i < UR_BENCH_CLAIMS_MAX && result->of->claims[i].text != NULL; i++) {
 		show_claim(to, result, &result->of->claims[i]);
 	}
-	show_notes(to, result);
+	if (result->noted) {
+		show_notes(to, result);
+	}
 	for (size_t i = 0; i < count; i++) {
 		if (result->series[i].command != NULL) {
 			(void)fprintf(to, "    $ %s\n", result->series[i].command);
@@ -287,7 +293,7 @@ static json_t *result_json(const struct ur_bench_result *result)
 			(void)json_array_append_new(claims, claim);
 		}
 	}
-	if (result->why[0] == '\0') {
+	if (result->noted) {
 		add_note(notes, "system_calls_a_file", result->notes.system_calls);
 		add_note(notes, "ring_ops_a_file", result->notes.ring_ops);
 		add_note(notes, "bytes_read_per_byte_hashed", result->notes.bytes_read);
