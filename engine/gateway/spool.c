@@ -495,15 +495,29 @@ static bool may_be_kept(const char *name)
 	return size > 0 && size <= 16 && strspn(name, "abcdefghijklmnopqrstuvwxyz") == size;
 }
 
+/** There is always one of the two; what is replaced does not stay on the disk as it was. */
+static int replace_secret(int dir, const char *name, const void *bytes, size_t size)
+{
+	const int old = ur_spool_file_open(dir, name, O_WRONLY);
+	if (old < 0 && old != -ENOENT) {
+		return old;
+	}
+	int r = ur_spool_file_replace(dir, name, bytes, size, "spool keep");
+	if (old >= 0) {
+		r = r < 0 ? r : ur_spool_file_overwrite(old);
+		(void)ur_sys.close(old);
+	}
+	return r;
+}
+
 int ur_spool_keep(struct ur_spool_upload *upload, const char *name, const void *bytes, size_t size,
 	struct ur_err *err)
 {
 	assert(may_be_kept(name));
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
-	/* Wiped, not replaced: what is replaced stays on the disk as it was. */
-	int r = dir < 0 ? dir : ur_spool_file_wipe(dir, name);
-	r = r < 0 ? r : ur_spool_file_replace(dir, name, bytes, size, "spool keep");
+	int r = dir;
 	if (dir >= 0) {
+		r = replace_secret(dir, name, bytes, size);
 		(void)ur_sys.close(dir);
 	}
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot keep a file beside the upload")

@@ -121,8 +121,7 @@ fail:
 	return r;
 }
 
-/** Zeros over everything, on the disk before the name goes. */
-static int overwrite(int fd)
+int ur_spool_file_overwrite(int fd)
 {
 	static const char zeros[4096];
 	struct stat st;
@@ -143,7 +142,7 @@ int ur_spool_file_wipe(int dir, const char *name)
 		return 0;
 	}
 	if (fd >= 0) {
-		r = overwrite(fd);
+		r = ur_spool_file_overwrite(fd);
 		(void)ur_sys.close(fd);
 	} else if (fd != -ELOOP && fd != -EPERM) { // a link or somebody else's: only its name goes
 		return fd;

@@ -85,6 +85,8 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 /** All of it with a NUL behind; -EFBIG beyond `most`.  free() it. */
 [[nodiscard]] int ur_spool_file_read(
 	int dir, const char *name, size_t most, char **ret, size_t *ret_size);
+/** Zeros over everything, synced. */
+[[nodiscard]] int ur_spool_file_overwrite(int fd);
 /** Overwrites, syncs, unlinks; not durable before the folder is synced.  0 when there is none. */
 [[nodiscard]] int ur_spool_file_wipe(int dir, const char *name);
 /** Removes a folder with the files in it; what may be secret is overwritten. */

@@ -9,10 +9,15 @@ $(OUT)/uringest-faulty: $(CLI_OBJ) $(FAULT_OBJ) $(OUT)/liburingest.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $(FAULT_WRAP) -o $@ $^ $(call pkg_libs,$(ENGINE_PKGS)) -lm
 
-FAULT_PROGRAMS := $(OUT)/uringest-faulty $(OUT)/immichd $(OUT)/mklib
-FAULTS := crash failing proofs
+# The spool is driven by a program of its own, that runs itself once a crash point.
+$(OUT)/tests/fault/spool_crash: $(OUT)/tests/fault/spool_crash.o $(FAULT_OBJ) $(OUT)/liburingest.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $(FAULT_WRAP) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
 
-# Each script prints TAP and adds its counts to $UR_COUNTS.
+FAULT_PROGRAMS := $(OUT)/tests/fault/spool_crash $(OUT)/uringest-faulty $(OUT)/immichd $(OUT)/mklib
+FAULTS := spool crash failing proofs
+
+# Each script says what it tested and adds its counts to $UR_COUNTS.
 define run_faults
 	$(Q)failed=0; for name in $(FAULTS); do \
 		BUILD=$(BUILD) $(1) tests/fault/$$name.sh || failed=1; \

@@ -1,8 +1,8 @@
 /*
  * power - a journal of undoing, and the VFS that feeds it.
  *
- * Folders are remembered by their paths: nobody renames folders here, and one that was removed and
- * is made again has another descriptor but the same path.
+ * Folders are remembered by their paths: one that was removed and is made again has another
+ * descriptor but the same path.  When one is renamed, what happened in it is renamed as well.
  */
 #include "tests/fault/power.h"
 
@@ -26,6 +26,7 @@ enum kind {
 	CREATE,
 	UNLINK,
 	RENAME,
+	REPLACE,
 	MKDIR,
 	RMDIR,
 	FORGOTTEN,
@@ -35,8 +36,9 @@ struct record {
 	enum kind kind;
 	char *dir; // of the name
 	char *name;
-	char *other_dir; // RENAME: where it is now
-	char *other;     // RENAME: its name there; UNLINK: where it is hidden
+	char *other_dir; // RENAME, REPLACE: where it is now
+	char *other;     // RENAME, REPLACE: its name there
+	char *hidden;    // UNLINK, REPLACE: where what was there is; NULL: nothing was
 	mode_t mode;     // RMDIR
 	/* WRITE */
 	dev_t device;
@@ -44,6 +46,7 @@ struct record {
 	int fd; // -1: by its path
 	off_t offset;
 	off_t size_before;
+	size_t size; // that were written
 	size_t kept;
 	void *bytes;
 };
@@ -54,7 +57,7 @@ static void (*announce)(const char *, bool);
 static void (*gate)(bool);
 static struct record *journal;
 static size_t count;
-static unsigned hidden;
+static unsigned hidden_count;
 
 static void must(bool good, const char *what)
 {
@@ -82,8 +85,8 @@ static struct record *add(enum kind kind)
 
 static void forget(struct record *x)
 {
-	if (x->kind == UNLINK && x->other != NULL) {
-		(void)unlink(x->other);
+	if (x->hidden != NULL) {
+		(void)unlink(x->hidden);
 	}
 	if (x->fd >= 0) {
 		(void)close(x->fd);
@@ -92,6 +95,7 @@ static void forget(struct record *x)
 	free(x->name);
 	free(x->other_dir);
 	free(x->other);
+	free(x->hidden);
 	free(x->bytes);
 	*x = (struct record){.kind = FORGOTTEN, .fd = -1};
 }
@@ -152,7 +156,8 @@ static char *hiding_place(const char *path)
 	must(lstat(path, &of_path) == 0, path);
 	while (ret == NULL && (place = strsep(&rest, ":")) != NULL) {
 		if (stat(place, &of_place) == 0 && of_place.st_dev == of_path.st_dev) {
-			must(asprintf(&ret, "%s/%d-%u", place, (int)getpid(), ++hidden) > 0, place);
+			must(asprintf(&ret, "%s/%d-%u", place, (int)getpid(), ++hidden_count) > 0,
+				place);
 		}
 	}
 	free(list);
@@ -181,12 +186,65 @@ void ur_power_made(int dir, const char *name)
 	}
 }
 
+static void follow(char **dir, const char *from, const char *to)
+{
+	const size_t size = strlen(from);
+	if (*dir != NULL && strncmp(*dir, from, size) == 0 &&
+		((*dir)[size] == '\0' || (*dir)[size] == '/')) {
+		char *moved = NULL;
+		must(asprintf(&moved, "%s%s", to, *dir + size) > 0, "no memory");
+		free(*dir);
+		*dir = moved;
+	}
+}
+
+/** A folder has another name now, and what is in it goes with it. */
+static void folder_moved(const char *from, const char *to)
+{
+	for (size_t i = 0; i < count; i++) {
+		follow(&journal[i].dir, from, to);
+		follow(&journal[i].other_dir, from, to);
+	}
+}
+
 void ur_power_renamed(int from_dir, const char *from, int to_dir, const char *to)
 {
+	struct stat st;
 	if (on()) {
 		struct record *x = add(RENAME);
 		split(from_dir, from, &x->dir, &x->name);
 		split(to_dir, to, &x->other_dir, &x->other);
+		char *before = join(x->dir, x->name);
+		char *now = join(x->other_dir, x->other);
+		if (lstat(now, &st) == 0 && S_ISDIR(st.st_mode)) {
+			folder_moved(before, now);
+		}
+		free(before);
+		free(now);
+	}
+}
+
+/** What has the name `path` stays reachable; NULL when there is nothing. */
+static char *hide(const char *path)
+{
+	struct stat st;
+	if (lstat(path, &st) < 0) {
+		return NULL;
+	}
+	char *place = hiding_place(path);
+	must(link(path, place) == 0, path);
+	return place;
+}
+
+void ur_power_replace(int from_dir, const char *from, int to_dir, const char *to)
+{
+	if (on()) {
+		struct record *x = add(REPLACE);
+		split(from_dir, from, &x->dir, &x->name);
+		split(to_dir, to, &x->other_dir, &x->other);
+		char *path = join(x->other_dir, x->other);
+		x->hidden = hide(path);
+		free(path);
 	}
 }
 
@@ -204,17 +262,29 @@ void ur_power_unlink(int dir, const char *name, bool folder)
 	} else if (folder) {
 		x->mode = st.st_mode & 07777;
 	} else {
-		x->other = hiding_place(path);
-		must(link(path, x->other) == 0, path);
+		x->hidden = hide(path);
 	}
 	free(path);
 }
 
-void ur_power_not_unlinked(void)
+void ur_power_undone(void)
 {
 	if (on()) {
 		forget(&journal[--count]);
 	}
+}
+
+/** A folder that is gone for good has nothing in it that could come back. */
+static void forget_within(const char *dir, const char *name, size_t before)
+{
+	char *path = join(dir, name);
+	for (size_t i = 0; i < before; i++) {
+		struct record *x = &journal[i];
+		if (x->kind != WRITE && x->dir != NULL && strcmp(x->dir, path) == 0) {
+			forget(x);
+		}
+	}
+	free(path);
 }
 
 static void synced_folder(const char *path)
@@ -223,6 +293,9 @@ static void synced_folder(const char *path)
 		struct record *x = &journal[i];
 		const bool here = x->dir != NULL && strcmp(x->dir, path) == 0;
 		const bool there = x->other_dir != NULL && strcmp(x->other_dir, path) == 0;
+		if (x->kind == RMDIR && here) {
+			forget_within(x->dir, x->name, i);
+		}
 		if (x->kind != WRITE && (here || there)) {
 			forget(x);
 		}
@@ -271,6 +344,7 @@ void ur_power_write(int fd, size_t size, off_t offset)
 	x->device = st.st_dev;
 	x->inode = st.st_ino;
 	x->offset = offset;
+	x->size = size;
 	x->size_before = st.st_size;
 	if (offset < st.st_size) {
 		const off_t left = st.st_size - offset;
@@ -295,9 +369,14 @@ static void undo_write(const struct record *x)
 	if (fd < 0) {
 		return; // its name went as well
 	}
-	must(x->kept == 0 || pwrite(fd, x->bytes, x->kept, x->offset) == (ssize_t)x->kept,
+	/* A cut-off end was no write: it is there again. */
+	const size_t stays = power == UR_POWER_TORN && x->size <= SSIZE_MAX / 2 ? x->size / 2 : 0;
+	const off_t end = x->offset + (off_t)stays;
+	const size_t left = x->kept > stays ? x->kept - stays : 0;
+	must(left == 0 || pwrite(fd, (char *)x->bytes + stays, left, end) == (ssize_t)left,
 		"undoing a write");
-	must(ftruncate(fd, x->size_before) == 0, "undoing a write");
+	must(ftruncate(fd, stays > 0 && end > x->size_before ? end : x->size_before) == 0,
+		"undoing a write");
 }
 
 static int remove_one(const char *path, const struct stat *st, int what, struct FTW *where)
@@ -311,16 +390,21 @@ static int remove_one(const char *path, const struct stat *st, int what, struct 
 static void undo_name(const struct record *x)
 {
 	char *path = join(x->dir, x->name);
-	char *other = x->kind == RENAME ? join(x->other_dir, x->other) : NULL;
+	char *other = x->other != NULL ? join(x->other_dir, x->other) : NULL;
 	switch (x->kind) {
 	case CREATE:
 		must(unlink(path) == 0, path);
 		break;
 	case UNLINK:
-		must(link(x->other, path) == 0, path);
+		must(link(x->hidden, path) == 0, path);
 		break;
 	case RENAME:
 		must(renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_NOREPLACE) == 0, path);
+		folder_moved(other, path);
+		break;
+	case REPLACE:
+		must(renameat2(AT_FDCWD, other, AT_FDCWD, path, RENAME_NOREPLACE) == 0, path);
+		must(x->hidden == NULL || link(x->hidden, other) == 0, other);
 		break;
 	case MKDIR:
 		/* What was synced below it cannot be reached without it. */
@@ -551,7 +635,7 @@ static int shim_delete(sqlite3_vfs *vfs, const char *name, int sync_folder)
 	ur_power_unlink(AT_FDCWD, name, false);
 	const int r = below->xDelete(below, name, sync_folder);
 	if (r != SQLITE_OK) {
-		ur_power_not_unlinked();
+		ur_power_undone();
 	} else if (sync_folder) {
 		char *dir = NULL;
 		char *last = NULL;

@@ -3,7 +3,8 @@
  *
  *     UR_FAULT_CRASH=N         the process ends with 99 at the N-th point
  *     UR_FAULT_POWER=forget    … and what was not synced is forgotten; =keep: but no names;
- *                              =last: of the names only what happened last
+ *                              =last: of the names only what happened last; =torn: but the first
+ *                              half of each write, and no names
  *     UR_FAULT_HIDE=DIR:DIR    for POWER: a folder on each file system, see power.h
  *     UR_FAULT_COUNT=FILE      at the end: "points=N calls=N fired=0|1"
  *     UR_FAULT_LOG=FILE        the points, one a line
@@ -113,8 +114,12 @@ enum call {
 	PREAD,
 	PWRITE,
 	FSYNC,
+	FDATASYNC,
+	SYNC_AHEAD,
+	FTRUNCATE,
 	UNLINKAT,
 	RENAME_NEW,
+	RENAME_OVER,
 	LINKAT,
 	MKDIRAT,
 	LEASE,
@@ -125,8 +130,8 @@ enum call {
 };
 
 static const char *const call_names[CALLS] = {"openat", "close", "fstat", "fstatat", "fstatfs",
-	"getdents", "pread", "pwrite", "fsync", "unlinkat", "rename_new", "linkat", "mkdirat",
-	"lease", "flock", "utimens", "malloc"};
+	"getdents", "pread", "pwrite", "fsync", "fdatasync", "sync_ahead", "ftruncate", "unlinkat",
+	"rename_new", "rename_over", "linkat", "mkdirat", "lease", "flock", "utimens", "malloc"};
 
 static enum call failing = CALLS;
 static unsigned long failing_at;
@@ -275,19 +280,51 @@ static ssize_t faulty_pwrite(int fd, const void *buffer, size_t size, off_t offs
 	return n;
 }
 
-static int faulty_fsync(int fd)
+static int sync_by(enum call which, int (*sync)(int fd), int fd)
 {
-	const int error = fails(FSYNC);
+	const int error = fails(which);
 	if (error != 0) {
 		return error;
 	}
 	take_gate(true);
-	point("fsync", false);
-	const int r = real.fsync(fd);
+	point(call_names[which], false);
+	const int r = sync(fd);
 	if (r == 0) {
 		ur_power_synced(fd);
 	}
-	point("fsync", true);
+	point(call_names[which], true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_fsync(int fd)
+{
+	return sync_by(FSYNC, real.fsync, fd);
+}
+
+static int faulty_fdatasync(int fd)
+{
+	return sync_by(FDATASYNC, real.fdatasync, fd);
+}
+
+/** Nothing is durable by it. */
+static int faulty_sync_ahead(int fd, off_t offset, off_t size)
+{
+	const int error = fails(SYNC_AHEAD);
+	return error != 0 ? error : real.sync_ahead(fd, offset, size);
+}
+
+static int faulty_ftruncate(int fd, off_t size)
+{
+	const int error = fails(FTRUNCATE);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("ftruncate", false);
+	ur_power_write(fd, INT64_MAX, size);
+	const int r = real.ftruncate(fd, size);
+	point("ftruncate", true);
 	take_gate(false);
 	return r;
 }
@@ -303,7 +340,7 @@ static int faulty_unlinkat(int dir, const char *name, int flags)
 	ur_power_unlink(dir, name, (flags & AT_REMOVEDIR) != 0);
 	const int r = real.unlinkat(dir, name, flags);
 	if (r < 0) {
-		ur_power_not_unlinked();
+		ur_power_undone();
 	}
 	point("unlinkat", true);
 	take_gate(false);
@@ -323,6 +360,24 @@ static int faulty_rename_new(int from_dir, const char *from, int to_dir, const c
 		ur_power_renamed(from_dir, from, to_dir, to);
 	}
 	point("rename_new", true);
+	take_gate(false);
+	return r;
+}
+
+static int faulty_rename_over(int from_dir, const char *from, int to_dir, const char *to)
+{
+	const int error = fails(RENAME_OVER);
+	if (error != 0) {
+		return error;
+	}
+	take_gate(true);
+	point("rename_over", false);
+	ur_power_replace(from_dir, from, to_dir, to);
+	const int r = real.rename_over(from_dir, from, to_dir, to);
+	if (r < 0) {
+		ur_power_undone();
+	}
+	point("rename_over", true);
 	take_gate(false);
 	return r;
 }
@@ -514,6 +569,7 @@ static void read_power(void)
 	if (text != NULL && hide != NULL) {
 		const enum ur_power power = strcmp(text, "forget") == 0 ? UR_POWER_FORGET
 					    : strcmp(text, "last") == 0 ? UR_POWER_LAST
+					    : strcmp(text, "torn") == 0 ? UR_POWER_TORN
 									: UR_POWER_KEEP;
 		ur_power_begin(power, hide, point, take_gate);
 	}
@@ -535,8 +591,12 @@ __attribute__((constructor)) static void begin(void)
 		.pread = faulty_pread,
 		.pwrite = faulty_pwrite,
 		.fsync = faulty_fsync,
+		.fdatasync = faulty_fdatasync,
+		.sync_ahead = faulty_sync_ahead,
+		.ftruncate = faulty_ftruncate,
 		.unlinkat = faulty_unlinkat,
 		.rename_new = faulty_rename_new,
+		.rename_over = faulty_rename_over,
 		.linkat = faulty_linkat,
 		.mkdirat = faulty_mkdirat,
 		.lease = faulty_lease,
