@@ -405,24 +405,46 @@ int ur_spool_remove(struct ur_spool *spool, struct ur_spool_upload *upload, stru
 		     : 0;
 }
 
-/** Everything but info, state and outcome. */
+static bool may_go(enum ur_spool_state state)
+{
+	return state == UR_SPOOL_CONFIRMED || state == UR_SPOOL_REFUSED;
+}
+
+static int read_outcome(int dir, struct ur_spool_outcome *ret)
+{
+	char *json = NULL;
+	size_t size = 0;
+	int r = ur_spool_file_read(dir, "outcome", UR_INFO_MAX, &json, &size);
+	r = r < 0 ? r : ur_spool_outcome_read(json, size, ret);
+	free(json);
+	return r;
+}
+
+/** Everything but info, state and outcome; the disk's word counts, not what memory says. */
 static int empty_folder(int dir)
 {
 	static const char *const stay[] = {"info", "state", "outcome"};
-	const int r = ur_spool_folder_keep(dir, stay, sizeof stay / sizeof *stay);
-	return r < 0 ? r : ur_sys.fsync(dir);
+	struct ur_spool_outcome outcome;
+	int r = read_outcome(dir, &outcome);
+	if (r == 0 && !may_go(outcome.state)) {
+		r = -EINVAL;
+	}
+	if (r < 0) {
+		return r;
+	}
+	ur_effect("spool empty", false);
+	r = ur_spool_folder_keep(dir, stay, sizeof stay / sizeof *stay);
+	r = r < 0 ? r : ur_sys.fsync(dir);
+	ur_effect("spool empty", true);
+	return r;
 }
 
 int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err)
 {
-	assert(upload->outcome.state == UR_SPOOL_CONFIRMED ||
-		upload->outcome.state == UR_SPOOL_REFUSED);
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
 	int r = dir;
 	if (dir >= 0) {
-		ur_effect("spool empty", false);
 		r = empty_folder(dir);
-		ur_effect("spool empty", true);
 		(void)ur_sys.close(dir);
 	}
 	if (r < 0) {
@@ -577,10 +599,7 @@ static int read_json_files(int dir, const char *id, struct ur_spool_upload *uplo
 	}
 	name_owner(upload);
 	upload->touched_ms = upload->created_ms;
-	json = NULL;
-	r = ur_spool_file_read(dir, "outcome", UR_INFO_MAX, &json, &size);
-	r = r < 0 ? r : ur_spool_outcome_read(json, size, &upload->outcome);
-	free(json);
+	r = read_outcome(dir, &upload->outcome);
 	/* One that cannot be read is none: the server is asked again. */
 	return is_passing(r) ? r : 0;
 }
@@ -663,7 +682,7 @@ static int read_bytes_of(int dir, struct ur_spool_upload *upload)
 	int r = read_slots(dir, upload);
 	if (r == 0) {
 		r = cut(dir, upload);
-		if (r == -ENOENT && upload->outcome.state == UR_SPOOL_CONFIRMED) {
+		if (r == -ENOENT && may_go(upload->outcome.state)) {
 			upload->bytes_gone = true;
 			r = 0;
 		}

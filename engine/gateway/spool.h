@@ -73,7 +73,7 @@ struct ur_spool_upload {
 	uint8_t want_sha1[20]; // what the creator promised
 	uint8_t sha1[20];      // of the whole file, from COMPLETE on
 	bool is_sidecar;
-	_Atomic bool bytes_gone;         // CONFIRMED and removed: only the outcome is left
+	_Atomic bool bytes_gone;         // removed: only the outcome is left
 	_Atomic bool untrusted;          // a flush failed: nothing is taken before a restart
 	struct ur_spool_outcome outcome; // .state is the upload's state
 	void *session;                   // the server's: who is sending at present, jobs that run
@@ -182,8 +182,8 @@ bool ur_spool_finish(struct ur_spool_upload *upload);
 [[nodiscard]] int ur_spool_conclude(
 	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err);
 /**
- * Crew.  Removes the bytes of a CONFIRMED upload (and everything kept beside them), keeps info and
- * outcome; sets bytes_gone.
+ * Crew.  Removes the bytes (and everything kept beside them), keeps info and outcome, sets
+ * bytes_gone.  Only after an outcome of CONFIRMED or REFUSED was concluded: -EINVAL otherwise.
  */
 [[nodiscard]] int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err);
 /** A descriptor of the bytes, for reading; the caller's. */

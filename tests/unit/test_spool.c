@@ -494,6 +494,30 @@ static void emptied_uploads_count_no_bytes(void **state)
 	assert_int_equal(ur_spool_empty(upload, NULL), 0); // again, as after a crash
 }
 
+static void bytes_go_only_after_an_outcome_that_lets_them(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	struct ur_spool_upload *upload = make(room, ANN, 5, NULL);
+	memcpy(id, upload->id, sizeof id);
+	append(upload, "12345", 5);
+	commit(upload);
+	ur_spool_rest(upload);
+	assert_int_equal(ur_spool_empty(upload, NULL), -ENOENT);
+	conclude(upload, UR_SPOOL_DELIVERED);
+	upload->outcome.state = UR_SPOOL_CONFIRMED; // and nobody wrote it down
+	assert_int_equal(ur_spool_empty(upload, NULL), -EINVAL);
+	assert_false(upload->bytes_gone);
+	holds(upload, "12345", 5);
+	conclude(upload, UR_SPOOL_REFUSED); // expired, say
+	assert_int_equal(ur_spool_empty(upload, NULL), 0);
+	restart(room);
+	upload = ur_spool_find(room->spool, id);
+	assert_true(upload->bytes_gone);
+	assert_int_equal(upload->outcome.state, UR_SPOOL_REFUSED);
+}
+
 static void many_uploads_are_found_walked_and_dismissed(void **state)
 {
 	enum {
@@ -614,7 +638,7 @@ static void a_secret_is_overwritten_before_its_name_goes(void **state)
 	for (int how = 0; how < 3; how++) { // wiped, emptied, removed
 		struct ur_spool_upload *upload = make(room, ANN, 0, NULL);
 		assert_int_equal(ur_spool_keep(upload, "key", "secret", 6, NULL), 0);
-		upload->outcome.state = UR_SPOOL_CONFIRMED;
+		conclude(upload, UR_SPOOL_CONFIRMED);
 		memset(overwritten, 'x', sizeof overwritten);
 		ur_sys.unlinkat = look_before_unlinking;
 		assert_int_equal(how == 0   ? ur_spool_wipe(upload, "key")
@@ -1095,6 +1119,7 @@ int main(void)
 		HERE(a_rewind_takes_a_declared_length_back),
 		HERE(owners_are_counted),
 		HERE(emptied_uploads_count_no_bytes),
+		HERE(bytes_go_only_after_an_outcome_that_lets_them),
 		HERE(many_uploads_are_found_walked_and_dismissed),
 		HERE(an_outcome_survives_with_its_words),
 		HERE(a_key_is_kept_and_wiped),
