@@ -40,6 +40,12 @@
 #define DOUBTFUL 200 // an outcome's status: delivered, but not by a 201
 #define BUSY_MAX 16u // deliveries that ask or send at once
 
+/** How long the server may still be storing what it was sent. */
+static int64_t lost_ms(const struct ur_gateway *gateway)
+{
+	return gateway->limits.answer_wait_ms < LOST_MS ? gateway->limits.answer_wait_ms : LOST_MS;
+}
+
 static void go(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
 {
 	session->delivery->step = next;
@@ -554,7 +560,7 @@ static void read_sent(struct ur_session *session)
 	const bool perhaps = request->body_gone || (request->result == 0 && status >= 500);
 	delivery->suspect = delivery->suspect || perhaps;
 	if (request->result < 0 && request->body_gone) {
-		delivery->lost_until_ms = ur_gateway_now_ms() + LOST_MS;
+		delivery->lost_until_ms = ur_gateway_now_ms() + lost_ms(session->gateway);
 	}
 	again(session, UR_DELIVERY_CHECK);
 }
@@ -896,7 +902,8 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 				    : upload->outcome.status == DOUBTFUL;
 	if (upload->outcome.tries > 0 && upload->outcome.state == UR_SPOOL_COMPLETE) {
 		const int64_t gone_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
-		const int64_t left_ms = gone_ms < 0 ? LOST_MS : LOST_MS - gone_ms;
+		const int64_t most_ms = lost_ms(gateway);
+		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;
 		delivery->lost_until_ms = ur_gateway_now_ms() + (left_ms > 0 ? left_ms : 0);
 	}
 	session->delivery = delivery;
