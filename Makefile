@@ -74,10 +74,11 @@ BASE_OBJ := $(BASE_SRC:%.c=$(OUT)/%.o)
 CLI_OBJ := $(CLI_SRC:%.c=$(OUT)/%.o)
 IMMICHD_OBJ := $(IMMICHD_SRC:%.c=$(OUT)/%.o)
 MKLIB_OBJ := $(MKLIB_SRC:%.c=$(OUT)/%.o)
+CUTTER_OBJ := $(CUTTER_SRC:%.c=$(OUT)/%.o)
 
-PROGRAMS := $(OUT)/uringest $(OUT)/immichd $(OUT)/mklib
+PROGRAMS := $(OUT)/uringest $(OUT)/immichd $(OUT)/mklib $(OUT)/cutter
 
-all: $(PROGRAMS) ## build uringest, immichd and mklib (BUILD=release|debug|asan|tsan|cover)
+all: $(PROGRAMS) ## build uringest and the fixtures (BUILD=release|debug|asan|tsan|cover)
 
 $(OUT)/liburingest.a: $(BASE_OBJ) $(ENGINE_OBJ)
 	@mkdir -p $(@D)
@@ -92,6 +93,10 @@ $(OUT)/immichd: $(IMMICHD_OBJ) $(BASE_OBJ)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(IMMICHD_PKGS)) -lm
 
 $(OUT)/mklib: $(MKLIB_OBJ) $(BASE_OBJ)
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
+
+$(OUT)/cutter: $(CUTTER_OBJ) $(BASE_OBJ)
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lm
 

@@ -45,6 +45,7 @@ BEGIN {
   allow("cli", below " stage decide gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
+  allow("cutter", "base sys cutter")
 }
 
 function allow(layer, names,    list, n, i)
@@ -73,7 +74,7 @@ function layer_of(path)
     return "stage"
   if (path ~ /^cli\//)
     return "cli"
-  if (path ~ /^fixtures\/(immichd|mklib)\//) {
+  if (path ~ /^fixtures\/(immichd|mklib|cutter)\//) {
     split(path, part, "/")
     return part[2]
   }
