@@ -1406,6 +1406,62 @@ static void ipv6_is_spoken(void **state)
 	end(s);
 }
 
+/** One socket for both families; who comes over IPv4 is known by that address. */
+static void a_peer_is_known_by_its_shortest_address(void **state)
+{
+	(void)state;
+	struct server *s = server_new();
+	struct ur_httpd_options options = options_of(s);
+	const int fd = socket(AF_INET6, SOCK_STREAM, 0);
+	const int none = 0;
+	struct sockaddr_in6 in6 = {.sin6_family = AF_INET6};
+	const bool is_there =
+		fd >= 0 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &none, sizeof none) == 0 &&
+		bind(fd, (struct sockaddr *)&in6, sizeof in6) == 0 && listen(fd, 1) == 0;
+	if (!is_there) {
+		/* No IPv6 here; the server of this test is another one. */
+		start(s, &options);
+		end(s);
+		skip();
+	}
+	options.listen = NULL;
+	options.listen_fd = fd;
+	start(s, &options);
+	unsigned port = 0;
+	assert_int_equal(sscanf(s->address, "[::]:%u", &port), 1);
+	(void)snprintf(s->address, sizeof s->address, "127.0.0.1:%u", port);
+	const int client = dial(s);
+	say(client, "GET /peer HTTP/1.1\r\n" HOST "\r\n");
+	expect_answer(client, 200, "127.0.0.1 1");
+	(void)close(client);
+	end(s);
+}
+
+static void a_socket_that_does_not_listen_is_refused(void **state)
+{
+	(void)state;
+	struct ur_httpd_options options = options_of(NULL);
+	struct ur_httpd *httpd = NULL;
+	struct ur_err err = {0};
+	options.listen = NULL;
+	options.listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	assert_int_equal(ur_httpd_new(&options, &httpd, &err), -EINVAL);
+	assert_int_equal(err.fault, UR_FAULT_SETUP);
+	/* It was ours, and is closed. */
+	assert_int_equal(fcntl(options.listen_fd, F_GETFD), -1);
+}
+
+/** A server that never ran has nobody to tell. */
+static void a_server_may_be_freed_without_having_run(void **state)
+{
+	(void)state;
+	struct ur_httpd *httpd = NULL;
+	const struct ur_httpd_options options = options_of(NULL);
+	assert_int_equal(ur_httpd_new(&options, &httpd, NULL), 0);
+	httpd = ur_httpd_free(httpd);
+	assert_null(httpd);
+}
+
 /* --- stopping ------------------------------------------------------------------------------------- */
 static void stop_lets_exchanges_end(void **state)
 {
@@ -1738,6 +1794,9 @@ int main(void)
 		cmocka_unit_test(a_socket_that_was_handed_over_is_used),
 		cmocka_unit_test(addresses_that_are_none_are_refused_in_words),
 		cmocka_unit_test(ipv6_is_spoken),
+		cmocka_unit_test(a_peer_is_known_by_its_shortest_address),
+		cmocka_unit_test(a_socket_that_does_not_listen_is_refused),
+		cmocka_unit_test(a_server_may_be_freed_without_having_run),
 		cmocka_unit_test(stop_lets_exchanges_end),
 		cmocka_unit_test(stop_ends_the_rest_after_its_grace),
 		cmocka_unit_test(every_exchange_ends_once),
