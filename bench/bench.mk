@@ -38,4 +38,7 @@ $(HASH_BENCH): $(HASH_BENCH).o $(OUT)/liburingest.a
 bench-hash: $(HASH_BENCH) ## SHA-1 and XXH3 of each kernel, against OpenSSL
 	$(Q)$(HASH_BENCH)
 
-.PHONY: bench bench-ci bench-table bench-hash
+bench-gateway: all ## what receiving uploads costs, behind nginx (PEER_TUSD= beside it)
+	$(Q)bench/gateway.sh
+
+.PHONY: bench bench-ci bench-table bench-hash bench-gateway
