@@ -52,6 +52,9 @@ test  acl                  cmd:setfacl
 test  sqlite3              cmd:sqlite3
 test  git                  cmd:git
 test  procps               cmd:pgrep
+test  python3              cmd:python3
+test  xxhash               cmd:xxh128sum
+test  xxd                  cmd:xxd
 lint  clang-14             cmd:clang-14
 lint  libclang-rt-14-dev   file:/usr/lib/llvm-14/lib/clang/14*/lib/linux/libclang_rt.fuzzer-*.a
 lint  clang-format-14      cmd:clang-format-14

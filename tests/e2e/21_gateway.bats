@@ -381,3 +381,32 @@ has_max() { ask OPTIONS "$FILES" && [ "$(header tus-max-size)" = "$1" ]; }
 	equals "$status" 2
 	has "$output" "$GATEWAY_PORT"
 }
+
+@test "systemd hears that it is ready, alive and stopping, and may hand the socket over" {
+	command -v systemd-socket-activate >/dev/null || skip "systemd-socket-activate is not here"
+	command -v python3 >/dev/null || skip "python3 is not here"
+	python3 - "$T/notify" >"$T/heard" <<-'PY' 3>&- &
+		import socket, sys
+		s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+		s.bind(sys.argv[1])
+		while True:
+		    print(s.recv(4096).decode().replace("\n", " "), flush=True)
+	PY
+	PIDS+=("$!")
+	wait_for 10 test -S "$T/notify"
+	GATEWAY_PORT=$((20000 + RANDOM % 12000))
+	NOTIFY_SOCKET=$T/notify WATCHDOG_USEC=2000000 systemd-socket-activate \
+		-E NOTIFY_SOCKET -E WATCHDOG_USEC -l "127.0.0.1:$GATEWAY_PORT" \
+		"$URINGEST" serve --spool "$T/spool" --immich none --allow-anonymous --keep-free 0 \
+		>"$T/gateway.out" 2>"$T/gateway.err" 3>&- &
+	GATEWAY_PID=$!
+	PIDS+=("$GATEWAY_PID")
+	GATE=http://127.0.0.1:$GATEWAY_PORT
+	FILES=$GATE/uringest/files/
+	wait_for 10 has_max 68719476736 # the first connection starts it
+	wait_for 10 grep -q READY=1 "$T/heard"
+	wait_for 10 grep -q 'STATUS=.*receiving.*WATCHDOG=1' "$T/heard"
+	stop_gateway
+	equals "$GATEWAY_CODE" 0
+	wait_for 10 grep -q STOPPING=1 "$T/heard"
+}
