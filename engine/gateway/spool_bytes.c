@@ -26,6 +26,7 @@
 
 #define AHEAD (1u << 20) // bytes whose write-back is started together
 #define PAGE 4096u
+#define RESERVE (64u << 20) // blocks that are taken together, never more than were promised
 
 static int distrusted(int code, struct ur_err *err)
 {
@@ -90,6 +91,7 @@ int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err)
 		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot open the upload in the spool");
 	}
 	own->sequence = slot.sequence;
+	own->reserved = slot.mark.offset;
 	own->ahead = slot.mark.offset;
 	upload->own = own;
 	return 0;
@@ -267,6 +269,23 @@ static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark
 	return ur_sys.ftruncate(upload->own->bytes, (off_t)mark->offset);
 }
 
+/**
+ * With its blocks taken beforehand a write has less to do, and so has a flush: on ext4 0.20 instead of
+ * 0.28 CPU-s/GiB without the hash.  A help and no more: without it all is as well.
+ */
+static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
+{
+	const uint64_t from = mark->offset > own->reserved ? mark->offset : own->reserved;
+	if (!is_known(mark->length) || from >= mark->length || from - mark->offset > RESERVE / 2 ||
+		mark->length - from < UR_SPOOL_STEP) {
+		return;
+	}
+	const uint64_t left = mark->length - from;
+	const uint64_t size = left < RESERVE ? left : RESERVE;
+	const int r = ur_sys.reserve(own->bytes, (off_t)from, (off_t)size);
+	own->reserved = r < 0 ? UINT64_MAX : from + size;
+}
+
 int ur_spool_commit(
 	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err)
 {
@@ -284,6 +303,7 @@ int ur_spool_commit(
 	if (r < 0) {
 		return upload->untrusted ? distrusted(r, err) : cannot_write(r, err);
 	}
+	reserve(upload->own, mark);
 	r = trim(upload, mark);
 	ur_effect("spool commit", true);
 	return r < 0 ? cannot_write(r, err) : 0;

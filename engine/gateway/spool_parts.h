@@ -59,6 +59,7 @@ struct ur_spool_own {
 	/* The commit's, of which there is one at a time. */
 	uint64_t sequence; // of the newest slot
 	unsigned newest;   // its index
+	uint64_t reserved; // blocks were taken up to here; UINT64_MAX: not to be had
 };
 
 /** One slot of `state`. */

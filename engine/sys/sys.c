@@ -142,6 +142,11 @@ static int sys_ftruncate(int fd, off_t size)
 	return (int)RETRY(ftruncate(fd, size));
 }
 
+static int sys_reserve(int fd, off_t offset, off_t size)
+{
+	return (int)RETRY(fallocate(fd, FALLOC_FL_KEEP_SIZE, offset, size));
+}
+
 static int sys_unlinkat(int dir, const char *name, int flags)
 {
 	return (int)RETRY(unlinkat(dir, name, flags));
@@ -197,6 +202,7 @@ struct ur_sys ur_sys = {
 	.fdatasync = sys_fdatasync,
 	.sync_ahead = sys_sync_ahead,
 	.ftruncate = sys_ftruncate,
+	.reserve = sys_reserve,
 	.unlinkat = sys_unlinkat,
 	.rename_new = sys_rename_new,
 	.rename_over = sys_rename_over,

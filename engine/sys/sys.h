@@ -38,6 +38,8 @@ struct ur_sys {
 	/** Starts write-back of dirty pages and makes nothing durable. */
 	int (*sync_ahead)(int fd, off_t offset, off_t size);
 	int (*ftruncate)(int fd, off_t size);
+	/** Takes blocks for bytes to come; the file's size stays. */
+	int (*reserve)(int fd, off_t offset, off_t size);
 	int (*unlinkat)(int dir, const char *name, int flags);
 	/** renameat2 with RENAME_NOREPLACE: -EEXIST rather than a lost file. */
 	int (*rename_new)(int from_dir, const char *from, int to_dir, const char *to);

@@ -117,6 +117,7 @@ enum call {
 	FDATASYNC,
 	SYNC_AHEAD,
 	FTRUNCATE,
+	RESERVE,
 	UNLINKAT,
 	RENAME_NEW,
 	RENAME_OVER,
@@ -130,8 +131,9 @@ enum call {
 };
 
 static const char *const call_names[CALLS] = {"openat", "close", "fstat", "fstatat", "fstatfs",
-	"getdents", "pread", "pwrite", "fsync", "fdatasync", "sync_ahead", "ftruncate", "unlinkat",
-	"rename_new", "rename_over", "linkat", "mkdirat", "lease", "flock", "utimens", "malloc"};
+	"getdents", "pread", "pwrite", "fsync", "fdatasync", "sync_ahead", "ftruncate", "reserve",
+	"unlinkat", "rename_new", "rename_over", "linkat", "mkdirat", "lease", "flock", "utimens",
+	"malloc"};
 
 static enum call failing = CALLS;
 static unsigned long failing_at;
@@ -327,6 +329,13 @@ static int faulty_ftruncate(int fd, off_t size)
 	point("ftruncate", true);
 	take_gate(false);
 	return r;
+}
+
+/** No byte and no name changes by it. */
+static int faulty_reserve(int fd, off_t offset, off_t size)
+{
+	const int error = fails(RESERVE);
+	return error != 0 ? error : real.reserve(fd, offset, size);
 }
 
 static int faulty_unlinkat(int dir, const char *name, int flags)
@@ -594,6 +603,7 @@ __attribute__((constructor)) static void begin(void)
 		.fdatasync = faulty_fdatasync,
 		.sync_ahead = faulty_sync_ahead,
 		.ftruncate = faulty_ftruncate,
+		.reserve = faulty_reserve,
 		.unlinkat = faulty_unlinkat,
 		.rename_new = faulty_rename_new,
 		.rename_over = faulty_rename_over,

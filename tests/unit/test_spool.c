@@ -1051,6 +1051,48 @@ static void write_back_that_cannot_be_started_early_is_no_failure(void **state)
 	free(bytes);
 }
 
+static uint64_t reserved;
+static int reserve_result;
+
+static int watch_reserve(int fd, off_t offset, off_t size)
+{
+	struct stat st;
+	reserved = (uint64_t)(offset + size);
+	const int r = reserve_result < 0 ? reserve_result : below.reserve(fd, offset, size);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_true(st.st_size <= offset); // the size stays
+	return r;
+}
+
+static void blocks_are_reserved_up_to_the_promised_length(void **state)
+{
+	enum {
+		PIECE = 1 << 20,
+		LENGTH = 20 << 20
+	};
+	struct room *room = *state;
+	unsigned char *bytes = pattern(PIECE, 5);
+	open_spool(room);
+	below = ur_sys;
+	ur_sys.reserve = watch_reserve;
+	for (reserve_result = 0; reserve_result >= -EOPNOTSUPP; reserve_result -= EOPNOTSUPP) {
+		struct ur_spool_upload *upload = make(room, ANN, LENGTH, NULL);
+		reserved = 0;
+		for (size_t at = 0; at < LENGTH; at += PIECE) {
+			append(upload, bytes, PIECE);
+			commit(upload);
+		}
+		assert_int_equal(reserved, LENGTH);
+		assert_true(ur_spool_finish(upload));
+	}
+	struct ur_spool_upload *upload = make(room, ANN, UR_SPOOL_LENGTH_UNKNOWN, NULL);
+	reserved = 0;
+	append(upload, bytes, PIECE);
+	commit(upload);
+	assert_int_equal(reserved, 0); // nothing was promised
+	free(bytes);
+}
+
 /* ---- two threads ----------------------------------------------------------------------------- */
 
 struct job {
@@ -1140,6 +1182,7 @@ int main(void)
 		HERE(a_full_disk_leaves_the_offset_behind_what_was_written),
 		HERE(after_a_failed_flush_nothing_is_taken_before_a_restart),
 		HERE(write_back_that_cannot_be_started_early_is_no_failure),
+		HERE(blocks_are_reserved_up_to_the_promised_length),
 		HERE(a_commit_runs_beside_appends),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
