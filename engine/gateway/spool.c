@@ -4,8 +4,8 @@
  *     make    .new-ID with info, state, bytes ─ sync ─▶ ID ─ sync      a crash: .new-ID is removed
  *     remove  ID ─▶ .gone-ID ─ sync ─▶ overwrite, unlink               a crash: it is gone for good
  *
- * The index costs an idle upload its struct and one pointer; descriptors and the hash are there only
- * while bytes come in.
+ * The index costs an idle upload its struct and one pointer; descriptors and the hash are there
+ * only while bytes come in.
  */
 #include "engine/gateway/spool_parts.h"
 
@@ -776,8 +776,8 @@ static int check_root(const char *path, int root, struct ur_err *err)
 	}
 	if (st.st_uid != geteuid()) {
 		return ur_err_say(err, -EPERM, UR_FAULT_SETUP,
-			"the spool '%s' belongs to user %u, and the gateway runs as %u: chown it, or "
-			"name another",
+			"the spool '%s' belongs to user %u, and the gateway runs as %u: chown it, "
+			"or name another",
 			path, (unsigned)st.st_uid, (unsigned)geteuid());
 	}
 	if ((st.st_mode & 022) != 0) {

@@ -5,13 +5,13 @@
  *     SPOOL/ID/bytes     what has arrived
  *     SPOOL/ID/state     two slots, written in turn: offset, length, the SHA-1's running state
  *     SPOOL/ID/outcome   JSON, replaced whole: what immich-server said
- *     SPOOL/.new-ID      an upload that is being made     SPOOL/.gone-ID   one that is being removed
+ *     SPOOL/.new-ID      one that is being made           SPOOL/.gone-ID   one that is being removed
  *
  * An offset is acknowledged when it is in a slot, and it is in a slot only after the bytes below
  * it are on disk.  The SHA-1's five words and tail stand beside it, so that the whole file's
  * checksum costs no second read, even across a restart.  Bytes beyond the durable offset are cut
- * off at start.  What an upload is, is on disk alone: COMPLETE and BROKEN follow from the slot, what
- * comes after them is in the outcome, which is concluded before anybody acts upon it.
+ * off at start.  What an upload is, is on disk alone: COMPLETE and BROKEN follow from the slot,
+ * what comes after them is in the outcome, which is concluded before anybody acts upon it.
  *
  *   Owner    an upload belongs to the spool from ur_spool_admit() to ur_spool_dismiss(); while a
  *            call marked "crew" runs for it, no other call may be made for it, but for append()
@@ -116,8 +116,8 @@ void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync);
 	struct ur_spool_upload **ret, struct ur_err *err);
 void ur_spool_admit(struct ur_spool *spool, struct ur_spool_upload *upload);
 /**
- * Crew.  Gone for good, also when an error is returned after the first step: it may be called again,
- * and what a crash leaves is finished at the next start.
+ * Crew.  Gone for good when it returns 0; may be called again after an error, and what a crash
+ * leaves is finished at the next start.
  */
 [[nodiscard]] int ur_spool_remove(
 	struct ur_spool *spool, struct ur_spool_upload *upload, struct ur_err *err);

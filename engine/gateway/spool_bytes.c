@@ -31,8 +31,8 @@
 static int distrusted(int code, struct ur_err *err)
 {
 	return ur_err_say(err, code, UR_FAULT_WORLD,
-		"the disk did not store what it had taken of this upload: nothing more is taken for "
-		"it until the gateway has been started again (the kernel's log says why)");
+		"the disk did not store what it had taken of this upload: nothing more is taken "
+		"for it until the gateway has been started again (the kernel's log says why)");
 }
 
 static int cannot_write(int code, struct ur_err *err)
@@ -270,8 +270,8 @@ static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark
 }
 
 /**
- * With its blocks taken beforehand a write has less to do, and so has a flush: on ext4 0.20 instead of
- * 0.28 CPU-s/GiB without the hash.  A help and no more: without it all is as well.
+ * With its blocks taken beforehand a write has less to do, and so has a flush: on ext4 0.20
+ * instead of 0.28 CPU-s/GiB without the hash.  A help and no more: without it all is as well.
  */
 static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
 {

@@ -7,7 +7,8 @@
  *
  * A file's bytes are undone unless the file was synced; what happened to names is undone unless
  * their folder was.  A real file system may also have kept names, all or the earlier ones, or a
- * part of what was written, so there are four cuts.  SQLite's files are followed through a VFS that stands before its own.
+ * part of what was written, so there are four cuts.  SQLite's files are followed through a VFS that
+ * stands before its own.
  *
  *   Errors   a test that cannot keep its journal ends with 98: it would prove nothing
  *   Threads  under the seam's gate, one at a time
