@@ -103,8 +103,9 @@ static const char *const texts[STATEMENTS] = {
 			   " FROM file f WHERE f.destination=?1 AND f.folder=?2 ORDER BY f.name",
 	[FILE_GET] = "SELECT " COLUMNS
 		     " FROM file f WHERE f.destination=?1 AND f.folder=?2 AND f.name=?3",
-	[FILE_SAME] = "SELECT 1 FROM file WHERE destination=?1 AND sha1=?2 AND run=?3"
-		      " AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
+	/* Left to itself SQLite walks all rows of the destination here: the index is a partial one. */
+	[FILE_SAME] = "SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
+		      " AND sha1=?2 AND sha1 IS NOT NULL AND run=?3 AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
 	/* '0' is what follows '/': what lies between is below the folder. */
 	[EMPTIED] = "WITH ended(run) AS (SELECT coalesce(max(id), 0) FROM run"
 		    "  WHERE destination=?1 AND ended_ns<>0 AND command<>'plan')"
@@ -125,8 +126,8 @@ static const char *const texts[STATEMENTS] = {
 	[CONTENTS] = "SELECT sha1, max(asset) FROM file WHERE destination=?1 AND sha1 IS NOT NULL"
 		     " AND sha1 > ?2 AND state IN (3,4,6,10,11,12) GROUP BY sha1"
 		     " ORDER BY sha1 LIMIT ?3",
-	[MARK] = "UPDATE file SET state=?3, reason=?4 WHERE destination=?1 AND sha1=?2"
-		 " AND state IN (3,4,5,6,10,11,12)",
+	[MARK] = "UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
+		 " WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)",
 	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
 };
 
