@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define WATCH_MS 100
+#define WATCH_OVER SIGUSR2 // to the watch alone: the run is over, nobody need wait for its pause
 
 static atomic_int stop_signal;
 
@@ -58,9 +59,11 @@ static void *watch(void *context)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, WATCH_OVER);
 	const struct timespec pause = {0, WATCH_MS * UR_MS_NS};
 	while (!atomic_load(&w->over)) {
-		const int signal = sigtimedwait(&set, NULL, &pause);
+		const int caught = sigtimedwait(&set, NULL, &pause);
+		const int signal = caught == WATCH_OVER ? 0 : caught;
 		if (signal > 0 && atomic_exchange(&stop_signal, signal) != 0) {
 			_exit(128 + signal); // asked twice: the ledger can stand it
 		}
@@ -82,6 +85,7 @@ static void block_signals(void)
 	(void)sigemptyset(&set);
 	(void)sigaddset(&set, SIGINT);
 	(void)sigaddset(&set, SIGTERM);
+	(void)sigaddset(&set, WATCH_OVER);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
 }
@@ -95,6 +99,7 @@ static int run_watched(struct ur_pipeline *pipeline, struct ur_report *report, s
 	}
 	const int result = ur_pipeline_run(pipeline, err);
 	atomic_store(&w.over, true);
+	(void)pthread_kill(w.thread, WATCH_OVER);
 	(void)pthread_join(w.thread, NULL);
 	return result;
 }
