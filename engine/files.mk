@@ -31,9 +31,16 @@ ENGINE_SRC := \
 	engine/source/folder.c \
 	engine/source/ignore.c \
 	engine/ledger/ledger.c \
+	engine/ledger/seal.c \
 	engine/settings.c \
 	engine/run.c \
 	engine/stage/scan.c \
+	engine/stage/scan_group.c \
+	engine/stage/scan_list.c \
+	engine/stage/scan_loose.c \
+	engine/stage/scan_merge.c \
+	engine/stage/scan_rules.c \
+	engine/stage/scan_sources.c \
 	engine/stage/probe.c \
 	engine/stage/upload.c \
 	engine/stage/settle.c \

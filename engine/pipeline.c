@@ -360,7 +360,12 @@ static void write_summary(struct ur_pipeline *p)
 		(unsigned long long)s.present, (unsigned long long)s.duplicate,
 		(unsigned long long)s.refused, (unsigned long long)s.failed,
 		(unsigned long long)s.waiting, p->run.result < 0 ? "; did not end well" : "");
-	const int r = ur_ledger_run_end(p->ledger, p->run.id, text, &err);
+	const bool whole = p->run.result == 0 && !atomic_load(&p->run.stop);
+	int r = 0;
+	if (whole && p->options.after == UR_AFTER_KEEP && !p->options.plan) {
+		r = ur_ledger_seal(p->ledger, p->run.destination, &err);
+	}
+	r = r < 0 ? r : ur_ledger_run_end(p->ledger, p->run.id, text, &err);
 	if (r < 0) {
 		ur_run_fail(&p->run, r, &err);
 	}

@@ -36,6 +36,12 @@ void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *nam
 	(void)pthread_mutex_unlock(&run->talk);
 }
 
+void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes)
+{
+	atomic_fetch_add(&run->outcomes[UR_OUTCOME_PRESENT], files);
+	atomic_fetch_add(&run->bytes_found, bytes);
+}
+
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why)
 {

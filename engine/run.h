@@ -45,8 +45,8 @@ struct ur_options {
 	bool dates_from_names; // for pictures that carry no date themselves
 	int64_t min_age_ms;    // 0: at once
 	bool respect_next; // failures wait for their time (drain); by hand they are tried at once
-	bool tell_known;   // also what is known and unchanged gets its line
-	int64_t limit;     // at most so many files are sent; 0: all
+	bool tell_known; // also what is known and unchanged gets its event; else it is counted only
+	int64_t limit;   // at most so many files are sent; 0: all
 	enum ur_after after;
 	const char *move_to;
 	bool confirm_bytes;
@@ -95,6 +95,8 @@ struct ur_run {
 void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
 	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
 	bool warning);
+/** Counts files that are known and unchanged, and that get no line (tell_known is not set). */
+void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));

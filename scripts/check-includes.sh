@@ -34,15 +34,16 @@ BEGIN {
   allow("media", "base media")
   allow("net", "base sys net media")
   allow("source", "base sys media source")
-  allow("ledger", "base sys source ledger")
+  allow("ledger", "base sys media source ledger")
   allow("settings", "base sys settings")
   below = "base sys media net source ledger settings run"
   allow("run", below)
   allow("stage", below)
   allow("decide", below " decide")
+  allow("scan", below " scan")
   allow("gateway", "base sys net media settings gateway")
-  allow("pipeline", below " stage decide gateway pipeline")
-  allow("cli", below " stage decide gateway pipeline cli")
+  allow("pipeline", below " stage decide scan gateway pipeline")
+  allow("cli", below " stage decide scan gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -67,6 +68,8 @@ function layer_of(path)
     return "run"
   if (path ~ /^engine\/pipeline[a-z_]*\.[ch]$/)
     return "pipeline"
+  if (path ~ /^engine\/stage\/scan[a-z_]*\.[ch]$/)
+    return "scan"
   # One stage in several files, that share decide.h and decide_parts.h.
   if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm|amend|book)\.[ch]$/)
     return "decide"

@@ -8,6 +8,8 @@ UNIT_TESTS := \
 	hash \
 	hash_stream \
 	ledger \
+	seal \
+	scan_list \
 	immich \
 	folder \
 	ignore \

@@ -7,12 +7,14 @@
 #include "engine/ledger/ledger.h"
 
 #include "engine/base/clock.h"
+#include "engine/ledger/seal.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +23,13 @@
 #include <unistd.h>
 
 #define BUSY_MS 10000
-#define CACHE_KIB 8192
+#define CACHE_WRITE_KIB 8192
+#define CACHE_READ_KIB 2048 // a walk over folders seldom comes back to a page
+
+#define SEAL_TABLE                                                                           \
+	"CREATE TABLE seal(destination INTEGER NOT NULL, folder INTEGER NOT NULL,"           \
+	" fresh INTEGER NOT NULL, marks BLOB NOT NULL, UNIQUE(destination, folder)) STRICT;" \
+	"CREATE INDEX seal_stale ON seal(destination, folder) WHERE fresh=0;"
 
 static const char schema[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
@@ -46,7 +54,13 @@ static const char schema[] =
 	"CREATE TABLE asset(destination INTEGER NOT NULL, sha1 BLOB NOT NULL, asset TEXT NOT NULL,"
 	" created INTEGER NOT NULL, run INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
 	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;";
+	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SEAL_TABLE;
+
+/** From each older schema to the next one; each is a transaction of its own. */
+static const char *const steps[UR_LEDGER_SCHEMA] = {
+	[1] = SEAL_TABLE "INSERT INTO seal(destination, folder, fresh, marks)"
+			 " SELECT DISTINCT destination, folder, 0, x'' FROM file;",
+};
 
 #define COLUMNS                                                                                \
 	"f.destination, f.folder, f.name, f.fs, f.inode, f.size, f.mtime_ns, f.ctime_ns,"      \
@@ -82,6 +96,13 @@ enum statement {
 	CONTENTS,
 	MARK,
 	ASSET_FORGET,
+	SEAL_GET,
+	SEAL_BREAK,
+	SEAL_STALE,
+	SEAL_ROWS,
+	SEAL_PUT,
+	HOLD,
+	LET_GO,
 	STATEMENTS,
 };
 
@@ -104,16 +125,18 @@ static const char *const texts[STATEMENTS] = {
 	[FILE_GET] = "SELECT " COLUMNS
 		     " FROM file f WHERE f.destination=?1 AND f.folder=?2 AND f.name=?3",
 	/* Left to itself SQLite walks all rows of the destination here: the index is a partial one. */
-	[FILE_SAME] = "SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
-		      " AND sha1=?2 AND sha1 IS NOT NULL AND run=?3 AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
+	[FILE_SAME] =
+		"SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
+		" AND sha1=?2 AND sha1 IS NOT NULL AND run=?3 AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
 	/* '0' is what follows '/': what lies between is below the folder. */
 	[EMPTIED] = "WITH ended(run) AS (SELECT coalesce(max(id), 0) FROM run"
 		    "  WHERE destination=?1 AND ended_ns<>0 AND command<>'plan')"
-		    " SELECT 1 FROM folder d JOIN file f ON f.destination=?1 AND f.folder=d.id"
+		    " SELECT 1 FROM (SELECT id FROM folder WHERE path=?2 UNION ALL"
+		    "  SELECT id FROM folder WHERE path>CAST(?2||'/' AS BLOB)"
+		    "  AND path<CAST(?2||'0' AS BLOB)) d"
+		    " CROSS JOIN file f ON f.destination=?1 AND f.folder=d.id"
 		    " WHERE EXISTS (SELECT 1 FROM run WHERE destination=?1 AND id<?3"
 		    "  AND id>(SELECT run FROM ended))"
-		    " AND (d.path=?2 OR (d.path>CAST(?2||'/' AS BLOB) AND"
-		    "  d.path<CAST(?2||'0' AS BLOB)))"
 		    " AND f.state=12 AND f.run<?3 AND f.run>(SELECT run FROM ended) LIMIT 1",
 	[ASSET_GET] =
 		"SELECT asset, created, run, at_ns FROM asset WHERE destination=?1 AND sha1=?2",
@@ -126,14 +149,28 @@ static const char *const texts[STATEMENTS] = {
 	[CONTENTS] = "SELECT sha1, max(asset) FROM file WHERE destination=?1 AND sha1 IS NOT NULL"
 		     " AND sha1 > ?2 AND state IN (3,4,6,10,11,12) GROUP BY sha1"
 		     " ORDER BY sha1 LIMIT ?3",
-	[MARK] = "UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
-		 " WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)",
+	[MARK] =
+		"UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
+		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)",
 	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
+	[SEAL_GET] = "SELECT marks FROM seal WHERE destination=?1 AND folder=?2",
+	[SEAL_BREAK] = "INSERT INTO seal(destination, folder, fresh, marks) VALUES(?1,?2,0,x'')"
+		       " ON CONFLICT(destination, folder) DO UPDATE SET fresh=0, marks=x''"
+		       " WHERE fresh<>0",
+	[SEAL_STALE] = "SELECT folder FROM seal INDEXED BY seal_stale WHERE destination=?1"
+		       " AND fresh=0 AND folder>?2 ORDER BY folder LIMIT 1",
+	/* The same as scan says of a row: see nothing_to_do() and judge_entry() there. */
+	[SEAL_ROWS] = "SELECT name, fs, inode, size, mtime_ns, ctime_ns, state FROM file"
+		      " WHERE destination=?1 AND folder=?2 AND remembered<>0 AND (state=7 OR"
+		      " (sha1 IS NOT NULL AND (state IN (3,4,10,11) OR (state=13 AND flags & 4))))",
+	[SEAL_PUT] = "UPDATE seal SET fresh=1, marks=?3 WHERE destination=?1 AND folder=?2",
+	[HOLD] = "BEGIN",
+	[LET_GO] = "COMMIT",
 };
 
 static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONFIRMED == 11 &&
 		      UR_SETTLED == 12 && UR_KNOWN == 3 && UR_DUPLICATE == 4 && UR_TRASHED == 5 &&
-		      UR_WITHDRAWN == 6,
+		      UR_WITHDRAWN == 6 && UR_REFUSED == 7 && UR_FAILED == 13,
 	"the statements name states by number");
 
 struct ur_ledger {
@@ -141,6 +178,10 @@ struct ur_ledger {
 	sqlite3_stmt *statements[STATEMENTS];
 	bool open; // a transaction is
 	bool dirty;
+	bool facts;          // since it was opened, more was written than that a run has been
+	bool held;           // by ur_ledger_hold()
+	int64_t unsealed[2]; // destination and folder whose seal this transaction broke last
+	bool all_unsealed;
 	int lock_fd;
 	char *path;
 };
@@ -268,6 +309,8 @@ int ur_ledger_commit(struct ur_ledger *ledger, struct ur_err *err)
 	}
 	ledger->open = false;
 	ledger->dirty = false;
+	ledger->unsealed[1] = 0;
+	ledger->all_unsealed = false;
 	ur_effect("commit", true);
 	return r;
 }
@@ -372,8 +415,28 @@ static int make_schema(struct ur_ledger *ledger, struct ur_err *err)
 		"BEGIN IMMEDIATE; %s PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
 		schema, APPLICATION_ID, UR_LEDGER_SCHEMA);
 	const int r = run_sql(ledger, sql, "be made", err);
+	ledger->facts = true;
 	if (r < 0) {
 		(void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+	}
+	return r;
+}
+
+/** One step after the other; a crash between two of them leaves a whole older ledger. */
+static int migrate(struct ur_ledger *ledger, int version, struct ur_err *err)
+{
+	int r = 0;
+	for (; r == 0 && version < UR_LEDGER_SCHEMA; version++) {
+		char sql[sizeof schema + 200];
+		assert(steps[version] != NULL);
+		(void)snprintf(sql, sizeof sql,
+			"BEGIN IMMEDIATE; %s PRAGMA user_version=%d; COMMIT;", steps[version],
+			version + 1);
+		r = run_sql(ledger, sql, "be brought up to date", err);
+		ledger->facts = true;
+		if (r < 0) {
+			(void)sqlite3_exec(ledger->db, "ROLLBACK", NULL, NULL, NULL);
+		}
 	}
 	return r;
 }
@@ -402,7 +465,7 @@ static int check_schema(struct ur_ledger *ledger, enum ur_ledger_mode mode, stru
 	if (tables == 0 && mode == UR_LEDGER_WRITE) {
 		return make_schema(ledger, err);
 	}
-	return 0;
+	return mode == UR_LEDGER_WRITE ? migrate(ledger, version, err) : 0;
 }
 
 static int configure(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct ur_err *err)
@@ -412,10 +475,18 @@ static int configure(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct 
 	(void)sqlite3_extended_result_codes(ledger->db, 1);
 	(void)snprintf(sql, sizeof sql,
 		"PRAGMA cache_size=-%d; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;%s",
-		CACHE_KIB,
+		mode == UR_LEDGER_WRITE ? CACHE_WRITE_KIB : CACHE_READ_KIB,
 		mode == UR_LEDGER_WRITE ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
 					: "PRAGMA query_only=ON;");
 	return run_sql(ledger, sql, "be opened", err);
+}
+
+static pthread_once_t library = PTHREAD_ONCE_INIT;
+
+/** Nobody asks how much memory SQLite has: without the count it needs no lock to allocate. */
+static void configure_library(void)
+{
+	(void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
 int ur_ledger_open(
@@ -438,6 +509,7 @@ int ur_ledger_open(
 	if (r < 0) {
 		goto fail;
 	}
+	(void)pthread_once(&library, configure_library);
 	const int flags = mode == UR_LEDGER_WRITE ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE
 						  : SQLITE_OPEN_READWRITE;
 	const mode_t mask = umask(077);
@@ -468,6 +540,10 @@ struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger)
 	}
 	for (size_t i = 0; i < STATEMENTS; i++) {
 		(void)sqlite3_finalize(ledger->statements[i]);
+	}
+	if (ledger->db != NULL && !ledger->facts) {
+		/* Only that a run has been: it stays in the log until there is more to bring over. */
+		(void)sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	}
 	(void)sqlite3_close(ledger->db);
 	if (ledger->lock_fd >= 0) {
@@ -519,7 +595,7 @@ int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination, const cha
 	(void)sqlite3_bind_int64(s, 3, ur_clock_wall_ns());
 	r = step_once(ledger, s, "be written", err);
 	*ret = sqlite3_last_insert_rowid(ledger->db);
-	return r < 0 ? r : ur_ledger_commit(ledger, err);
+	return r;
 }
 
 int ur_ledger_run_end(
@@ -566,10 +642,42 @@ int ur_ledger_folder(struct ur_ledger *ledger, const void *path, size_t size, bo
 	return r;
 }
 
+/** Before a row is written: what was said about its folder holds no longer. */
+static int break_seal(
+	struct ur_ledger *ledger, int64_t destination, int64_t folder, struct ur_err *err)
+{
+	if (ledger->unsealed[0] == destination && ledger->unsealed[1] == folder) {
+		return 0;
+	}
+	sqlite3_stmt *s = use(ledger, SEAL_BREAK, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_int64(s, 2, folder);
+	const int r = step_once(ledger, s, "be written", err);
+	ledger->unsealed[0] = destination;
+	ledger->unsealed[1] = r < 0 ? 0 : folder;
+	return r;
+}
+
+/** Before rows are changed that are chosen by something else than their folder. */
+static int break_all_seals(struct ur_ledger *ledger, struct ur_err *err)
+{
+	const int r = ledger->all_unsealed
+			      ? 0
+			      : run_sql(ledger, "UPDATE seal SET fresh=0, marks=x'' WHERE fresh<>0",
+					"be written", err);
+	ledger->all_unsealed = r == 0;
+	ledger->facts = true;
+	return r;
+}
+
 int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur_err *err)
 {
 	assert(f->folder != 0 && f->destination != 0);
 	int r = ensure_transaction(ledger, err);
+	r = r < 0 ? r : break_seal(ledger, f->destination, f->folder, err);
 	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, FILE_PUT, err);
 	if (s == NULL) {
 		return r < 0 ? r : -EIO;
@@ -597,6 +705,7 @@ int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur
 	bind_text(s, 26, f->boot);
 	bind_text(s, 28, f->staged);
 	ledger->dirty = true;
+	ledger->facts = true;
 	return step_once(ledger, s, "be written", err);
 }
 
@@ -615,6 +724,7 @@ int ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,
 	(void)sqlite3_bind_int64(s, 5, asset->run);
 	(void)sqlite3_bind_int64(s, 6, asset->at_ns);
 	ledger->dirty = true;
+	ledger->facts = true;
 	return step_once(ledger, s, "be written", err);
 }
 
@@ -704,6 +814,125 @@ int ur_ledger_in_folder(struct ur_ledger *ledger, int64_t destination, int64_t f
 	(void)sqlite3_bind_int64(s, 1, destination);
 	(void)sqlite3_bind_int64(s, 2, folder);
 	return each_record(ledger, s, each, context, &count, err);
+}
+
+/* ---- seals ----------------------------------------------------------------------------------- */
+
+int ur_ledger_sealed(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	const void **ret, size_t *ret_count, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, SEAL_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_int64(s, 2, folder);
+	const int code = sqlite3_step(s);
+	if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		const int r = complain(ledger, err, "be read");
+		(void)sqlite3_reset(s);
+		return r;
+	}
+	/* The statement stays where it is: its row holds the bytes.  use() resets it. */
+	*ret = code == SQLITE_ROW ? sqlite3_column_blob(s, 0) : NULL;
+	*ret_count = *ret == NULL ? 0 : (size_t)sqlite3_column_bytes(s, 0) / UR_SEAL_MARK;
+	return 0;
+}
+
+static int gather_marks(struct ur_ledger *ledger, sqlite3_stmt *s, struct ur_seal *seal)
+{
+	int code = 0;
+	int r = 0;
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		const char *name = sqlite3_column_blob(s, 0);
+		const int size = sqlite3_column_bytes(s, 0);
+		if (name == NULL || size <= 0 || size > 255) {
+			continue; // no name that a listing could show
+		}
+		const struct ur_identity identity = {(uint64_t)sqlite3_column_int64(s, 1),
+			(uint64_t)sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3),
+			sqlite3_column_int64(s, 4), sqlite3_column_int64(s, 5)};
+		const int state = sqlite3_column_int(s, 6);
+		const struct ur_mark mark = ur_seal_mark(
+			&identity, name, (size_t)size, state == UR_REFUSED || state == UR_FAILED);
+		r = ur_seal_add(seal, &mark);
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : code == SQLITE_DONE ? 0 : errno_of(sqlite3_errcode(ledger->db));
+}
+
+static int seal_folder(
+	struct ur_ledger *ledger, int64_t destination, int64_t folder, struct ur_err *err)
+{
+	struct ur_seal seal = {0};
+	sqlite3_stmt *s = use(ledger, SEAL_ROWS, err);
+	int r = s == NULL ? -EIO : 0;
+	if (r == 0) {
+		(void)sqlite3_bind_int64(s, 1, destination);
+		(void)sqlite3_bind_int64(s, 2, folder);
+		r = gather_marks(ledger, s, &seal);
+		s = r < 0 ? NULL : use(ledger, SEAL_PUT, err);
+	}
+	if (s != NULL) {
+		ur_seal_sort(&seal);
+		(void)sqlite3_bind_int64(s, 1, destination);
+		(void)sqlite3_bind_int64(s, 2, folder);
+		(void)sqlite3_bind_blob64(s, 3, seal.count == 0 ? "" : (const void *)seal.marks,
+			seal.count * UR_SEAL_MARK, SQLITE_STATIC);
+		r = step_once(ledger, s, "be written", err);
+	} else {
+		r = ur_err_set(
+			err, r < 0 ? r : -EIO, UR_FAULT_WORLD, "the ledger '%s'", ledger->path);
+	}
+	ur_seal_done(&seal);
+	return r;
+}
+
+int ur_ledger_seal(struct ur_ledger *ledger, int64_t destination, struct ur_err *err)
+{
+	int r = ensure_transaction(ledger, err);
+	int64_t folder = 0;
+	ledger->unsealed[1] = 0;
+	ledger->all_unsealed = false;
+	for (;;) {
+		sqlite3_stmt *s = r < 0 ? NULL : use(ledger, SEAL_STALE, err);
+		if (s == NULL) {
+			return r < 0 ? r : -EIO;
+		}
+		(void)sqlite3_bind_int64(s, 1, destination);
+		(void)sqlite3_bind_int64(s, 2, folder);
+		const int code = sqlite3_step(s);
+		folder = code == SQLITE_ROW ? sqlite3_column_int64(s, 0) : 0;
+		(void)sqlite3_reset(s);
+		if (code != SQLITE_ROW) {
+			return code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+		}
+		r = seal_folder(ledger, destination, folder, err);
+	}
+}
+
+int ur_ledger_hold(struct ur_ledger *ledger, struct ur_err *err)
+{
+	if (ledger->held) {
+		return 0;
+	}
+	sqlite3_stmt *s = use(ledger, HOLD, err);
+	const int r = s == NULL ? -EIO : step_once(ledger, s, "be read", err);
+	ledger->held = r == 0;
+	return r;
+}
+
+void ur_ledger_let_go(struct ur_ledger *ledger)
+{
+	sqlite3_stmt **sealed = &ledger->statements[SEAL_GET];
+	if (*sealed != NULL) {
+		(void)sqlite3_reset(*sealed); // it would keep the state, too
+	}
+	sqlite3_stmt *s = ledger->held ? use(ledger, LET_GO, NULL) : NULL;
+	if (s != NULL) {
+		(void)step_once(ledger, s, "be read", NULL); // a reader has nothing to lose
+	}
+	ledger->held = false;
 }
 
 int ur_ledger_get(struct ur_ledger *ledger, int64_t destination, int64_t folder, const char *name,
@@ -885,6 +1114,7 @@ static int change_filtered(struct ur_ledger *ledger, const char *before,
 	const struct ur_ledger_filter *filter, int64_t *ret, struct ur_err *err)
 {
 	int r = ensure_transaction(ledger, err);
+	r = r < 0 ? r : break_all_seals(ledger, err);
 	sqlite3_stmt *s = r < 0 ? NULL : prepare_filtered(ledger, before, filter, "", err);
 	if (s == NULL) {
 		return r < 0 ? r : -EIO;
@@ -991,6 +1221,7 @@ int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
 	struct ur_err *err)
 {
 	int r = ensure_transaction(ledger, err);
+	r = r < 0 ? r : break_all_seals(ledger, err);
 	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, MARK, err);
 	if (s == NULL) {
 		return r < 0 ? r : -EIO;
@@ -1012,6 +1243,7 @@ int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
 	if (s == NULL) {
 		return r < 0 ? r : -EIO;
 	}
+	ledger->facts = true;
 	(void)sqlite3_bind_int64(s, 1, destination);
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
 	return step_once(ledger, s, "be written", err);

@@ -9,6 +9,7 @@
  *     folder   path → id                                   a directory, by its absolute path
  *     file     (destination, folder, name) → a ur_record   what became of each file
  *     asset    (destination, sha1) → asset id              what the server got, and from which run
+ *     seal     (destination, folder) → marks               its files that need nothing: see seal.h
  *     destination, run, meta
  *
  * Every delivery fact belongs to a destination: the server's user id, not a URL, not a key.
@@ -32,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UR_LEDGER_SCHEMA 1
+#define UR_LEDGER_SCHEMA 2
 #define UR_LEDGER_ASSET 37
 #define UR_LEDGER_SHA1 20
 #define UR_LEDGER_XXH 16
@@ -103,6 +104,7 @@ struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger);
 
 [[nodiscard]] int ur_ledger_destination(struct ur_ledger *ledger, const char *user_id,
 	const char *user_name, const char *server, int64_t *ret, struct ur_err *err);
+/** Becomes durable with the next commit: a run that writes nothing needs only one. */
 [[nodiscard]] int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination,
 	const char *command, int64_t *ret, struct ur_err *err);
 [[nodiscard]] int ur_ledger_run_end(
@@ -121,6 +123,21 @@ typedef int ur_record_fn(void *context, const struct ur_record *record);
 /** The rows of one directory, ordered by name; a negative return of `each` ends it. */
 [[nodiscard]] int ur_ledger_in_folder(struct ur_ledger *ledger, int64_t destination, int64_t folder,
 	ur_record_fn *each, void *context, struct ur_err *err);
+/**
+ * The marks of the folder's files that need nothing while they are kept and stay as they are, made
+ * by the last ur_ledger_seal(); *ret_count is 0 when there are none, or a row was written since.
+ * Valid until the next call with this ledger.
+ */
+[[nodiscard]] int ur_ledger_sealed(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	const void **ret, size_t *ret_count, struct ur_err *err);
+/** Makes the seals of all folders of which a row was written since theirs was made. */
+[[nodiscard]] int ur_ledger_seal(struct ur_ledger *ledger, int64_t destination, struct ur_err *err);
+/**
+ * Many questions from one state of the ledger, which spares each of them the locks.  What others
+ * write meanwhile is not seen, and keeps their log growing: only for a moment.  For READ.
+ */
+[[nodiscard]] int ur_ledger_hold(struct ur_ledger *ledger, struct ur_err *err);
+void ur_ledger_let_go(struct ur_ledger *ledger);
 /** One row; *ret_found says whether there is one, `each` gets it. */
 [[nodiscard]] int ur_ledger_get(struct ur_ledger *ledger, int64_t destination, int64_t folder,
 	const char *name, ur_record_fn *each, void *context, bool *ret_found, struct ur_err *err);

@@ -10,12 +10,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define TICK_LOCAL_NS (10 * UR_MS_NS)
 #define TICK_COARSE_NS (2 * UR_SECOND_NS)
-#define DENTS_BYTES (64u << 10)
+#define DENTS_BYTES (32u << 10)
 #define HOP_BYTES 3800u // a path longer than PATH_MAX is walked in hops of at most this
 
 #define XFS_MAGIC 0x58465342
@@ -410,46 +411,37 @@ static void stat_entry(
 	entry->ctime_ns = identity.ctime_ns;
 }
 
-static int by_inode(const void *a, const void *b, void *context)
+static int by_inode(const void *a, const void *b)
 {
-	const struct ur_entry *entries = context;
-	const uint64_t x = entries[*(const uint32_t *)a].inode;
-	const uint64_t y = entries[*(const uint32_t *)b].inode;
+	const uint64_t x = ((const struct ur_entry *)a)->inode;
+	const uint64_t y = ((const struct ur_entry *)b)->inode;
 	return x < y ? -1 : x > y;
 }
 
-/** Cold, the order of the inodes is the order on the disk. */
-static int stat_all(struct ur_listing *listing, int fd, bool follow)
+void ur_listing_sort(struct ur_listing *listing)
 {
-	uint32_t *order = malloc((listing->count + 1) * sizeof *order);
-	if (order == NULL) {
-		return -ENOMEM;
+	if (listing->count > 1) {
+		qsort(listing->entries, listing->count, sizeof *listing->entries, by_inode);
 	}
-	size_t count = 0;
-	for (uint32_t i = 0; i < listing->count; i++) {
-		const uint8_t type = listing->entries[i].type;
-		if (type == UR_ENTRY_FILE || (type == UR_ENTRY_LINK && follow)) {
-			order[count++] = i;
-		}
-	}
-	qsort_r(order, count, sizeof *order, by_inode, listing->entries);
-	for (size_t i = 0; i < count; i++) {
-		stat_entry(listing, &listing->entries[order[i]], fd, follow);
-	}
-	free(order);
-	return 0;
 }
 
-int ur_listing_read(struct ur_listing *listing, int fd, bool follow)
+void ur_listing_stat(struct ur_listing *listing, int fd, bool follow, size_t from, size_t to)
 {
-	ur_listing_clear(listing);
-	char *buffer = malloc(DENTS_BYTES);
-	if (buffer == NULL) {
-		return -ENOMEM;
+	for (size_t i = from; i < to; i++) {
+		const uint8_t type = listing->entries[i].type;
+		if (type == UR_ENTRY_FILE || (type == UR_ENTRY_LINK && follow)) {
+			stat_entry(listing, &listing->entries[i], fd, follow);
+		}
 	}
+}
+
+int ur_listing_names(struct ur_listing *listing, int fd, size_t most)
+{
+	alignas(struct dent) char buffer[DENTS_BYTES];
 	int r = 0;
 	ssize_t size = 0;
-	while (r == 0 && (size = ur_sys.getdents(fd, buffer, DENTS_BYTES)) > 0) {
+	while (r == 0 && listing->count < most &&
+		(size = ur_sys.getdents(fd, buffer, sizeof buffer)) > 0) {
 		for (ssize_t at = 0; at < size && r == 0;) {
 			const struct dent *dent = (const struct dent *)(buffer + at);
 			const bool dots =
@@ -460,9 +452,19 @@ int ur_listing_read(struct ur_listing *listing, int fd, bool follow)
 			at += dent->size;
 		}
 	}
-	free(buffer);
-	r = r < 0 ? r : (int)size;
-	return r < 0 ? r : stat_all(listing, fd, follow);
+	return r < 0 ? r : size < 0 ? (int)size : listing->count >= most;
+}
+
+int ur_listing_read(struct ur_listing *listing, int fd, bool follow)
+{
+	ur_listing_clear(listing);
+	const int r = ur_listing_names(listing, fd, SIZE_MAX);
+	if (r < 0) {
+		return r;
+	}
+	ur_listing_sort(listing);
+	ur_listing_stat(listing, fd, follow, 0, listing->count);
+	return 0;
 }
 
 int ur_listing_add(struct ur_listing *listing, int fd, const char *name, bool follow)

@@ -135,7 +135,16 @@ struct ur_listing {
 	size_t names_room;
 };
 
-/** Reads all names of `fd` and stats what is a file, in the order of the inodes. */
+/**
+ * Adds names of `fd` from where it stands until there are `most` or a few more: 1, else 0 at the
+ * end of the directory.
+ */
+[[nodiscard]] int ur_listing_names(struct ur_listing *listing, int fd, size_t most);
+/** By inode: cold, the order on the disk. */
+void ur_listing_sort(struct ur_listing *listing);
+/** Stats what is a file among the entries [from, to); several threads may share a listing. */
+void ur_listing_stat(struct ur_listing *listing, int fd, bool follow, size_t from, size_t to);
+/** All names of `fd`, in the order of the inodes, and stats what is a file. */
 [[nodiscard]] int ur_listing_read(struct ur_listing *listing, int fd, bool follow);
 /** Adds one name by hand (a source that is a file). */
 [[nodiscard]] int ur_listing_add(struct ur_listing *listing, int fd, const char *name, bool follow);

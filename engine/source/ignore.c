@@ -27,6 +27,8 @@ struct rule {
 	bool taken_back;  // '!'
 	bool folder_only; // '/' at the end
 	bool anchored;    // a '/' elsewhere: compared with the whole path, else with the name
+	char first;       // the only byte that the text may begin with, 0: any
+	char last;        // … end with
 };
 
 struct ur_ignore {
@@ -113,6 +115,53 @@ static struct rule read_rule(const char *written, size_t size)
 	return rule;
 }
 
+static bool within(unsigned char c, unsigned char low, unsigned char high)
+{
+	return c >= low && c <= high;
+}
+
+static unsigned char lower(unsigned char c)
+{
+	return within(c, 'A', 'Z') ? (unsigned char)(c + ('a' - 'A')) : c;
+}
+
+static unsigned char upper(unsigned char c)
+{
+	return within(c, 'a', 'z') ? (unsigned char)(c - ('a' - 'A')) : c;
+}
+
+static bool is_plain(char c)
+{
+	return strchr("*?[]\\", c) == NULL;
+}
+
+/** Most names part from most patterns at their first or last byte. */
+static void note_ends(struct rule *rule, bool fold_case)
+{
+	const char *last = &rule->pattern[rule->size - 1];
+	if (is_plain(rule->pattern[0])) {
+		rule->first = rule->pattern[0];
+	}
+	if (is_plain(*last) && (rule->size == 1 || last[-1] != '\\')) {
+		rule->last = *last;
+	}
+	if (fold_case) {
+		rule->first = (char)lower((unsigned char)rule->first);
+		rule->last = (char)lower((unsigned char)rule->last);
+	}
+}
+
+static bool ends_fit(const struct rule *rule, bool fold, const char *text, size_t size)
+{
+	if (size == 0) {
+		return true;
+	}
+	const unsigned char first = (unsigned char)text[0];
+	const unsigned char last = (unsigned char)text[size - 1];
+	return (rule->first == 0 || (char)(fold ? lower(first) : first) == rule->first) &&
+	       (rule->last == 0 || (char)(fold ? lower(last) : last) == rule->last);
+}
+
 int ur_ignore_add(struct ur_ignore *ignore, const char *line, size_t size)
 {
 	if (size > 0 && line[0] == '#') {
@@ -133,8 +182,9 @@ int ur_ignore_add(struct ur_ignore *ignore, const char *line, size_t size)
 	if (written == NULL) {
 		return -ENOMEM;
 	}
-	const struct rule rule = read_rule(written, kept);
+	struct rule rule = read_rule(written, kept);
 	if (rule.size > 0) { // "/" and "!" match nothing
+		note_ends(&rule, ignore->fold_case);
 		ignore->rules[ignore->count++] = rule;
 	}
 	return 0;
@@ -203,21 +253,6 @@ int ur_ignore_add_junk(struct ur_ignore *ignore)
 }
 
 /* --- wildcards ------------------------------------------------------------------------------- */
-
-static bool within(unsigned char c, unsigned char low, unsigned char high)
-{
-	return c >= low && c <= high;
-}
-
-static unsigned char lower(unsigned char c)
-{
-	return within(c, 'A', 'Z') ? (unsigned char)(c + ('a' - 'A')) : c;
-}
-
-static unsigned char upper(unsigned char c)
-{
-	return within(c, 'a', 'z') ? (unsigned char)(c - ('a' - 'A')) : c;
-}
 
 /** [:name:] in ASCII, whatever the locale; -1 for a name that does not exist. */
 static int in_named_class(const char *name, size_t size, unsigned char c)
@@ -442,12 +477,16 @@ enum ur_ignore_verdict ur_ignore_match_why(
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash == NULL ? path : slash + 1;
+	const size_t name_size = strlen(name);
+	const size_t path_size = (size_t)(name - path) + name_size;
 
 	assert(path[0] != '/');
 	*ret_pattern = NULL;
 	for (size_t i = ignore->count; i > 0; i--) {
 		const struct rule *rule = &ignore->rules[i - 1];
-		if (rule->folder_only && !is_folder) {
+		if ((rule->folder_only && !is_folder) ||
+			!ends_fit(rule, ignore->fold_case, rule->anchored ? path : name,
+				rule->anchored ? path_size : name_size)) {
 			continue;
 		}
 		if (fits(rule->pattern, rule->size, rule->anchored ? path : name,

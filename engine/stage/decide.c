@@ -571,6 +571,7 @@ int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
 	decide->inputs_open = wiring->probe_count;
 	decide->quota_left = -1;
 	decide->seed = (uint64_t)ur_clock_wall_ns();
+	decide->dirty_since_ns = ur_clock_steady_ns(); // the run's own row
 	ur_items_init(&decide->to_ask);
 	ur_items_init(&decide->to_send);
 	ur_items_init(&decide->to_call);

@@ -1,6 +1,8 @@
 /* ledger - what is committed stays, rows come back as they were, and one writer at a time. */
 #include "engine/ledger/ledger.h"
 
+#include "engine/ledger/seal.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -298,6 +300,118 @@ static void filters_find_a_file_a_folder_and_what_lies_below(void **state)
 	assert_int_equal(rows, 0);
 }
 
+static size_t marks_of(struct ur_ledger *ledger, const struct place *p)
+{
+	const void *marks = NULL;
+	size_t count = 99;
+	assert_int_equal(
+		ur_ledger_sealed(ledger, p->destination, p->folder, &marks, &count, NULL), 0);
+	return count;
+}
+
+static void seal(struct place *p)
+{
+	assert_int_equal(ur_ledger_seal(p->ledger, p->destination, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+}
+
+static void a_seal_holds_what_needs_nothing_and_goes_with_any_write(void **state)
+{
+	struct place *p = *state;
+	int64_t changed = 0;
+	struct ur_record row = row_of(p, "a.jpg");
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.name = "refused.txt";
+	row.state = UR_REFUSED;
+	row.hashed = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.name = "wanted.jpg";
+	row.hashed = true;
+	row.state = UR_WANTED;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.name = "too-fresh.jpg";
+	row.state = UR_DELIVERED;
+	row.remembered = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	row.name = "removed.jpg";
+	row.state = UR_SETTLED;
+	row.remembered = true;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p);
+	const void *marks = NULL;
+	size_t count = 0;
+	assert_int_equal(
+		ur_ledger_sealed(p->ledger, p->destination, p->folder, &marks, &count, NULL), 0);
+	assert_int_equal(count, 2);
+	const struct ur_mark known = ur_seal_mark(&row.identity, "a.jpg", 5, false);
+	const struct ur_mark refused = ur_seal_mark(&row.identity, "refused.txt", 11, false);
+	assert_int_equal(ur_seal_find(marks, count, &known), UR_SEALED_DONE);
+	assert_int_equal(ur_seal_find(marks, count, &refused), UR_SEALED_TOLD);
+
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0); // once more in a transaction
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p);
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0); // the same folder as last time
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p);
+	assert_int_equal(marks_of(p->ledger, p), 2);
+	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_WITHDRAWN, "gone",
+				 &changed, NULL),
+		0);
+	assert_int_equal(changed, 3);
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p);
+	assert_int_equal(marks_of(p->ledger, p), 1);
+	const struct ur_ledger_filter all = {.below = "/pictures"};
+	assert_int_equal(ur_ledger_retry(p->ledger, &all, &changed, NULL), 0);
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p);
+	assert_int_equal(ur_ledger_forget(p->ledger, &all, &changed, NULL), 0);
+	assert_int_equal(marks_of(p->ledger, p), 0);
+}
+
+static void a_reader_that_holds_sees_one_state_until_it_lets_go(void **state)
+{
+	struct place *p = *state;
+	struct ur_ledger *reader = NULL;
+	struct ur_record row = row_of(p, "a.jpg");
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	seal(p);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_READ, &reader, NULL), 0);
+	assert_int_equal(ur_ledger_hold(reader, NULL), 0);
+	assert_int_equal(marks_of(reader, p), 1);
+	row.name = "b.jpg";
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	assert_int_equal(marks_of(reader, p), 1);
+	ur_ledger_let_go(reader);
+	assert_int_equal(marks_of(reader, p), 0);
+	reader = ur_ledger_free(reader);
+}
+
+static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state)
+{
+	struct place *p = *state;
+	char command[256];
+	struct ur_record row = row_of(p, "a.jpg");
+	bool found = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	(void)snprintf(command, sizeof command,
+		"sqlite3 '%s' 'drop table seal; pragma user_version=1'", p->path);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, row.name, compare,
+				 &row, &found, NULL),
+		0);
+	assert_true(found);
+	assert_int_equal(marks_of(p->ledger, p), 0);
+	seal(p); // what was there before counts as changed
+	assert_int_equal(marks_of(p->ledger, p), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +423,9 @@ int main(void)
 		IN_PLACE(a_foreign_or_newer_database_is_left_alone),
 		IN_PLACE(knowledge_belongs_to_one_destination),
 		IN_PLACE(filters_find_a_file_a_folder_and_what_lies_below),
+		IN_PLACE(a_seal_holds_what_needs_nothing_and_goes_with_any_write),
+		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
+		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,175 @@
+/*
+ * scan_group - files of one stem become items; what needs nothing is only counted.
+ *
+ * An item is what travels together, so one member that is news takes the known ones along.
+ */
+#include "engine/stage/scan_parts.h"
+
+#include "engine/media/pair.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- items ----------------------------------------------------------------------------------- */
+
+static struct ur_item *take_item(struct ur_scan *scan)
+{
+	void *item = NULL;
+	while (ur_queue_pop(scan->wiring.free_items, &item) < 0) {
+		ur_bell_arm(scan->wiring.bell);
+		if (ur_queue_pop(scan->wiring.free_items, &item) == 0) {
+			break;
+		}
+		if (ur_scan_stopped(scan)) {
+			return NULL;
+		}
+		ur_ledger_let_go(scan->ledger);
+		ur_bell_wait(scan->wiring.bell, 1000);
+	}
+	return item;
+}
+
+static void give_item(struct ur_scan *scan, struct ur_item *item)
+{
+	const size_t k = scan->next_out++ % scan->wiring.out_count;
+	while (ur_queue_push(scan->wiring.out[k], item) < 0) {
+		ur_bell_arm(scan->wiring.bell);
+		if (ur_queue_push(scan->wiring.out[k], item) == 0) {
+			break;
+		}
+		ur_bell_wait(scan->wiring.bell, 100);
+	}
+	ur_bell_ring(scan->wiring.out_bells[k]);
+}
+
+static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file *file,
+	const struct ur_entry *entry)
+{
+	const struct ur_dir *dir = item->dir;
+	*file = (struct ur_file){
+		.name = ur_arena_copy(
+			&item->arena, ur_listing_name(&scan->listing, entry), entry->name_size),
+		.identity = {dir->fs.id, entry->inode, entry->size, entry->mtime_ns,
+			entry->ctime_ns},
+		.through_link = dir->through_link || entry->linked,
+		.error = entry->error,
+		.young = (entry->flags & FLAG_YOUNG) != 0,
+		.later = (entry->flags & FLAG_LATER) != 0,
+		.unchanged = (entry->flags & FLAG_SAME) != 0,
+		.sidecar = UR_NONE,
+		.movie = UR_NONE,
+		.still = UR_NONE,
+		.item = item,
+		.send_retry_ms = -1,
+	};
+	if (file->name == NULL) {
+		return -ENOMEM;
+	}
+	file->class = ur_types_class(scan->run->types, file->name);
+	return (entry->flags & FLAG_ROW) != 0
+		       ? ur_scan_load_row(scan, &item->arena, atomic_load(&dir->ledger_id),
+				 file->name, &file->row)
+		       : 0;
+}
+
+static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *order, size_t count)
+{
+	struct ur_item *item = take_item(scan);
+	if (item == NULL) {
+		return -ECANCELED;
+	}
+	ur_arena_reset(&item->arena);
+	struct ur_arena arena = item->arena;
+	*item = (struct ur_item){.arena = arena, .dir = ur_dir_ref(dir), .count = (int)count};
+	item->files = ur_arena_alloc(&item->arena, count * sizeof *item->files);
+	int r = item->files == NULL ? -ENOMEM : 0;
+	for (size_t i = 0; i < count && r == 0; i++) {
+		r = fill_file(scan, item, &item->files[i], &scan->listing.entries[order[i]]);
+	}
+	if (r < 0) {
+		struct ur_err err = {0};
+		ur_run_fail(scan->run, r, (ur_err_set(&err, r, UR_FAULT_WORLD, "scanning"), &err));
+		item->count = 0; // travels on empty, so that its owner gets it back
+	}
+	give_item(scan, item);
+	return r;
+}
+static int by_stem(const void *a, const void *b, void *context)
+{
+	const struct ur_listing *listing = context;
+	const struct ur_entry *x = &listing->entries[*(const uint32_t *)a];
+	const struct ur_entry *y = &listing->entries[*(const uint32_t *)b];
+	const int order =
+		ur_pair_stem_compare(ur_listing_name(listing, x), ur_listing_name(listing, y));
+	return order != 0 ? order : ur_scan_by_name(a, b, context);
+}
+
+/* ---- groups ---------------------------------------------------------------------------------- */
+
+static enum ur_outcome outcome_of_kept(enum ur_state state)
+{
+	return state == UR_REFUSED  ? UR_OUTCOME_REFUSED
+	       : state == UR_FAILED ? UR_OUTCOME_FAILED
+				    : UR_OUTCOME_PRESENT;
+}
+
+/** Files with nothing to do are counted here; their row is looked up only when it is told. */
+static int report_kept(struct ur_scan *scan, struct ur_dir *dir, const struct ur_entry *entry)
+{
+	struct ur_run *run = scan->run;
+	const char *name = ur_listing_name(&scan->listing, entry);
+	if ((entry->flags & FLAG_TOLD) == 0 && !run->options->tell_known) {
+		ur_run_count_kept(run, 1, (uint64_t)entry->size);
+		return 0;
+	}
+	struct ur_arena arena;
+	struct ur_record *row = NULL;
+	ur_arena_init(&arena);
+	const int r = ur_scan_load_row(scan, &arena, atomic_load(&dir->ledger_id), name, &row);
+	if (r == 0 && row != NULL) {
+		const enum ur_outcome outcome = outcome_of_kept(row->state);
+		const bool present = outcome == UR_OUTCOME_PRESENT;
+		ur_run_report(run, dir, name, entry->size, present ? UR_KNOWN : row->state, outcome,
+			present ? "delivered before, unchanged since" : row->reason, row->asset,
+			false);
+	}
+	ur_arena_done(&arena);
+	return r;
+}
+
+static int emit_group(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *order, size_t count)
+{
+	bool all_kept = true;
+	for (size_t i = 0; i < count; i++) {
+		all_kept = all_kept && (scan->listing.entries[order[i]].flags & FLAG_KEPT) != 0;
+	}
+	int r = 0;
+	for (size_t i = 0; all_kept && i < count && r == 0; i++) {
+		r = report_kept(scan, dir, &scan->listing.entries[order[i]]);
+	}
+	for (size_t i = 0; !all_kept && i < count && r == 0; i += UR_ITEM_FILES) {
+		const size_t n = count - i < UR_ITEM_FILES ? count - i : UR_ITEM_FILES;
+		r = emit_item(scan, dir, order + i, n);
+	}
+	return r;
+}
+
+int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
+{
+	const struct ur_listing *listing = &scan->listing;
+	qsort_r(scan->order, count, sizeof *scan->order, by_stem, (void *)listing);
+	int r = 0;
+	for (size_t from = 0; from < count && r == 0 && !ur_scan_stopped(scan);) {
+		const char *first = ur_listing_name(listing, &listing->entries[scan->order[from]]);
+		size_t to = from + 1;
+		while (to < count && ur_pair_stem_compare(first,
+					     ur_listing_name(listing,
+						     &listing->entries[scan->order[to]])) == 0) {
+			to++;
+		}
+		r = emit_group(scan, dir, scan->order + from, to - from);
+		from = to;
+	}
+	return r;
+}
