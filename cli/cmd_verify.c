@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "engine/base/clock.h"
+#include "engine/pipeline_handshake.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -144,7 +145,7 @@ static int connect_all(
 	char *path = NULL;
 	ur_connection_fill(connection, v->options, &http);
 	int r = ur_http_new(&http, NULL, &v->http, err);
-	r = r < 0 ? r : ur_pipeline_handshake(v->http, &v->server, NULL, err);
+	r = r < 0 ? r : ur_pipeline_handshake(v->http, NULL, &v->server, NULL, err);
 	r = r < 0 ? r : ur_connection_ledger(v->options, &path, err);
 	r = r < 0 ? r : ur_ledger_open(path, UR_LEDGER_WRITE, &v->ledger, err);
 	r = r < 0 ? r

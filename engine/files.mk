@@ -63,7 +63,8 @@ ENGINE_SRC := \
 	engine/gateway/deliver.c \
 	engine/gateway/status.c \
 	engine/gateway/gateway.c \
-	engine/pipeline.c
+	engine/pipeline.c \
+	engine/pipeline_handshake.c
 
 CLI_SRC := \
 	cli/main.c \

@@ -7,6 +7,7 @@
 #include "engine/pipeline.h"
 
 #include "engine/base/clock.h"
+#include "engine/pipeline_handshake.h"
 #include "engine/stage/decide.h"
 #include "engine/stage/probe.h"
 #include "engine/stage/scan.h"
@@ -22,8 +23,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-
-#define HANDSHAKE_MS 20000
 
 static_assert((UR_POOL_ITEMS & (UR_POOL_ITEMS - 1)) == 0, "queues want powers of two");
 
@@ -61,70 +60,7 @@ struct ur_pipeline {
 	bool bells;
 };
 
-/* ---- the handshake --------------------------------------------------------------------------- */
-
-static int get(struct ur_http *http, const char *path, struct ur_request *ret, struct ur_err *err)
-{
-	*ret = (struct ur_request){.method = "GET", .path = path, .answer_wait_ms = HANDSHAKE_MS};
-	ur_http_call(http, ret);
-	if (ret->result < 0) {
-		if (err != NULL) {
-			*err = ret->err;
-		}
-		return ret->result;
-	}
-	if (ret->status == 200) {
-		return 0;
-	}
-	char message[UR_MESSAGE_MAX];
-	ur_immich_message(ret->status, ur_text_get(&ret->answer), ret->html, message);
-	if (ret->status == 401 || ret->status == 403) {
-		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
-			"the server does not accept the key for %s: %s; make one in Immich under "
-			"Account Settings, API Keys",
-			path, message);
-	}
-	if (ret->status >= 500 || ret->status == 429) {
-		return ur_err_say(err, -EHOSTUNREACH, UR_FAULT_WORLD,
-			"the server cannot answer %s now: %s", path, message);
-	}
-	return ur_err_say(err, -EPROTO, UR_FAULT_SETUP,
-		"what answers at this address is no Immich server: %s says %s", path, message);
-}
-
-int ur_pipeline_handshake(
-	struct ur_http *http, struct ur_server *ret, struct ur_types *types, struct ur_err *err)
-{
-	struct ur_request call;
-	struct ur_server server = {.quota_bytes = -1};
-	int r = get(http, "/api/server/version", &call, err);
-	if (r == 0) {
-		r = ur_immich_read_version(ur_text_get(&call.answer), &server, err);
-		r = r < 0 ? ur_err_within(
-				    err, r, "what answers at this address is no Immich server")
-			  : 0;
-	}
-	ur_request_done(&call);
-	if (r == 0) {
-		r = get(http, "/api/users/me", &call, err);
-		r = r < 0 ? r : ur_immich_read_user(ur_text_get(&call.answer), &server, err);
-		ur_request_done(&call);
-	}
-	if (r == 0) {
-		r = get(http, "/api/api-keys/me", &call, err);
-		r = r < 0 ? r : ur_immich_read_key(ur_text_get(&call.answer), &server, err);
-		ur_request_done(&call);
-	}
-	if (r == 0 && types != NULL) {
-		r = get(http, "/api/server/media-types", &call, err);
-		r = r < 0 ? r : ur_immich_read_types(ur_text_get(&call.answer), types, err);
-		ur_request_done(&call);
-	}
-	if (r == 0) {
-		*ret = server;
-	}
-	return r;
-}
+/* ---- making the acquaintance ------------------------------------------------------------------ */
 
 /** What the server and the key allow, against what was asked for. */
 static int check_server(struct ur_pipeline *p, struct ur_err *err)
@@ -195,6 +131,20 @@ static int make_queues(struct ur_pipeline *p, struct ur_err *err)
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run") : 0;
 }
 
+/** What is remembered of the server must allow all that this run is about, else it is asked. */
+static int greet(struct ur_pipeline *p, struct ur_err *err)
+{
+	struct ur_acquaintance memory = {
+		.ledger = p->ledger,
+		.server = p->options.http.server,
+		.key = p->options.http.key,
+		.wants_back = p->options.after != UR_AFTER_KEEP,
+	};
+	const int r = ur_pipeline_handshake(p->http, &memory, &p->run.server, p->run.types, err);
+	p->run.server_remembered = memory.used;
+	return r;
+}
+
 static int make_network(struct ur_pipeline *p, struct ur_err *err)
 {
 	const struct ur_upload_wiring wiring = {
@@ -210,17 +160,14 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 	}
 	ur_upload_attach(p->upload, p->http);
 	r = ur_types_new(&p->run.types);
-	r = r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run")
-		  : ur_pipeline_handshake(p->http, &p->run.server, p->run.types, err);
+	r = r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run") : greet(p, err);
 	return r < 0 ? r : check_server(p, err);
 }
 
-static int make_ledger(struct ur_pipeline *p, struct ur_err *err)
+static int begin_run(struct ur_pipeline *p, struct ur_err *err)
 {
-	int r = ur_ledger_open(p->options.ledger, UR_LEDGER_WRITE, &p->ledger, err);
-	r = r < 0 ? r
-		  : ur_ledger_destination(p->ledger, p->run.server.user_id, p->run.server.user_name,
-			    p->options.http.server, &p->run.destination, err);
+	const int r = ur_ledger_destination(p->ledger, p->run.server.user_id,
+		p->run.server.user_name, p->options.http.server, &p->run.destination, err);
 	return r < 0 ? r
 		     : ur_ledger_run_begin(
 			       p->ledger, p->run.destination, p->options.command, &p->run.id, err);
@@ -308,8 +255,9 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 	assert(p->probe_count > 0 && p->probe_count <= UR_PROBES_MAX);
 	(void)pthread_mutex_init(&p->run.talk, NULL);
 	int r = make_queues(p, err);
+	r = r < 0 ? r : ur_ledger_open(p->options.ledger, UR_LEDGER_WRITE, &p->ledger, err);
 	r = r < 0 ? r : make_network(p, err);
-	r = r < 0 ? r : make_ledger(p, err);
+	r = r < 0 ? r : begin_run(p, err);
 	r = r < 0 ? r : make_stages(p, err);
 	if (r < 0) {
 		(void)ur_pipeline_free(p);
@@ -364,6 +312,9 @@ static void write_summary(struct ur_pipeline *p)
 	int r = 0;
 	if (whole && p->options.after == UR_AFTER_KEEP && !p->options.plan) {
 		r = ur_ledger_seal(p->ledger, p->run.destination, &err);
+	}
+	if (r == 0 && ur_http_refusals(p->http) > 0) { // it is not what it was, perhaps
+		r = ur_ledger_answers_drop(p->ledger, p->options.http.server, &err);
 	}
 	r = r < 0 ? r : ur_ledger_run_end(p->ledger, p->run.id, text, &err);
 	if (r < 0) {

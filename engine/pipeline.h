@@ -44,11 +44,4 @@ const struct ur_server *ur_pipeline_server(const struct ur_pipeline *pipeline);
 const char *ur_pipeline_ring(const struct ur_pipeline *pipeline);
 struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *pipeline);
 
-/**
- * Asks the server who it is and who we are: version, user, key, media types (`types` may be NULL).
- * Also for commands that have no pipeline.
- */
-[[nodiscard]] int ur_pipeline_handshake(
-	struct ur_http *http, struct ur_server *ret, struct ur_types *types, struct ur_err *err);
-
 #endif

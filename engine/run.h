@@ -71,6 +71,7 @@ struct ur_options {
 struct ur_run {
 	const struct ur_options *options;
 	struct ur_server server;
+	bool server_remembered; // some of that is what it said up to a day ago
 	struct ur_types *types;
 	int64_t destination;
 	int64_t id;

@@ -20,16 +20,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #define BUSY_MS 10000
 #define CACHE_WRITE_KIB 8192
 #define CACHE_READ_KIB 2048 // a walk over folders seldom comes back to a page
 
-#define SEAL_TABLE                                                                           \
+#define SCHEMA_2                                                                             \
 	"CREATE TABLE seal(destination INTEGER NOT NULL, folder INTEGER NOT NULL,"           \
 	" fresh INTEGER NOT NULL, marks BLOB NOT NULL, UNIQUE(destination, folder)) STRICT;" \
-	"CREATE INDEX seal_stale ON seal(destination, folder) WHERE fresh=0;"
+	"CREATE INDEX seal_stale ON seal(destination, folder) WHERE fresh=0;"                \
+	"CREATE TABLE answer(server TEXT NOT NULL, who BLOB NOT NULL, path TEXT NOT NULL,"   \
+	" asked_ns INTEGER NOT NULL, text TEXT NOT NULL,"                                    \
+	" PRIMARY KEY(server, who, path)) STRICT, WITHOUT ROWID;"
 
 static const char schema[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
@@ -54,12 +58,12 @@ static const char schema[] =
 	"CREATE TABLE asset(destination INTEGER NOT NULL, sha1 BLOB NOT NULL, asset TEXT NOT NULL,"
 	" created INTEGER NOT NULL, run INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
 	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SEAL_TABLE;
+	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SCHEMA_2;
 
 /** From each older schema to the next one; each is a transaction of its own. */
 static const char *const steps[UR_LEDGER_SCHEMA] = {
-	[1] = SEAL_TABLE "INSERT INTO seal(destination, folder, fresh, marks)"
-			 " SELECT DISTINCT destination, folder, 0, x'' FROM file;",
+	[1] = SCHEMA_2 "INSERT INTO seal(destination, folder, fresh, marks)"
+		       " SELECT DISTINCT destination, folder, 0, x'' FROM file;",
 };
 
 #define COLUMNS                                                                                \
@@ -103,6 +107,11 @@ enum statement {
 	SEAL_PUT,
 	HOLD,
 	LET_GO,
+	SALT_GET,
+	SALT_PUT,
+	ANSWER_GET,
+	ANSWER_PUT,
+	ANSWERS_DROP,
 	STATEMENTS,
 };
 
@@ -166,6 +175,12 @@ static const char *const texts[STATEMENTS] = {
 	[SEAL_PUT] = "UPDATE seal SET fresh=1, marks=?3 WHERE destination=?1 AND folder=?2",
 	[HOLD] = "BEGIN",
 	[LET_GO] = "COMMIT",
+	[SALT_GET] = "SELECT value FROM meta WHERE key='salt'",
+	[SALT_PUT] = "INSERT INTO meta VALUES('salt', ?1)",
+	[ANSWER_GET] = "SELECT text FROM answer WHERE server=?1 AND who=?2 AND path=?3"
+		       " AND asked_ns>?4 AND asked_ns<=?5",
+	[ANSWER_PUT] = "INSERT OR REPLACE INTO answer VALUES(?1,?2,?3,?4,?5)",
+	[ANSWERS_DROP] = "DELETE FROM answer WHERE server=?1",
 };
 
 static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONFIRMED == 11 &&
@@ -885,6 +900,7 @@ static int seal_folder(
 			err, r < 0 ? r : -EIO, UR_FAULT_WORLD, "the ledger '%s'", ledger->path);
 	}
 	ur_seal_done(&seal);
+	ledger->facts = true;
 	return r;
 }
 
@@ -1012,6 +1028,100 @@ int ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	(void)sqlite3_reset(s);
 	*ret_found = code == SQLITE_ROW;
 	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+}
+
+/* ---- what the server answered ---------------------------------------------------------------- */
+
+static int make_salt(struct ur_ledger *ledger, uint8_t ret[UR_LEDGER_SALT], struct ur_err *err)
+{
+	char hex[2 * UR_LEDGER_SALT + 1];
+	int r = getrandom(ret, UR_LEDGER_SALT, 0) == (ssize_t)UR_LEDGER_SALT ? 0 : -EIO;
+	if (r < 0) {
+		return ur_err_set(err, r, UR_FAULT_WORLD, "the system has no random bytes");
+	}
+	r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, SALT_PUT, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	ur_hex(ret, UR_LEDGER_SALT, hex);
+	bind_text(s, 1, hex);
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_salt(struct ur_ledger *ledger, uint8_t ret[UR_LEDGER_SALT], struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, SALT_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	const int code = sqlite3_step(s);
+	const char *hex = code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL;
+	const bool good = hex != NULL && ur_unhex(hex, UR_LEDGER_SALT, ret);
+	(void)sqlite3_reset(s);
+	if (code == SQLITE_DONE) {
+		return make_salt(ledger, ret, err);
+	}
+	return code != SQLITE_ROW ? complain(ledger, err, "be read")
+	       : good             ? 0
+				  : ur_err_say(err, -EUCLEAN, UR_FAULT_SETUP,
+					    "the ledger '%s' is damaged: its salt is none", ledger->path);
+}
+
+static sqlite3_stmt *use_answer(struct ur_ledger *ledger, enum statement which, const char *server,
+	const uint8_t who[UR_LEDGER_WHO], const char *path, struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, which, err);
+	if (s != NULL) {
+		bind_text(s, 1, server);
+		(void)sqlite3_bind_blob(s, 2, who, UR_LEDGER_WHO, SQLITE_STATIC);
+		bind_text(s, 3, path);
+	}
+	return s;
+}
+
+int ur_ledger_answer_get(struct ur_ledger *ledger, const char *server,
+	const uint8_t who[UR_LEDGER_WHO], const char *path, int64_t age_ns, struct ur_text *ret,
+	bool *ret_found, struct ur_err *err)
+{
+	const int64_t now = ur_clock_wall_ns();
+	sqlite3_stmt *s = use_answer(ledger, ANSWER_GET, server, who, path, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 4, now - age_ns);
+	(void)sqlite3_bind_int64(s, 5, now); // from the future: a clock was stepped back
+	const int code = sqlite3_step(s);
+	if (code == SQLITE_ROW) {
+		ur_text_adds(ret, (const char *)sqlite3_column_text(s, 0));
+	}
+	(void)sqlite3_reset(s);
+	*ret_found = code == SQLITE_ROW && ur_text_ok(ret);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+}
+
+int ur_ledger_answer_put(struct ur_ledger *ledger, const char *server,
+	const uint8_t who[UR_LEDGER_WHO], const char *path, const char *text, struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use_answer(ledger, ANSWER_PUT, server, who, path, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 4, ur_clock_wall_ns());
+	bind_text(s, 5, text);
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_answers_drop(struct ur_ledger *ledger, const char *server, struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, ANSWERS_DROP, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	bind_text(s, 1, server);
+	return step_once(ledger, s, "be written", err);
 }
 
 /* ---- for people ------------------------------------------------------------------------------ */

@@ -10,6 +10,7 @@
  *     file     (destination, folder, name) → a ur_record   what became of each file
  *     asset    (destination, sha1) → asset id              what the server got, and from which run
  *     seal     (destination, folder) → marks               its files that need nothing: see seal.h
+ *     answer   (server, who, path) → what the server said  facts about it that hold for a day
  *     destination, run, meta
  *
  * Every delivery fact belongs to a destination: the server's user id, not a URL, not a key.
@@ -153,6 +154,24 @@ void ur_ledger_let_go(struct ur_ledger *ledger);
  */
 [[nodiscard]] int ur_ledger_emptied(struct ur_ledger *ledger, int64_t destination, int64_t run,
 	const void *folder, size_t size, bool *ret, struct ur_err *err);
+
+#define UR_LEDGER_SALT 32u
+#define UR_LEDGER_WHO 32u
+/** Random bytes of this ledger alone, made once: what must be recognised but not kept is mixed in. */
+[[nodiscard]] int ur_ledger_salt(
+	struct ur_ledger *ledger, uint8_t ret[UR_LEDGER_SALT], struct ur_err *err);
+/**
+ * What `server` answered to `path`, if it did so less than `age_ns` ago.  `who`: an answer that
+ * depends on the key belongs to a keyed hash of it.
+ */
+[[nodiscard]] int ur_ledger_answer_get(struct ur_ledger *ledger, const char *server,
+	const uint8_t who[UR_LEDGER_WHO], const char *path, int64_t age_ns, struct ur_text *ret,
+	bool *ret_found, struct ur_err *err);
+[[nodiscard]] int ur_ledger_answer_put(struct ur_ledger *ledger, const char *server,
+	const uint8_t who[UR_LEDGER_WHO], const char *path, const char *text, struct ur_err *err);
+/** Forgets all that this server has answered. */
+[[nodiscard]] int ur_ledger_answers_drop(
+	struct ur_ledger *ledger, const char *server, struct ur_err *err);
 
 struct ur_ledger_asset {
 	char asset[UR_LEDGER_ASSET];

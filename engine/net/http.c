@@ -45,6 +45,7 @@ struct ur_http {
 	size_t idle_count;
 	_Atomic uint64_t bytes_sent;
 	_Atomic uint64_t requests;
+	_Atomic uint64_t refusals;
 	/* The bucket of the bandwidth limit. */
 	uint64_t rate;
 	int64_t rate_until_ns;
@@ -422,6 +423,12 @@ static void unlink_active(struct ur_http *http, struct ur_request *request)
 	request->next = NULL;
 }
 
+static bool is_refusal(int status)
+{
+	return status >= 400 && status < 500 && status != 404 && status != 408 && status != 413 &&
+	       status != 429;
+}
+
 static void finish(struct ur_http *http, struct ur_request *request, CURLcode code, int forced)
 {
 	CURL *h = request->handle;
@@ -438,6 +445,9 @@ static void finish(struct ur_http *http, struct ur_request *request, CURLcode co
 	request->status = (int)status;
 	if (request->upload) {
 		atomic_fetch_add(&http->bytes_sent, request->sent);
+	}
+	if (forced == 0 && is_refusal((int)status)) {
+		atomic_fetch_add(&http->refusals, 1);
 	}
 	int r = forced;
 	if (r == 0 && code != CURLE_OK) {
@@ -755,6 +765,11 @@ uint64_t ur_http_bytes_sent(const struct ur_http *http)
 uint64_t ur_http_requests(const struct ur_http *http)
 {
 	return atomic_load(&http->requests);
+}
+
+uint64_t ur_http_refusals(const struct ur_http *http)
+{
+	return atomic_load(&http->refusals);
 }
 
 void ur_http_cancel(struct ur_http *http)

@@ -134,6 +134,8 @@ void ur_request_done(struct ur_request *request);
 
 uint64_t ur_http_bytes_sent(const struct ur_http *http);
 uint64_t ur_http_requests(const struct ur_http *http);
+/** Answers that refuse what was asked (4xx, but for "not found", "too large", "not now"). */
+uint64_t ur_http_refusals(const struct ur_http *http);
 /** From now on every request, also those under way, ends with -ECANCELED. */
 void ur_http_cancel(struct ur_http *http);
 

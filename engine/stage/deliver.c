@@ -280,7 +280,8 @@ static bool judge_answer(struct ur_decide *decide, struct ur_item *item, struct 
 		return true;
 	}
 	if (status < 500 && status != 408 && status != 429) {
-		close_failed(file, true);
+		/* With a version from yesterday it may have been our request that was wrong. */
+		close_failed(file, !decide->run->server_remembered);
 		return true;
 	}
 	return false;

@@ -400,7 +400,8 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
 	p->ledger = ur_ledger_free(p->ledger);
 	(void)snprintf(command, sizeof command,
-		"sqlite3 '%s' 'drop table seal; pragma user_version=1'", p->path);
+		"sqlite3 '%s' 'drop table seal; drop table answer; pragma user_version=1'",
+		p->path);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
 	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, row.name, compare,
@@ -410,6 +411,46 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p); // what was there before counts as changed
 	assert_int_equal(marks_of(p->ledger, p), 1);
+}
+
+static bool answered(struct ur_ledger *ledger, const char *server, const uint8_t *who, int64_t age)
+{
+	struct ur_text text = {0};
+	bool found = false;
+	assert_int_equal(ur_ledger_answer_get(ledger, server, who, "/api/server/version", age,
+				 &text, &found, NULL),
+		0);
+	if (found) {
+		assert_string_equal(ur_text_get(&text), "{\"major\":2}");
+	}
+	ur_text_done(&text);
+	return found;
+}
+
+static void an_answer_is_kept_for_its_time_for_one_server_and_one_key(void **state)
+{
+	struct place *p = *state;
+	const char *const here = "https://photos.example";
+	const uint8_t me[UR_LEDGER_WHO] = {1};
+	const uint8_t other[UR_LEDGER_WHO] = {2};
+	const int64_t day = INT64_C(86400) * 1000000000;
+	uint8_t salt[UR_LEDGER_SALT] = {0};
+	uint8_t again[UR_LEDGER_SALT] = {0};
+	assert_false(answered(p->ledger, here, me, day));
+	assert_int_equal(ur_ledger_answer_put(
+				 p->ledger, here, me, "/api/server/version", "{\"major\":2}", NULL),
+		0);
+	assert_true(answered(p->ledger, here, me, day));
+	assert_false(answered(p->ledger, here, me, 0));
+	assert_false(answered(p->ledger, here, other, day));
+	assert_false(answered(p->ledger, "https://other.example", me, day));
+	assert_int_equal(ur_ledger_answers_drop(p->ledger, here, NULL), 0);
+	assert_false(answered(p->ledger, here, me, day));
+
+	assert_int_equal(ur_ledger_salt(p->ledger, salt, NULL), 0);
+	assert_int_equal(ur_ledger_salt(p->ledger, again, NULL), 0);
+	assert_memory_equal(salt, again, sizeof salt);
+	assert_memory_not_equal(salt, other, sizeof salt);
 }
 
 int main(void)
@@ -425,6 +466,7 @@ int main(void)
 		IN_PLACE(filters_find_a_file_a_folder_and_what_lies_below),
 		IN_PLACE(a_seal_holds_what_needs_nothing_and_goes_with_any_write),
 		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
+		IN_PLACE(an_answer_is_kept_for_its_time_for_one_server_and_one_key),
 		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
