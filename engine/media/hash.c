@@ -236,6 +236,11 @@ struct ur_hasher *ur_hasher_free(struct ur_hasher *hasher)
 	return NULL;
 }
 
+size_t ur_hasher_width(const struct ur_hasher *hasher)
+{
+	return hasher->chain[0]->lanes;
+}
+
 const char *ur_hasher_about(const struct ur_hasher *hasher)
 {
 	return hasher->about;

@@ -47,6 +47,8 @@ struct ur_digest; // one file's running state
 struct ur_hasher *ur_hasher_free(struct ur_hasher *hasher);
 /** "16 lanes of AVX-512, two streams of SHA-NI, one stream of SHA-NI". */
 const char *ur_hasher_about(const struct ur_hasher *hasher);
+/** How many files it hashes side by side: more before a flush only leave the cache. */
+size_t ur_hasher_width(const struct ur_hasher *hasher);
 
 [[nodiscard]] int ur_digest_new(struct ur_digest **ret);
 struct ur_digest *ur_digest_free(struct ur_digest *digest);

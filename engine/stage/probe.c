@@ -23,7 +23,8 @@
 #define BUFFER (256u << 10)
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
-#define TURNS_MAX 8 // of the ring, while a buffer waits to be hashed
+#define FLUSH_LEAST 4 // buffers that are hashed together although the lanes are fewer
+#define TURNS_MAX 8   // of the ring, while a buffer waits to be hashed
 
 static_assert(BUFFER > 2 * EDGE, "the last read of a file must be able to hold its tail");
 static_assert(BUFFER >= UR_KIND_HEAD, "the head is judged from the first read");
@@ -66,8 +67,10 @@ struct ur_probe {
 	int idle_count;
 	struct slot *fed[SLOTS]; // their buffers wait for the flush
 	int fed_count;
-	int turns; // of the ring since the first of them
+	int flush_at; // so many fill the lanes, and are in the cache still
+	int turns;    // of the ring since the first of them
 	bool input_closed;
+	bool news; // items went out since the bell was rung
 };
 
 static void next_file(struct slot *slot);
@@ -544,7 +547,7 @@ static void finish_item(struct slot *slot)
 	const int r = ur_queue_push(probe->wiring.out, slot->item);
 	assert(r == 0); // the queue has room for the whole pool
 	slot->item = NULL;
-	ur_bell_ring(probe->wiring.out_bell);
+	probe->news = true;
 	probe->idle[probe->idle_count++] = slot;
 }
 
@@ -586,6 +589,15 @@ static void take_items(struct ur_probe *probe)
 	}
 }
 
+/** Once for all items of a turn: waking the next stage costs more than handing it an item. */
+static void tell(struct ur_probe *probe)
+{
+	if (probe->news) {
+		probe->news = false;
+		ur_bell_ring(probe->wiring.out_bell);
+	}
+}
+
 static int set_up(struct ur_probe *probe, struct ur_err *err)
 {
 	int r = ur_ring_new(probe->run->options->ring, RING_ENTRIES, &probe->ring, err);
@@ -593,6 +605,11 @@ static int set_up(struct ur_probe *probe, struct ur_err *err)
 		return r;
 	}
 	r = ur_hasher_new(&probe->hasher);
+	if (r == 0) {
+		const int width = (int)ur_hasher_width(probe->hasher);
+		probe->flush_at = width < FLUSH_LEAST ? FLUSH_LEAST : width;
+		assert(probe->flush_at <= SLOTS);
+	}
 	for (int i = 0; i < SLOTS && r == 0; i++) {
 		struct slot *slot = &probe->slots[i];
 		slot->probe = probe;
@@ -635,10 +652,11 @@ static void turn(struct ur_probe *probe, int wait_ms)
 {
 	const size_t count = ur_ring_run(
 		probe->ring, probe->wiring.bell->fd, probe->fed_count > 0 ? 0 : wait_ms);
-	if (probe->fed_count > 0 &&
-		(count == 0 || ++probe->turns == TURNS_MAX || probe->fed_count == SLOTS)) {
+	if (probe->fed_count > 0 && (count == 0 || ++probe->turns == TURNS_MAX ||
+					    probe->fed_count >= probe->flush_at)) {
 		hash_all(probe);
 	}
+	tell(probe);
 }
 
 static void work(struct ur_probe *probe)
@@ -650,6 +668,7 @@ static void work(struct ur_probe *probe)
 		}
 		ur_bell_arm(probe->wiring.bell);
 		take_items(probe); // what came before the flag was up did not ring
+		tell(probe);
 		if (!probe->input_closed || probe->idle_count < SLOTS) {
 			turn(probe, IDLE_MS);
 		}
