@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #define BUSY_MS 10000
-#define CACHE_WRITE_KIB 8192
-#define CACHE_READ_KIB 2048 // a walk over folders seldom comes back to a page
+#define CACHE_WRITE_KIB 16384 // the index by hash is written all over: what spills is written twice
+#define CACHE_READ_KIB 2048   // a walk over folders seldom comes back to a page
 
 #define SCHEMA_2                                                                             \
 	"CREATE TABLE seal(destination INTEGER NOT NULL, folder INTEGER NOT NULL,"           \
@@ -492,6 +492,7 @@ static int configure(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct 
 		"PRAGMA cache_size=-%d; PRAGMA trusted_schema=OFF; PRAGMA temp_store=MEMORY;%s",
 		mode == UR_LEDGER_WRITE ? CACHE_WRITE_KIB : CACHE_READ_KIB,
 		mode == UR_LEDGER_WRITE ? "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+					  "PRAGMA wal_autocheckpoint=8192;"
 					: "PRAGMA query_only=ON;");
 	return run_sql(ledger, sql, "be opened", err);
 }
@@ -1012,9 +1013,11 @@ int ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err)
 {
-	sqlite3_stmt *s = use(ledger, ASSET_GET, err);
+	/* The writer asks before it writes: within its transaction a question needs no locks. */
+	const int r = ledger->lock_fd < 0 ? 0 : ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, ASSET_GET, err);
 	if (s == NULL) {
-		return -EIO;
+		return r < 0 ? r : -EIO;
 	}
 	(void)sqlite3_bind_int64(s, 1, destination);
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);

@@ -9,6 +9,8 @@
  */
 #include "engine/sys/ring.h"
 
+#include "engine/sys/sys.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <liburing.h>
@@ -182,6 +184,7 @@ void ur_ring_read(
 
 void ur_ring_close(struct ur_ring *ring, struct ur_op *op, int fd)
 {
+	ur_fd_gone();
 	op->what = UR_RING_CLOSE;
 	op->fd = fd;
 	op->buffer = NULL;
@@ -202,6 +205,9 @@ static void complete(struct ur_ring *ring, struct ur_op *op, int result)
 			prepare(ring, op);
 			return;
 		}
+	}
+	if (op->what == UR_RING_OPEN) {
+		ur_fd_new();
 	}
 	op->result = op->what == UR_RING_READ && result >= 0 ? (int64_t)op->got : result;
 	finish(ring, op);

@@ -77,11 +77,36 @@ static int sys_openat_beneath(int dir, const char *path, int flags, mode_t mode)
 		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
 	};
 	const long r = RETRY(syscall(SYS_openat2, dir, path, &how, sizeof how));
+	ur_fd_new();
 	return r == -ENOSYS || r == -EPERM ? walk_beneath(dir, path, flags, mode) : (int)r;
 }
 
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *at);
+void __tsan_release(void *at);
+static char fd_order;
+
+void ur_fd_new(void)
+{
+	__tsan_acquire(&fd_order);
+}
+
+void ur_fd_gone(void)
+{
+	__tsan_release(&fd_order);
+}
+#else
+void ur_fd_new(void)
+{
+}
+void ur_fd_gone(void)
+{
+}
+#endif
+
 static int sys_close(int fd)
 {
+	ur_fd_gone();
 	/* On Linux the descriptor is gone also after EINTR: never closed twice. */
 	return close(fd) < 0 && errno != EINTR ? -errno : 0;
 }

@@ -64,6 +64,14 @@ static inline void ur_effect(const char *what, bool done)
 	}
 }
 
+/**
+ * ThreadSanitizer sees neither openat2 nor what a ring opens and closes, and so takes a number that
+ * is used again for the descriptor that had it before.  These two put the uses in order: `new`
+ * behind such an opening, `gone` before a closing.  Nothing without it.
+ */
+void ur_fd_new(void);
+void ur_fd_gone(void);
+
 /** pread until `size` bytes or the end; the number read, or a negative errno. */
 [[nodiscard]] ssize_t ur_sys_pread_all(int fd, void *buffer, size_t size, off_t offset);
 /** pwrite until all is written; 0 or a negative errno. */
