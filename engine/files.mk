@@ -31,7 +31,7 @@ ENGINE_SRC := \
 	engine/source/folder.c \
 	engine/source/ignore.c \
 	engine/ledger/ledger.c \
-	engine/ledger/seal.c \
+	engine/ledger/marks.c \
 	engine/settings.c \
 	engine/run.c \
 	engine/stage/scan.c \

@@ -8,7 +8,7 @@ UNIT_TESTS := \
 	hash \
 	hash_stream \
 	ledger \
-	seal \
+	marks \
 	scan_list \
 	immich \
 	folder \

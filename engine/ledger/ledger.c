@@ -7,7 +7,7 @@
 #include "engine/ledger/ledger.h"
 
 #include "engine/base/clock.h"
-#include "engine/ledger/seal.h"
+#include "engine/ledger/marks.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -851,11 +851,11 @@ int ur_ledger_sealed(struct ur_ledger *ledger, int64_t destination, int64_t fold
 	}
 	/* The statement stays where it is: its row holds the bytes.  use() resets it. */
 	*ret = code == SQLITE_ROW ? sqlite3_column_blob(s, 0) : NULL;
-	*ret_count = *ret == NULL ? 0 : (size_t)sqlite3_column_bytes(s, 0) / UR_SEAL_MARK;
+	*ret_count = *ret == NULL ? 0 : (size_t)sqlite3_column_bytes(s, 0) / UR_MARK_SIZE;
 	return 0;
 }
 
-static int gather_marks(struct ur_ledger *ledger, sqlite3_stmt *s, struct ur_seal *seal)
+static int gather_marks(struct ur_ledger *ledger, sqlite3_stmt *s, struct ur_marks *seal)
 {
 	int code = 0;
 	int r = 0;
@@ -869,9 +869,9 @@ static int gather_marks(struct ur_ledger *ledger, sqlite3_stmt *s, struct ur_sea
 			(uint64_t)sqlite3_column_int64(s, 2), sqlite3_column_int64(s, 3),
 			sqlite3_column_int64(s, 4), sqlite3_column_int64(s, 5)};
 		const int state = sqlite3_column_int(s, 6);
-		const struct ur_mark mark = ur_seal_mark(
+		const struct ur_mark mark = ur_mark_of(
 			&identity, name, (size_t)size, state == UR_REFUSED || state == UR_FAILED);
-		r = ur_seal_add(seal, &mark);
+		r = ur_marks_add(seal, &mark);
 	}
 	(void)sqlite3_reset(s);
 	return r < 0 ? r : code == SQLITE_DONE ? 0 : errno_of(sqlite3_errcode(ledger->db));
@@ -880,7 +880,7 @@ static int gather_marks(struct ur_ledger *ledger, sqlite3_stmt *s, struct ur_sea
 static int seal_folder(
 	struct ur_ledger *ledger, int64_t destination, int64_t folder, struct ur_err *err)
 {
-	struct ur_seal seal = {0};
+	struct ur_marks seal = {0};
 	sqlite3_stmt *s = use(ledger, SEAL_ROWS, err);
 	int r = s == NULL ? -EIO : 0;
 	if (r == 0) {
@@ -890,17 +890,17 @@ static int seal_folder(
 		s = r < 0 ? NULL : use(ledger, SEAL_PUT, err);
 	}
 	if (s != NULL) {
-		ur_seal_sort(&seal);
+		ur_marks_sort(&seal);
 		(void)sqlite3_bind_int64(s, 1, destination);
 		(void)sqlite3_bind_int64(s, 2, folder);
 		(void)sqlite3_bind_blob64(s, 3, seal.count == 0 ? "" : (const void *)seal.marks,
-			seal.count * UR_SEAL_MARK, SQLITE_STATIC);
+			seal.count * UR_MARK_SIZE, SQLITE_STATIC);
 		r = step_once(ledger, s, "be written", err);
 	} else {
 		r = ur_err_set(
 			err, r < 0 ? r : -EIO, UR_FAULT_WORLD, "the ledger '%s'", ledger->path);
 	}
-	ur_seal_done(&seal);
+	ur_marks_done(&seal);
 	ledger->facts = true;
 	return r;
 }

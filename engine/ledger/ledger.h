@@ -9,7 +9,7 @@
  *     folder   path → id                                   a directory, by its absolute path
  *     file     (destination, folder, name) → a ur_record   what became of each file
  *     asset    (destination, sha1) → asset id              what the server got, and from which run
- *     seal     (destination, folder) → marks               its files that need nothing: see seal.h
+ *     seal     (destination, folder) → marks               its files that need nothing: see marks.h
  *     answer   (server, who, path) → what the server said  facts about it that hold for a day
  *     destination, run, meta
  *

@@ -8,7 +8,7 @@
 #include "engine/stage/scan_parts.h"
 
 #include "engine/base/clock.h"
-#include "engine/ledger/seal.h"
+#include "engine/ledger/marks.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -208,10 +208,10 @@ static void judge_by_seal(struct merging *m, const void *marks, size_t mark_coun
 		struct ur_entry *entry = &scan->listing.entries[scan->order[i]];
 		const struct ur_identity now = {
 			m->dir->fs.id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
-		const struct ur_mark mark = ur_seal_mark(
+		const struct ur_mark mark = ur_mark_of(
 			&now, ur_listing_name(&scan->listing, entry), entry->name_size, false);
 		const enum ur_sealed sealed =
-			entry->error != 0 ? UR_SEALED_NOT : ur_seal_find(marks, mark_count, &mark);
+			entry->error != 0 ? UR_SEALED_NOT : ur_marks_find(marks, mark_count, &mark);
 		if (sealed == UR_SEALED_DONE) {
 			entry->flags |= FLAG_ROW | FLAG_SAME | FLAG_KEPT;
 			m->done++;

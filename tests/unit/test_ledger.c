@@ -1,7 +1,7 @@
 /* ledger - what is committed stays, rows come back as they were, and one writer at a time. */
 #include "engine/ledger/ledger.h"
 
-#include "engine/ledger/seal.h"
+#include "engine/ledger/marks.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -344,10 +344,10 @@ static void a_seal_holds_what_needs_nothing_and_goes_with_any_write(void **state
 	assert_int_equal(
 		ur_ledger_sealed(p->ledger, p->destination, p->folder, &marks, &count, NULL), 0);
 	assert_int_equal(count, 2);
-	const struct ur_mark known = ur_seal_mark(&row.identity, "a.jpg", 5, false);
-	const struct ur_mark refused = ur_seal_mark(&row.identity, "refused.txt", 11, false);
-	assert_int_equal(ur_seal_find(marks, count, &known), UR_SEALED_DONE);
-	assert_int_equal(ur_seal_find(marks, count, &refused), UR_SEALED_TOLD);
+	const struct ur_mark known = ur_mark_of(&row.identity, "a.jpg", 5, false);
+	const struct ur_mark refused = ur_mark_of(&row.identity, "refused.txt", 11, false);
+	assert_int_equal(ur_marks_find(marks, count, &known), UR_SEALED_DONE);
+	assert_int_equal(ur_marks_find(marks, count, &refused), UR_SEALED_TOLD);
 
 	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0); // once more in a transaction
 	assert_int_equal(marks_of(p->ledger, p), 0);
