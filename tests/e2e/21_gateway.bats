@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # The gateway alone: the protocol, what it keeps, and whom it believes.
+# shellcheck disable=SC2030,SC2031,SC2034,SC2153 # variables of the helpers, and of the test
 
 load lib
 load gateway
