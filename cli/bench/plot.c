@@ -13,10 +13,10 @@
 #include <math.h>
 #include <stdio.h>
 
-#define WIDTH 760.0
+#define WIDTH 780.0
 #define HEIGHT 420.0
 #define LEFT 64.0
-#define RIGHT 170.0
+#define RIGHT 196.0
 #define TOP 48.0
 #define BOTTOM 52.0
 
@@ -98,14 +98,20 @@ static const char head[] =
 	"</style>\n"
 	"<rect class=\"back\" width=\"%.0f\" height=\"%.0f\"/>\n";
 
+/** The decades as people write them. */
+static const char *const decades[] = {
+	"1", "10", "100", "1,000", "10,000", "100,000", "1,000,000", "10,000,000"};
+#define DECADES (int)(sizeof decades / sizeof *decades)
+
 static void draw_grid(FILE *to, const struct frame *f)
 {
 	for (int at = (int)f->x_low; at <= (int)f->x_high; at++) {
 		const double x = x_of(f, pow(10, at));
 		(void)fprintf(to,
 			"<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n"
-			"<text class=\"soft\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%'.0f</text>\n",
-			x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 20, pow(10, at));
+			"<text class=\"soft\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
+			x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 20,
+			at < DECADES ? decades[at] : "");
 	}
 	for (int at = (int)f->y_low; at <= (int)f->y_high; at++) {
 		const double y = y_of(f, pow(10, at));

@@ -214,7 +214,9 @@ void ur_bench_show_end(
 			}
 		}
 	}
-	(void)fprintf(to, "\n%zu of %zu targets met\n", met, judged);
+	if (judged > 0) {
+		(void)fprintf(to, "\n%zu of %zu targets met\n", met, judged);
+	}
 	if (stage->keep && stage->server == NULL) {
 		(void)fprintf(to,
 			"To repeat a command: export IMMICH_API_KEY=%s; \\\n"
