@@ -55,11 +55,15 @@ case $dir in /*) ;; *) die "--dir must begin with a '/', not '$dir'" 2 ;; esac
 case $dir in *[!A-Za-z0-9/._-]*) die "--dir may have letters, digits and ./_- only, not '$dir'" 2 ;; esac
 case $keep in '' | *[!0-9]* | 0) die "--keep wants a number above 0, not '$keep'" 2 ;; esac
 # rsync cuts its -e at spaces.
-case ${ssh[*]:3} in *' '*' '*) die "--ssh-config: a path without spaces, please" 2 ;; esac
+case ${ssh[4]-} in *[[:space:]]*) die "--ssh-config: a path without spaces, please" 2 ;; esac
 need ssh openssh-client
 need rsync rsync
 need flock util-linux
-[ -n "$DRY_RUN" ] || take_lock "deploy"
+[ -n "$DRY_RUN" ] || take_lock deploy
+
+# One connection for all: one login, and a short path for its socket.
+work=$(mktemp -d)
+ssh+=(-o ControlMaster=auto -o "ControlPath=$work/s" -o ControlPersist=60)
 
 # remote VERB [ARGUMENT…]: a verb of lib/release.bash, there.
 remote() {
@@ -76,7 +80,8 @@ start_over() {
 begun=''
 finish() {
   [ -z "$begun" ] || remote end || warn "could not remove the mark of this deployment: ssh $host rm -r $dir/.deploying"
-  [ -z "${work-}" ] || rm -rf "$work"
+  "${ssh[@]}" -O exit "$host" 2>/dev/null || true
+  rm -rf "$work"
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -121,15 +126,15 @@ esac
 
 [ -n "$archive" ] || archive=$("$TOP/scripts/package-build.sh" full)
 [ -r "$archive" ] || die "$archive cannot be read; make one: scripts/package-build.sh" 2
-work=$(mktemp -d)
+mkdir "$work/unpacked"
 if [ -r "$archive.sha256" ]; then
   (cd "$(dirname "$archive")" && sha256sum --check --quiet "$(basename "$archive").sha256") ||
     die "$archive is not what was packed; make it again: scripts/package-build.sh" 2
 fi
-tar --extract --gzip --file "$archive" --directory "$work" --no-same-owner ||
+tar --extract --gzip --file "$archive" --directory "$work/unpacked" --no-same-owner ||
   die "$archive cannot be unpacked; make it again: scripts/package-build.sh" 2
 # One folder, which says what it is.
-mapfile -t roots < <(find "$work" -mindepth 1 -maxdepth 1)
+mapfile -t roots < <(find "$work/unpacked" -mindepth 1 -maxdepth 1)
 root=${roots[0]-}
 if [ ${#roots[@]} -ne 1 ] || [ ! -f "$root/RELEASE" ] || [ ! -f "$root/MANIFEST" ]; then
   die "$archive was not made by scripts/package-build.sh" 2
