@@ -50,11 +50,15 @@ alive() { # NAME: the process that we started is still that one
 
 # start NAME COMMAND…: in the background, without our lock and our terminal.
 start() {
-  local name=$1
+  local name=$1 end=$((SECONDS + 10))
   shift
   realpath "$(command -v "$1")" >"$dir/$name.exe"
   setsid "$@" </dev/null >"$dir/$name.out" 2>>"$dir/$name.err" 9>&- 3>&- &
   echo $! >"$dir/$name.pid"
+  # Until it is that program and not yet, or no more, the shell that becomes it.
+  until alive "$name" || ! kill -0 $! 2>/dev/null || [ $SECONDS -ge $end ]; do
+    sleep 0.02
+  done
 }
 
 wait_for() { # SECONDS WHAT COMMAND…
@@ -110,7 +114,8 @@ start_gateway() {
   if "$bin/uringest" serve --help >/dev/null 2>&1; then
     mkdir -p "$dir/spool"
     start gateway "$bin/uringest" serve --listen "127.0.0.1:$GATEWAY_PORT" --spool "$dir/spool" \
-      --immich "http://127.0.0.1:$IMMICH_PORT" --base /uringest/
+      --immich "http://127.0.0.1:$IMMICH_PORT" --base /uringest/ \
+      --trusted-proxy 127.0.0.1
     wait_for 20 "the gateway" listens "$GATEWAY_PORT"
     GATEWAY=present
   fi

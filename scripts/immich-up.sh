@@ -64,6 +64,19 @@ prepare_folders() {
   esac
 }
 
+# The gateway's seal: a file that its user alone may read.  Docker would make a folder in its place.
+prepare_seal() {
+  local seal=${URINGEST_SEAL_KEY:-/srv/immich/gateway-seal}
+  [ ! -f "$seal" ] || return 0
+  [ ! -e "$seal" ] || die "URINGEST_SEAL_KEY $seal is not a file; remove it" 2
+  if [ -z "$DRY_RUN" ] && [ "$(id -u)" -ne 0 ]; then
+    die "$seal is not there, and only root can make it: head -c 32 /dev/urandom | sudo install -m 0400 -o 10001 -g 10001 /dev/stdin $seal" 2
+  fi
+  run mkdir -p "$(dirname "$seal")"
+  [ -n "$DRY_RUN" ] || head -c 32 /dev/urandom | install -m 0400 -o 10001 -g 10001 /dev/stdin "$seal" ||
+    die "cannot make $seal" 2
+}
+
 # nginx does not start without the certificates that its hosts name.
 prepare_certificates() {
   if [ "${HEARTBEAT_SITES:-production}" = dev ]; then
@@ -77,6 +90,7 @@ prepare_certificates() {
 }
 
 prepare_folders
+prepare_seal
 if [ -n "$all" ]; then
   prepare_certificates
 elif [ ${#services[@]} -eq 0 ]; then

@@ -249,7 +249,8 @@ check_websocket() {
 # forbids it says 413, one that gathers bodies says nothing.
 check_large_upload() {
   printf x >"$work/one"
-  ask "$1" /api/assets --http1.1 -X POST -H 'Content-Type: application/octet-stream' -H 'Expect:' \
+  ask "$1" /api/assets --http1.1 --max-time 8 -X POST -H 'Expect:' \
+    -H 'Content-Type: application/octet-stream' \
     -H 'Content-Length: 2147483648' --data-binary "@$work/one" || {
     [ -s "$work/head" ] || return 1
     CODE=$(sed -nE '1s|^HTTP/[0-9.]+ ([0-9]+).*|\1|p' "$work/head")

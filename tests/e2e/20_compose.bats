@@ -207,11 +207,36 @@ example_names() { sed -nE 's/^#?([A-Z][A-Z0-9_]*)=.*/\1/p' .env.immich.example |
 @test "the gateway is nobody special, and its spool outlives it" {
   merged
   [ "$(project '.services["uringest-gateway"].user')" = 10001:10001 ]
-  [ "$(project '.services["uringest-gateway"].volumes[0] | "\(.type) \(.target)"')" = "volume /var/lib/uringest/spool" ]
+  [ "$(project '[.services["uringest-gateway"].volumes[] | "\(.type) \(.target) \(.read_only // false)"] | join("; ")')" = \
+    "bind /run/gateway-seal true; volume /var/lib/uringest/spool false" ]
   [ "$(project '.services["uringest-gateway"].security_opt | index("seccomp=./docker/immich/seccomp-uringest.json") != null')" = true ]
   echo URINGEST_SECCOMP=builtin >>"$T/env"
   merged
   [ "$(project '.services["uringest-gateway"].security_opt | index("seccomp=builtin") != null')" = true ]
+}
+
+@test "the gateway takes the command that the file gives it, and trusts the address that nginx has" {
+  local uringest=build/${BUILD:-release}/uringest command port
+  merged
+  [ "$(project '.services.nginx.networks["heartbeat-backend-net"].ipv4_address')" = 172.30.83.250 ]
+  [ "$(project '.services["uringest-gateway"].command | index("--trusted-proxy=172.30.83.250") != null')" = true ]
+  [ "$(project '[.services["uringest-gateway"].command[] | select(startswith("--listen=")) | ltrimstr("--listen=0.0.0.0:")] | join("")')" = \
+    "$(sed -nE 's/.*server uringest-gateway:([0-9]+) .*/\1/p' nginx/place/upstreams.conf)" ]
+  [ -x "$uringest" ] || skip "uringest is not built"
+  head -c 32 /dev/urandom >"$T/seal"
+  mkdir "$T/spool"
+  mapfile -t command < <(project '.services["uringest-gateway"].command[]' |
+    sed "s|0.0.0.0:8091|127.0.0.1:0|; s|/run/gateway-seal|$T/seal|; s|/var/lib/uringest/spool|$T/spool|; s|immich-server:2283|127.0.0.1:9|")
+  timeout 20 "$uringest" "${command[@]}" >"$T/out" 2>"$T/err" 3>&- &
+  local pid=$!
+  for _ in {1..200}; do
+    if grep -q 'listening on' "$T/out" || ! kill -0 $pid 2>/dev/null; then break; fi
+    sleep 0.05
+  done
+  port=$(sed -nE 's/.*:([0-9]+)$/\1/p' "$T/out")
+  curl -sS --max-time 5 -o /dev/null -X OPTIONS "http://127.0.0.1:$port/uringest/"
+  kill $pid
+  wait $pid
 }
 
 @test "the seccomp profile denies by default, and allows io_uring besides what Docker allows" {

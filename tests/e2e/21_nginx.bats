@@ -361,3 +361,43 @@ bytes() {
   # The frontend takes forms, and no videos.
   equals "$(code heartbeatacic.org /x -X POST --http1.1 -H 'Expect:' --data-binary "@$T/chunk")" 413
 }
+
+@test "an upload in chunks goes through nginx and the gateway and arrives in Immich" {
+  [ "$GATEWAY" = present ] || skip "this build has no gateway"
+  local host file place sum seed=200 tus=(-H 'Tus-Resumable: 1.0.0' -H "x-api-key: $KEY" -H 'Expect:')
+  for host in $PUBLIC $PRIVATE; do
+    file=$T/$host.mp4
+    bytes "$file" 40 $((seed += 1))
+    sum=$(openssl dgst -sha1 -binary <"$file" | base64)
+    place=$(at $host /uringest/files/ "${tus[@]}" -X POST -H "Upload-Length: $(stat -c %s "$file")" \
+      -H "Upload-Metadata: filename $(printf film.mp4 | base64)" -D - -o /dev/null | header_of Location)
+    [[ "$place" = /uringest/files/* ]] || { echo "Location: $place" && return 1; }
+    head -c $((32 * 1024 * 1024)) "$file" >"$T/first"
+    tail -c $((8 * 1024 * 1024)) "$file" >"$T/second"
+    equals "$(at $host "$place" "${tus[@]}" -X PATCH -H 'Upload-Offset: 0' -H 'Content-Type: application/offset+octet-stream' \
+      --data-binary "@$T/first" -D - -o /dev/null | header_of Upload-Offset)" 33554432
+    equals "$(at $host "$place" "${tus[@]}" --head -D - -o /dev/null | header_of Upload-Offset)" 33554432
+    # Too large a chunk is stopped by nginx, and the offset stays.
+    cat "$file" "$file" >"$T/both"
+    equals "$(code $host "$place" "${tus[@]}" --http1.1 -X PATCH -H 'Upload-Offset: 33554432' \
+      -H 'Content-Type: application/offset+octet-stream' --data-binary "@$T/both")" 413
+    equals "$(at $host "$place" "${tus[@]}" -X PATCH -H 'Upload-Offset: 33554432' -H 'Content-Type: application/offset+octet-stream' \
+      --data-binary "@$T/second" -D - -o /dev/null | header_of Upload-Offset)" 41943040
+    arrived() {
+      at $PUBLIC /api/assets/bulk-upload-check -H "x-api-key: $KEY" -H 'content-type: application/json' \
+        -d "{\"assets\":[{\"id\":\"a\",\"checksum\":\"$sum\"}]}" | grep -q '"action":"reject"'
+    }
+    wait_for 30 arrived
+  done
+  run grep -c 'temporary file' "$PLACE/error.log"
+  equals "$output" 0
+}
+
+@test "the gateway's figures are for those inside" {
+  [ "$GATEWAY" = present ] || skip "this build has no gateway"
+  curl -sS --max-time 5 "http://127.0.0.1:$GATEWAY_PORT/uringest/metrics" | grep -q '^uringest'
+  equals "$(code $PUBLIC /uringest/metrics)" 404
+  lacks "$(at $PUBLIC /uringest/metrics)" uringest
+  equals "$(code $PUBLIC /uringest/%6detrics)" 404
+  equals "$(code $PUBLIC /uringest//metrics)" 404
+}

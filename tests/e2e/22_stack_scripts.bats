@@ -158,6 +158,24 @@ refuses() { # SENTENCE
   [ -z "$(calls docker)" ]
 }
 
+@test "the gateway's seal is made once, for the gateway's user alone" {
+  local made
+  rm "$T/seal"
+  if [ "$(id -u)" -ne 0 ]; then
+    run -2 "$S/scripts/immich-up.sh"
+    has "$output" "only root can make it: head -c 32 /dev/urandom | sudo install"
+    return
+  fi
+  run -0 "$S/scripts/immich-up.sh"
+  equals "$(stat -c '%a %u %s' "$T/seal")" "400 10001 32"
+  made=$(sha1sum <"$T/seal")
+  run -0 "$S/scripts/immich-up.sh"
+  equals "$(sha1sum <"$T/seal")" "$made"
+  rm "$T/seal" && mkdir "$T/seal"
+  run -2 "$S/scripts/immich-up.sh"
+  has "$output" "is not a file"
+}
+
 @test "the whole stack wants a certificate first: production's from certbot, dev's made here" {
   run -2 "$S/scripts/immich-up.sh" --all
   has "$output" "get it first: scripts/run-certbot.sh"

@@ -11,7 +11,8 @@ site() {
   sed -e 's/^DB_PASSWORD=.*/DB_PASSWORD=thePassword1/' -e "s|^UPLOAD_LOCATION=.*|UPLOAD_LOCATION=$T/library|" \
     -e "s|^IMPORT_LOCATION=.*|IMPORT_LOCATION=$T/import|" -e 's/^CERTBOT_EMAIL=.*/CERTBOT_EMAIL=admin@example.org/' \
     -e "s|^#LETSENCRYPT_DIR=.*|LETSENCRYPT_DIR=$T/letsencrypt|" -e "s|^#ACME_WEBROOT=.*|ACME_WEBROOT=$T/webroot|" \
-    "$TOP/.env.immich.example" >"$1/.env.immich"
+    -e "s|^#URINGEST_SEAL_KEY=.*|URINGEST_SEAL_KEY=$T/seal|" "$TOP/.env.immich.example" >"$1/.env.immich"
+  echo 0123456789abcdef0123456789abcdef >"$T/seal"
   chmod 600 "$1/.env.immich"
 }
 
