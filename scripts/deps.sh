@@ -55,6 +55,11 @@ test  procps               cmd:pgrep
 test  python3              cmd:python3
 test  xxhash               cmd:xxh128sum
 test  xxd                  cmd:xxd
+test  rsync                cmd:rsync
+test  openssh-server       cmd:sshd
+test  golang-go            cmd:go
+test  python3-websockets   file:/usr/lib/python3/dist-packages/websockets/__init__.py
+test  qrencode             cmd:qrencode
 lint  clang-14             cmd:clang-14
 lint  libclang-rt-14-dev   file:/usr/lib/llvm-14/lib/clang/14*/lib/linux/libclang_rt.fuzzer-*.a
 lint  clang-format-14      cmd:clang-format-14
@@ -124,6 +129,7 @@ apt_install()
   export DEBIAN_FRONTEND=noninteractive RUNLEVEL=1
   forbid_services
   had_nginx=$(command -v nginx)
+  had_sshd=$(command -v sshd)
   # Package lists that are missing or too old show themselves here.
   if ! apt-get install -s -q --no-install-recommends "$@" >/dev/null 2>&1; then
     apt-get update -q || return 1
@@ -132,10 +138,10 @@ apt_install()
     apt-get update -q || return 1
     apt-get install -y -q --no-install-recommends "$@" || return 1
   fi
-  # The tests start an nginx of their own; this machine did not ask for one at every boot.
-  if [ -z "$had_nginx" ] && command -v nginx >/dev/null 2>&1 &&
-    command -v systemctl >/dev/null 2>&1; then
-    systemctl disable nginx >/dev/null 2>&1 || true
+  # The tests start an nginx and an sshd of their own; this machine did not ask for one at every boot.
+  if command -v systemctl >/dev/null 2>&1; then
+    [ -n "$had_nginx" ] || systemctl disable nginx >/dev/null 2>&1 || true
+    [ -n "$had_sshd" ] || systemctl disable ssh ssh.socket >/dev/null 2>&1 || true
   fi
 }
 
