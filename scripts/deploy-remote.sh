@@ -152,10 +152,11 @@ if [ -n "$DRY_RUN" ]; then
 fi
 
 begin
-# Files that did not change are the same files on the disk.
+# Files that did not change are the same files on the disk.  Their times are the archive's, which is
+# another one, and do not count.
 link=()
 [ -z "$old" ] || link=(--link-dest "../$old")
-rsync --archive --no-owner --no-group --checksum --delete -e "${ssh[*]}" ${link[@]+"${link[@]}"} \
+rsync --recursive --links --perms --checksum --delete -e "${ssh[*]}" ${link[@]+"${link[@]}"} \
   "$root/" "$host:$dir/releases/$id.partial/" ||
   die "the transfer to $host failed; ${old:-nothing} goes on running there, nothing was switched"
 remote accept "$id" || {

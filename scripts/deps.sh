@@ -59,6 +59,7 @@ test  rsync                cmd:rsync
 test  openssh-server       cmd:sshd
 test  golang-go            cmd:go
 test  python3-websockets   file:/usr/lib/python3/dist-packages/websockets/__init__.py
+test  python3-seccomp      file:/usr/lib/python3/dist-packages/seccomp.cpython-*.so
 test  qrencode             cmd:qrencode
 lint  clang-14             cmd:clang-14
 lint  libclang-rt-14-dev   file:/usr/lib/llvm-14/lib/clang/14*/lib/linux/libclang_rt.fuzzer-*.a

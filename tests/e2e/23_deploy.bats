@@ -23,7 +23,7 @@ setup_file() {
   cd "$T/repository" || return
   git init -q
   git add -A
-  git -c user.name=t -c user.email=t@example.org commit -qm one
+  GIT_COMMITTER_DATE=2026-01-01T00:00:00Z git -c user.name=t -c user.email=t@example.org commit -qm one
   ONE=$(scripts/package-build.sh light --output "$ARCHIVES")
   echo '# changed' >>nginx/nginx.conf
   git add -A
