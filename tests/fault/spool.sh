@@ -21,4 +21,5 @@ case ${1-} in
 esac
 
 cd "$(dirname "$0")/../.." || exit 2
+export UR_UNIT_TIMEOUT=${UR_UNIT_TIMEOUT:-900}
 exec scripts/run-unit.sh "build/${BUILD:-release}/tests/fault/spool_crash"
