@@ -21,6 +21,7 @@
 #define IN_FLIGHT_MAX 1024u
 #define SAID_MAX 400u
 #define GROUP_WAITS 2000 // ten seconds
+#define END_WAITS 4000   // twenty
 
 static volatile sig_atomic_t signal_seen;
 
@@ -56,11 +57,22 @@ static void send_to(const char *path, int fd)
 pid_t ur_bench_start(const char *text, const char *out, const char *said)
 {
 	const pid_t parent = getpid();
+	sigset_t all;
+	sigset_t before;
 	(void)fflush(NULL);
+	/* A signal that came between fork and exec would be noted in the child, and be lost. */
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	const pid_t child = fork();
 	if (child != 0) {
-		return child < 0 ? -errno : child;
+		const int code = errno;
+		(void)sigprocmask(SIG_SETMASK, &before, NULL);
+		return child < 0 ? -code : child;
 	}
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGHUP, SIG_DFL);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	/* A group of its own: a signal from the terminal reaches us alone, and we end the child. */
 	(void)setpgid(0, 0);
 	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0 || getppid() != parent) {
@@ -88,8 +100,13 @@ void ur_bench_end(pid_t pid)
 	if (pid <= 0) {
 		return;
 	}
+	const struct timespec pause = {0, 5 * UR_MS_NS};
 	(void)kill(pid, SIGTERM);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
+	for (int i = 0; waitpid(pid, NULL, WNOHANG) == 0; i++) {
+		if (i == END_WAITS) {
+			(void)kill(pid, SIGKILL);
+		}
+		(void)nanosleep(&pause, NULL);
 	}
 }
 

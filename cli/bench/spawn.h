@@ -43,7 +43,8 @@ int ur_bench_signal(void);
 
 [[nodiscard]] int ur_bench_spawn(
 	const struct ur_bench_command *command, struct ur_bench_used *ret, struct ur_err *err);
-/** Starts a server; -errno or its process id.  `ur_bench_end` sends SIGTERM and waits. */
+/** Starts a server; -errno or its process id.  `ur_bench_end` sends SIGTERM, and SIGKILL
+ * to what has not ended after twenty seconds. */
 [[nodiscard]] pid_t ur_bench_start(const char *text, const char *out, const char *said);
 void ur_bench_end(pid_t pid);
 /** Whether a process that was started is still there. */

@@ -157,6 +157,20 @@ compare() { # the two files; sets CODE, OUT
 	equals "$(ls -A "$TMPDIR")" ""
 	wait_for 10 none_of_the_servers
 }
+@test "whenever a bench is stopped, it ends and leaves nothing" {
+	local after
+	for after in 0.01 0.05 0.1 0.15 0.2 0.3 0.4 0.6; do
+		"$URINGEST" bench --cases import --size import=5 --rounds 99 >"$T/out" 2>"$T/err" 3>&- &
+		local bench=$!
+		PIDS+=("$bench")
+		sleep "$after" # no hope in it: a moment like any other
+		kill -TERM "$bench"
+		wait_for 40 gone "$bench"
+		wait "$bench" || true
+		equals "$(ls -A "$TMPDIR")" "" "what is left of a bench that was stopped after $after s"
+	done
+	wait_for 10 none_of_the_servers
+}
 serves_a_folder() { pgrep -f "immichd.*$TMPDIR" >/dev/null; }
 none_of_the_servers() { ! pgrep -f "immichd.*$TMPDIR" >/dev/null; }
 
