@@ -1,4 +1,5 @@
 #!/usr/bin/env bats
+# shellcheck disable=SC2030,SC2031 # each test is a process
 # The bench: what it measures, what it leaves, what it says, and how two of them are compared.
 
 load lib
