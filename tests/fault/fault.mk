@@ -15,7 +15,7 @@ $(OUT)/tests/fault/spool_crash: $(OUT)/tests/fault/spool_crash.o $(FAULT_OBJ) $(
 	$(Q)$(CC) $(LDFLAGS_ALL) $(FAULT_WRAP) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
 
 FAULT_PROGRAMS := $(OUT)/tests/fault/spool_crash $(OUT)/uringest-faulty $(OUT)/immichd $(OUT)/mklib
-FAULTS := spool crash failing proofs
+FAULTS := spool gateway crash failing proofs
 
 # Each script says what it tested and adds its counts to $UR_COUNTS.
 define run_faults

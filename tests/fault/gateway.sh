@@ -7,12 +7,12 @@
 #     a new process: no offset below what was acknowledged, none beyond durable bytes; what was
 #     acknowledged is there, goes on, and is one asset with the right bytes in the end
 #
-#   STEP=N   every N-th point only (a sample: 9; fault-all: 1)
+#   STEP=N   every N-th point only (a sample: 31; fault-all: 1)
 #   POWERS   of stays, forget, keep, last
 set -u
 # shellcheck source=tests/fault/lib.bash
 . "$(dirname "$0")/lib.bash"
-STEP=${STEP:-9}
+STEP=${STEP:-31}
 POWERS=${POWERS:-stays forget keep}
 KEY=fault-key
 TUS=(-H 'Tus-Resumable: 1.0.0' -H "x-api-key: $KEY" -H 'Expect:')
