@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@
 #define SIDECAR_MAX (1u << 20)
 #define KEY_NAME "key"
 #define DOUBTFUL 200 // an outcome's status: delivered, but not by a 201
+#define WAITS_FOR_OWNER "it waits for the next request of its owner with a key that may upload"
 #define BUSY_MAX 16u // deliveries that ask or send at once
 
 /** How long the server may still be storing what it was sent. */
@@ -52,10 +54,34 @@ static void go(struct ur_session *session, enum ur_delivery_step next, int64_t w
 	session->delivery->due_ms = ur_gateway_now_ms() + wait_ms;
 }
 
+/** What its status says while nothing is concluded; not on disk, a restart finds it out anew. */
+static void explain(struct ur_session *session, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void explain(struct ur_session *session, const char *format, ...)
+{
+	struct ur_spool_outcome *outcome = &session->upload->outcome;
+	va_list list;
+	va_start(list, format);
+	(void)vsnprintf(outcome->words, sizeof outcome->words, format, list);
+	va_end(list);
+}
+
+/** One line when it goes, one when it comes back, however many deliveries wait. */
+static void note_server(struct ur_gateway *gateway, bool answers)
+{
+	if (gateway->server_away && answers) {
+		ur_gateway_log(gateway, 5, "immich-server answers again");
+	} else if (!gateway->server_away && !answers) {
+		ur_gateway_log(gateway, 4,
+			"immich-server does not answer as it should; deliveries wait for it");
+	}
+	gateway->server_away = !answers;
+}
+
 /** 1 s, 2 s, 4 s … 5 min, give or take a quarter. */
 static int64_t pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
 {
-	const unsigned doublings = delivery->tries < 9 ? delivery->tries : 9;
+	const unsigned doublings = delivery->pauses < 9 ? delivery->pauses : 9;
 	int64_t wait = (int64_t)FIRST_PAUSE_MS << doublings;
 	wait = wait > LONGEST_PAUSE_MS ? LONGEST_PAUSE_MS : wait;
 	wait += wait * (ur_clock_steady_ns() / 1000 % 50 - 25) / 100;
@@ -292,10 +318,13 @@ static void on_answer(struct ur_post *post)
 			"here until a key comes by that lets the server prove that it holds them");
 		return;
 	}
+	if (request->result == 0 && request->status < 300) {
+		note_server(session->gateway, true);
+	}
 	if (request->result == 0 && (request->status == 401 || request->status == 403)) {
+		explain(session, "immich-server refuses this key; " WAITS_FOR_OWNER);
 		ur_gateway_log(session->gateway, 4,
-			"upload %s: immich-server refuses its owner's key; it waits for the owner's "
-			"next request",
+			"upload %s: immich-server refuses its owner's key; " WAITS_FOR_OWNER,
 			session->upload->id);
 		if (delivery->has_credential) {
 			ur_gate_forget(session->gateway->gate, &delivery->credential);
@@ -341,9 +370,20 @@ static struct ur_request *new_request(
 static void again(struct ur_session *session, enum ur_delivery_step step)
 {
 	struct ur_delivery *delivery = session->delivery;
-	const int64_t asked = delivery->request.retry_after_ms;
-	delivery->tries++;
-	go(session, step, pause_ms(delivery, delivery->request.result == 0 ? asked : -1));
+	const struct ur_request *request = &delivery->request;
+	const int64_t asked = request->retry_after_ms;
+	const bool away = request->result < 0 || request->status >= 500 || request->status == 429;
+	delivery->pauses++;
+	if (away) {
+		note_server(session->gateway, false);
+	}
+	if (request->result < 0) {
+		explain(session, "immich-server does not answer at present; it is tried again");
+	} else if (away) {
+		explain(session, "immich-server answers %d at present; it is tried again",
+			request->status);
+	}
+	go(session, step, pause_ms(delivery, request->result == 0 ? asked : -1));
 }
 
 /* ---- is it there already? -------------------------------------------------------------------- */
@@ -373,6 +413,7 @@ static void found_there(struct ur_session *session, const char *asset)
 	struct ur_delivery *delivery = session->delivery;
 	delivery->outcome.state = UR_SPOOL_DELIVERED;
 	delivery->outcome.status = delivery->suspect ? DOUBTFUL : 0;
+	delivery->pauses = 0;
 	delivery->outcome.duplicate = !delivery->suspect;
 	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
@@ -522,6 +563,7 @@ static void sent(struct ur_session *session, const char *asset, bool duplicate)
 	struct ur_gateway *gateway = session->gateway;
 	gateway->counters.bytes_delivered += session->upload->length;
 	gateway->counters.delivered += duplicate ? 0 : 1;
+	delivery->pauses = 0;
 	delivery->suspect = duplicate; // we had just been told that it is not there
 	delivery->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_DELIVERED,
@@ -700,12 +742,14 @@ static bool gather(struct ur_session *session)
 	if (sidecar != NULL && sidecar->outcome.state == UR_SPOOL_RECEIVING) {
 		return false;
 	}
-	if (movie != NULL && (movie->outcome.state == UR_SPOOL_RECEIVING ||
-				     movie->outcome.state == UR_SPOOL_COMPLETE)) {
+	if (movie != NULL && !movie->is_sidecar && // which is never an asset
+		(movie->outcome.state == UR_SPOOL_RECEIVING ||
+			movie->outcome.state == UR_SPOOL_COMPLETE)) {
 		return false;
 	}
-	if (movie != NULL && (movie->outcome.state == UR_SPOOL_DELIVERED ||
-				     movie->outcome.state == UR_SPOOL_CONFIRMED)) {
+	if (movie != NULL && !movie->is_sidecar && // which is never an asset
+		(movie->outcome.state == UR_SPOOL_DELIVERED ||
+			movie->outcome.state == UR_SPOOL_CONFIRMED)) {
 		memcpy(said->live_movie, movie->outcome.asset, sizeof said->live_movie);
 	}
 	if (sidecar != NULL && sidecar->is_sidecar && sidecar->outcome.state == UR_SPOOL_COMPLETE) {
@@ -747,6 +791,7 @@ static void on_version(struct ur_post *post)
 			0) {
 		gateway->version_until_ms = ur_gateway_now_ms() + VERSION_MS;
 	}
+	note_server(gateway, gateway->server.dialect != NULL);
 }
 
 static void version_answered(struct ur_request *request)
@@ -814,15 +859,23 @@ static void run(struct ur_session *session)
 			ur_gateway_log(session->gateway, 3,
 				"upload %s: its metadata cannot be read", session->upload->id);
 			go(session, UR_DELIVERY_RELATED, LONGEST_PAUSE_MS);
+		} else if (session->upload->length == 0) {
+			refuse(session, 400, "an empty file is no picture; it is not sent");
 		} else if (gather(session)) {
 			go(session, UR_DELIVERY_CHECK, 0);
 		} else {
+			explain(session, "waits for the upload that belongs to it");
 			go(session, UR_DELIVERY_RELATED, RELATED_MS);
 		}
 		return;
 	case UR_DELIVERY_CHECK:
 		if (session->gateway->carrying >= session->gateway->limits.deliveries ||
 			session->gateway->server.dialect == NULL) {
+			explain(session,
+				session->gateway->server.dialect == NULL
+					? "immich-server does not answer at present; it is "
+					  "tried again"
+					: "waits for its turn");
 			go(session, UR_DELIVERY_CHECK, 500); // nothing could follow from the answer
 		} else {
 			check(session);
@@ -915,6 +968,9 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	} else {
 		recall_credential(session);
 	}
+	if (!delivery->has_credential) {
+		explain(session, "its key was not kept; " WAITS_FOR_OWNER);
+	}
 	go(session, UR_DELIVERY_KEY, 0);
 	if (gateway->server.dialect != NULL) {
 		advance(session);
@@ -941,6 +997,12 @@ void ur_deliver_welcome(struct ur_gateway *gateway, const struct ur_visitor *who
 			ur_deliver_keep_credential(gateway, at->upload, credential);
 		}
 	}
+}
+
+bool ur_deliver_has_key(const struct ur_spool_upload *upload)
+{
+	const struct ur_session *session = upload->session;
+	return session != NULL && session->delivery != NULL && session->delivery->has_credential;
 }
 
 bool ur_deliver_is_busy(const struct ur_session *session)

@@ -222,6 +222,7 @@ static int make_http(
 static void resume(struct ur_gateway *gateway)
 {
 	size_t count = 0;
+	size_t waiting = 0;
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {
 		gateway->records++;
@@ -229,11 +230,15 @@ static void resume(struct ur_gateway *gateway)
 			(at->outcome.state == UR_SPOOL_COMPLETE ||
 				at->outcome.state == UR_SPOOL_DELIVERED)) {
 			ur_deliver_add(gateway, at, NULL);
+			waiting += ur_deliver_has_key(at) ? 0 : 1;
 			count++;
 		}
 	}
 	if (count > 0) {
-		ur_gateway_log(gateway, 5, "%zu uploads are on their way to immich-server", count);
+		ur_gateway_log(gateway, 5,
+			"%zu uploads are on their way to immich-server; %zu of them wait for the "
+			"next request of their owners",
+			count, waiting);
 	}
 }
 

@@ -94,8 +94,9 @@ enum ur_delivery_step {
 /** An upload on its way to immich-server. */
 struct ur_delivery {
 	enum ur_delivery_step step;
-	int64_t due_ms; // steady; the next try
-	unsigned tries;
+	int64_t due_ms;        // steady; the next try
+	unsigned tries;        // requests that carried it
+	unsigned pauses;       // since something went well
 	bool busy;             // a request or a job is under way
 	bool suspect;          // its upload ended in anything but 201
 	bool lacks_proof;      // the key may not ask for the asset and its bytes
@@ -176,6 +177,7 @@ struct ur_gateway {
 	struct ur_server server; // its version, once known
 	int64_t version_until_ms;
 	bool version_asking;
+	bool server_away; // and the log says so
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;
@@ -236,6 +238,8 @@ void ur_receive_stop(struct ur_gateway *gateway);
 /* deliver */
 void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential);
+/** False: its key is not known any more, and a request of its owner is waited for. */
+bool ur_deliver_has_key(const struct ur_spool_upload *upload);
 /** An owner is here: what waits for a credential of theirs goes on. */
 void ur_deliver_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential);

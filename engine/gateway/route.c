@@ -393,20 +393,21 @@ static struct ur_spool_upload *find_upload(struct ur_visit *visit)
 static void enter(struct ur_visit *visit)
 {
 	struct ur_spool_upload *upload = NULL;
-	if (visit->verb == UR_VERB_CREATE) {
-		if (!visit->who.may_upload) {
-			refuse(visit, 403,
-				"this key lacks the permission asset.upload; make one that has it");
-			return;
-		}
+	if (visit->verb == UR_VERB_CREATE && visit->who.may_upload) {
 		ur_create(visit);
 		return;
 	}
-	upload = find_upload(visit);
-	if (upload == NULL) {
-		return;
+	if (visit->verb != UR_VERB_CREATE) {
+		upload = find_upload(visit);
+		if (upload == NULL) {
+			return;
+		}
 	}
-	if (visit->verb == UR_VERB_STATUS) {
+	if ((visit->verb == UR_VERB_CREATE || visit->verb == UR_VERB_PATCH) &&
+		!visit->who.may_upload) {
+		refuse(visit, 403,
+			"this key lacks the permission asset.upload; make one that has it");
+	} else if (visit->verb == UR_VERB_STATUS) {
 		ur_status_answer(visit, upload);
 	} else if (visit->verb == UR_VERB_GET) {
 		ur_status_bytes(visit, upload);

@@ -105,5 +105,5 @@ slowly() {
 
 picture() { # FILE SEED: one valid JPEG
 	"$MKLIB" "$T/lib$2" --count 1 --kinds jpeg --seed "$2" --size "${3:-16K}" >/dev/null &&
-		mv "$(find "$T/lib$2" -name '*.jpg' | head -n 1)" "$1"
+		mv "$(find "$T/lib$2" -type f -print -quit)" "$1"
 }
