@@ -76,7 +76,9 @@ check_env() {
   if [ $((0$mode & 0020)) -ne 0 ]; then
     die "$1 can be written by its group (mode $mode) and is read as a script; close it: chmod 600 $1" 2
   fi
-  if [ "$owner" -ne 0 ] && [ "$owner" -ne "$(id -u)" ]; then
+  # Root by sudo is whoever that was before.
+  if [ "$owner" -ne 0 ] && [ "$owner" -ne "$(id -u)" ] &&
+    { [ "$(id -u)" -ne 0 ] || [ "$owner" != "${SUDO_UID-}" ]; }; then
     die "$1 belongs to user $owner, neither root nor you; it would be read as a script" 2
   fi
 }

@@ -71,6 +71,9 @@ refuses() { # SENTENCE
   chmod 600 "$S/.env.immich"
   chown 65534 "$S/.env.immich"
   readers refuses "belongs to user 65534, neither root nor you"
+  # Whoever became root by sudo may be that user.
+  SUDO_UID=65534 run -0 "$S/scripts/immich-down.sh"
+  SUDO_UID=65533 run -2 "$S/scripts/immich-down.sh"
 }
 
 @test "a password that is missing or odd is refused, and is never shown" {
