@@ -57,6 +57,7 @@ test  xxhash               cmd:xxh128sum
 test  xxd                  cmd:xxd
 test  rsync                cmd:rsync
 test  openssh-server       cmd:sshd
+test  postgresql           file:/usr/lib/postgresql/*/bin/initdb
 test  golang-go            cmd:go
 test  python3-websockets   file:/usr/lib/python3/dist-packages/websockets/__init__.py
 test  python3-seccomp      file:/usr/lib/python3/dist-packages/seccomp.cpython-*.so
@@ -131,6 +132,7 @@ apt_install()
   forbid_services
   had_nginx=$(command -v nginx)
   had_sshd=$(command -v sshd)
+  have 'file:/usr/lib/postgresql/*/bin/initdb' && had_postgresql=yes || had_postgresql=
   # Package lists that are missing or too old show themselves here.
   if ! apt-get install -s -q --no-install-recommends "$@" >/dev/null 2>&1; then
     apt-get update -q || return 1
@@ -139,9 +141,11 @@ apt_install()
     apt-get update -q || return 1
     apt-get install -y -q --no-install-recommends "$@" || return 1
   fi
-  # The tests start an nginx and an sshd of their own; this machine did not ask for one at every boot.
+  # The tests start an nginx, an sshd and a PostgreSQL of their own; this machine did not ask for one at
+  # every boot.
   if command -v systemctl >/dev/null 2>&1; then
     [ -n "$had_nginx" ] || systemctl disable nginx >/dev/null 2>&1 || true
+    [ -n "$had_postgresql" ] || systemctl disable postgresql >/dev/null 2>&1 || true
     [ -n "$had_sshd" ] || systemctl disable ssh ssh.socket >/dev/null 2>&1 || true
   fi
 }

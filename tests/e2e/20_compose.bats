@@ -97,7 +97,7 @@ example_names() { sed -nE 's/^#?([A-Z][A-Z0-9_]*)=.*/\1/p' .env.immich.example |
   # What compose itself or a script reads.
   local name
   for name in $(comm -13 <(variable_names) <(example_names)); do
-    [ "$name" = COMPOSE_PROFILES ] || grep -qE "\\\$\{?$name\b" scripts/*.sh ||
+    [ "$name" = COMPOSE_PROFILES ] || grep -qE "\\\$\{?$name\b" scripts/*.sh scripts/lib/*.bash ||
       { echo "nobody uses $name of .env.immich.example" && return 1; }
   done
 }
