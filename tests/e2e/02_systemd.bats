@@ -4,7 +4,7 @@
 setup() {
   TOP=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)
   DIR=$(mktemp -d)
-  cp "$TOP"/systemd/uringest-*.{service,timer,socket} "$DIR"
+  cp "$TOP"/systemd/uringest-*.{service,timer,socket} "$TOP"/systemd/heartbeat-*.{service,timer} "$DIR"
 }
 
 teardown() {
@@ -20,10 +20,11 @@ need_systemd() {
 @test "systemd finds nothing wrong with the units" {
   need_systemd
   # A program and a page of documentation that exist, here and now.
-  sed -i -e "s|/usr/local/bin/uringest|/bin/true|" -e '/^Documentation=/d' "$DIR"/uringest-*.service
+  sed -i -e "s|/usr/local/bin/uringest|/bin/true|" -e 's|^ExecStart=/srv/heartbeat/.*|ExecStart=/bin/true|' \
+    -e '/^Documentation=/d' "$DIR"/*.service
   cd "$DIR" || return
   run systemd-analyze verify --man=no ./uringest-drain.service ./uringest-drain.timer \
-    ./uringest-gateway.service ./uringest-gateway.socket
+    ./uringest-gateway.service ./uringest-gateway.socket ./heartbeat-*.service ./heartbeat-*.timer
   echo "$output"
   [ "$status" -eq 0 ]
   [ -z "$output" ]
@@ -37,6 +38,46 @@ need_systemd() {
     echo "${lines[-1]}"
     [ "$status" -eq 0 ]
   done
+}
+
+@test "what has to be root is closed to 3.0: it runs docker, and certbot" {
+  need_systemd
+  cd "$DIR" || return
+  for unit in backup drill monitor certificate; do
+    run systemd-analyze security --offline=true --threshold=30 "./heartbeat-$unit.service"
+    echo "${lines[-1]}"
+    [ "$status" -eq 0 ]
+  done
+}
+
+@test "the timers start services that are there, and those scripts that are there, with options they know" {
+  local unit script option start
+  for unit in "$DIR"/heartbeat-*.timer; do
+    [ -f "${unit%.timer}.service" ]
+    grep -q '^WantedBy=timers.target$' "$unit"
+  done
+  for unit in "$DIR"/heartbeat-*.service; do
+    start=$(sed -n 's|^ExecStart=/srv/heartbeat/current/||p' "$unit")
+    script=${start%% *}
+    [ -x "$TOP/$script" ] || { echo "$unit: no $script" && return 1; }
+    run "$TOP/$script" --help
+    # shellcheck disable=SC2013 # words it is
+    for option in $(grep -oE -- ' --[a-z-]+' <<<"$start"); do
+      [[ "$output" == *"$option"* ]] || { echo "$unit: $script has no $option" && return 1; }
+    done
+    # Where scripts/deploy-remote.sh puts a release, and the settings beside it.
+    grep -qx 'ConditionPathExists=/srv/heartbeat/current/.env.immich' "$unit"
+  done
+}
+
+@test "the calendar of each timer is one that systemd reads, and nobody else's hour" {
+  need_systemd
+  local line
+  while read -r line; do
+    systemd-analyze calendar "$line" >/dev/null || { echo "$line" && return 1; }
+  done < <(sed -n 's/^OnCalendar=//p' "$DIR"/heartbeat-*.timer)
+  # Immich's own dump is at two, and the backup takes it along.
+  grep -qx 'OnCalendar=\*-\*-\* 02:30:00' "$DIR/heartbeat-backup.timer"
 }
 
 @test "the service is never root, and the key never on its command line" {
