@@ -191,7 +191,8 @@ TEXT
 need flock util-linux
 case $verb in
 up)
-  take_lock demo-stack
+  mkdir -p "$dir" || die "cannot make $dir" 2
+  take_lock demo-stack "$dir"
   if [ -s "$dir/state" ] && alive nginx && alive immichd; then
     say "it runs already"
   else
@@ -201,7 +202,7 @@ up)
   ;;
 down)
   [ -d "$dir" ] || exit 0
-  take_lock demo-stack
+  take_lock demo-stack "$dir"
   down
   ;;
 status)

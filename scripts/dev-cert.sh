@@ -48,7 +48,6 @@ for host in "${hosts[@]}"; do
 done
 need openssl openssl
 need flock util-linux
-take_lock certificate
 
 ca=$dir/dev-ca.pem ca_key=$dir/dev-ca-key.pem
 cert=$dir/photos-dev-cert.pem key=$dir/photos-dev-key.pem
@@ -104,6 +103,11 @@ quietly() {
   "$@" >"$work/log" 2>&1 || { cat "$work/log" >&2 && die "openssl could not do it; see above"; }
 }
 
+if [ -z "$DRY_RUN" ]; then
+  mkdir -p "$dir" || die "cannot make $dir" 2
+  chmod 755 "$dir"
+  take_lock certificate "$dir"
+fi
 if ca_is_good && cert_is_good; then
   say "$cert is good until $(openssl x509 -in "$cert" -noout -enddate | cut -d= -f2)"
   exit 0
@@ -115,8 +119,6 @@ if [ -n "$DRY_RUN" ]; then
 fi
 
 umask 077
-mkdir -p "$dir" || die "cannot make $dir" 2
-chmod 755 "$dir"
 work=$(mktemp -d "$dir/.making.XXXXXX") || die "cannot write in $dir" 2
 trap 'rm -rf "$work"' EXIT
 new_ca=

@@ -38,7 +38,7 @@ if [ -n "$DRY_RUN" ]; then
   exit 0
 fi
 mkdir -p "$output"
-take_lock frontend
+take_lock frontend "$output"
 
 # code SITE ADDRESS: what qrencode draws, as one path, with the quiet zone that readers want.
 code() {

@@ -108,7 +108,7 @@ if [ -n "$DRY_RUN" ]; then
 fi
 mkdir -p "$output" || die "cannot make $output" 2
 output=$(cd "$output" && pwd)
-take_lock package
+take_lock package "$output"
 work=$(mktemp -d "$output/.making.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 

@@ -45,11 +45,16 @@ option_value() {
 
 # --- one at a time --------------------------------------------------------------------------------
 
-# take_lock NAME: held until the script ends, also by kill -9, because the kernel keeps it.  What a
-# script starts inherits the right: a script that calls another does not lock itself out.
+# take_lock NAME [FOLDER]: held until the script ends, also by kill -9, because the kernel keeps it.
+# What a script starts inherits the right: a script that calls another does not lock itself out.  With
+# a FOLDER it is about what is made there, otherwise about the one installation of this machine.
 take_lock() {
   local file
-  file=${STACK_LOCK_DIR:-${XDG_RUNTIME_DIR:-/tmp}}/heartbeat-$1-$(id -u).lock
+  if [ $# -gt 1 ]; then
+    file=$2/.$1.lock
+  else
+    file=${STACK_LOCK_DIR:-${XDG_RUNTIME_DIR:-/tmp}}/heartbeat-$1-$(id -u).lock
+  fi
   [ "${STACK_LOCKED-}" != "$file" ] || return 0
   # A link that somebody else left in a shared folder is not written through.
   [ ! -L "$file" ] || die "$file is a symbolic link; remove it" 2

@@ -16,8 +16,8 @@ setup() {
 }
 
 teardown() {
-  stack_down
   rm -rf "${T:-/nonexistent}"
+  stack_down
 }
 
 verify() { "$TOP/scripts/verify-production.sh" --local --demo-dir "$STACK" "$@"; }

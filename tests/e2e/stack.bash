@@ -17,7 +17,8 @@ stack_up() {
     { cat "$BATS_FILE_TMPDIR/up.log" && return 1; }
 }
 
-stack_down() { "$TOP/scripts/demo-stack.sh" down --dir "$STACK" >/dev/null 2>&1 || true; }
+# A stack that cannot be ended is a failure of its own.
+stack_down() { "$TOP/scripts/demo-stack.sh" down --dir "$STACK" 2>&1; }
 
 # In setup.
 stack_or_skip() {
