@@ -241,7 +241,7 @@ has_offset() { [ "$(say .offset)" -ge "$1" ]; }
 	reached=0
 	for _ in 1 2 3 4 5; do
 		tail -c "+$((reached + 1))" "$T/whole" >"$T/rest"
-		slowly "$reached" "$T/rest" 20M
+		slowly "$reached" "$T/rest" 4M
 		wait_for 20 has_offset $((reached + 5000000))
 		durable=$(say .durable)
 		stop_gateway KILL

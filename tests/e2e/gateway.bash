@@ -107,3 +107,39 @@ picture() { # FILE SEED: one valid JPEG
 	"$MKLIB" "$T/lib$2" --count 1 --kinds jpeg --seed "$2" --size "${3:-16K}" >/dev/null &&
 		mv "$(find "$T/lib$2" -type f -print -quit)" "$1"
 }
+
+# front_nginx: nginx with TLS before the gateway, its location as the project ships it; sets URL, CACERT.
+front_nginx() {
+	local conf
+	conf=$(cd "$E2E/../../nginx/conf" && pwd)
+	write_nginx() { # PORT
+		cat <<-CONF
+			daemon off;
+			pid $T/nginx/pid;
+			error_log $T/nginx/error.log;
+			worker_processes 2;
+			events { worker_connections 2048; }
+			http {
+				access_log off;
+				client_body_temp_path $T/nginx/body;
+				proxy_temp_path $T/nginx/proxy;
+				fastcgi_temp_path $T/nginx/fastcgi;
+				uwsgi_temp_path $T/nginx/uwsgi;
+				scgi_temp_path $T/nginx/scgi;
+				map \$http_upgrade \$connection_upgrade { default upgrade; '' ''; }
+				upstream uringest-gateway {
+					server 127.0.0.1:$GATEWAY_PORT max_fails=0;
+					keepalive 16;
+				}
+				server {
+					listen 127.0.0.1:$1 ssl;
+					ssl_certificate $T/nginx/server.pem;
+					ssl_certificate_key $T/nginx/server.key;
+					include $conf/proxy.conf;
+					include $conf/gateway.conf;
+				}
+			}
+		CONF
+	}
+	start_nginx
+}
