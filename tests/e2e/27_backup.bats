@@ -583,6 +583,21 @@ SH
   all_as_it_was
 }
 
+@test "the runbook's restore by hand does what it says, as it is printed" {
+  saved
+  remember_all
+  rows "DELETE FROM album"
+  rm -rf "$T/library/upload"
+  sed -n '/^\*\*By hand, if the scripts are lost/,/^An interrupted/p' "$TOP/md/immich-operations.md" |
+    grep '^    ' | sed "s|/srv/immich/library/|$T/library/|" >"$T/by-hand"
+  [ "$(wc -l <"$T/by-hand")" -ge 8 ]
+  G=$G run -0 bash -euo pipefail "$T/by-hand"
+  contents immich | diff "$T/before" -
+  library_sums "$T/library" | diff "$T/library.before" -
+  # Both were stopped, and both were started.
+  equals "$(calls docker | grep -cE '^(stop|start) heartbeat-immich-server-1 heartbeat-uringest-gateway-1$')" 2
+}
+
 # --- the drill -----------------------------------------------------------------------------------
 
 @test "the drill restores, compares, reports times, remembers, and leaves no trace on what runs" {

@@ -66,8 +66,8 @@ in_container() {
   cat >"$T/docker.does" <<SH
 export PGHOST=$PG/s PATH=$PG_BIN:\$PATH
 case "\$line" in
-*" exec -T immich-postgres "*)
-  while [ "\$1" != immich-postgres ]; do shift; done
+*" exec -T immich-postgres "* | *": exec "*heartbeat-immich-postgres-1" "*)
+  while [ "\${1%-1}" != immich-postgres ] && [ "\$1" != heartbeat-immich-postgres-1 ]; do shift; done
   shift
   if [ -e "$T/before-\$1" ]; then . "$T/before-\$1" >&2 </dev/null; fi
   code=0
