@@ -510,6 +510,9 @@ static const char *declare(struct ur_spool_upload *upload, const struct ur_visit
 	if (upload->length != UR_SPOOL_LENGTH_UNKNOWN && upload->length != visit->length) {
 		return "the upload has another Upload-Length already";
 	}
+	if (upload->length == visit->length) {
+		return NULL; // said again
+	}
 	if (visit->length < upload->offset) {
 		return "Upload-Length is less than what has arrived";
 	}

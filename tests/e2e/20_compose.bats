@@ -31,6 +31,10 @@ setup() {
 }
 
 teardown() {
+  local pid
+  for pid in ${PIDS-}; do
+    kill "$pid" 2>/dev/null || true
+  done
   rm -rf "${T:-/nonexistent}"
 }
 
@@ -225,8 +229,10 @@ example_names() { sed -nE 's/^#?([A-Z][A-Z0-9_]*)=.*/\1/p' .env.immich.example |
   mkdir "$T/spool"
   mapfile -t command < <(project '.services["uringest-gateway"].command[]' |
     sed "s|0.0.0.0:8091|127.0.0.1:0|; s|/run/gateway-seal|$T/seal|; s|/var/lib/uringest/spool|$T/spool|; s|immich-server:2283|127.0.0.1:9|")
+  : >"$T/out"
   timeout 20 "$uringest" "${command[@]}" >"$T/out" 2>"$T/err" 3>&- &
   local pid=$!
+  PIDS=$pid
   for _ in {1..200}; do
     if grep -q 'listening on' "$T/out" || ! kill -0 $pid 2>/dev/null; then break; fi
     sleep 0.05
@@ -263,8 +269,11 @@ print("yes" if c.syscall(425, 1, (ctypes.c_char * 120)()) >= 0 else ctypes.get_e
   [ "$(confined --without $without /usr/bin/python3 -c "$ask")" = 1 ]
 
   "$bin/mklib" "$T/lib" --count 20 --size 20K --kinds jpeg >/dev/null 2>&1
+  : >"$T/immichd.out"
+  : >"$T/serve"
   "$bin/immichd" --listen 127.0.0.1:0 --data "$T/server" --key key --quiet >"$T/immichd.out" 2>/dev/null 3>&- &
   local server=$!
+  PIDS=$server
   for _ in {1..200}; do
     url=$(sed -n 's/^listening on //p' "$T/immichd.out")
     [ -z "$url" ] || break
@@ -273,8 +282,11 @@ print("yes" if c.syscall(425, 1, (ctypes.c_char * 120)()) >= 0 else ctypes.get_e
   export IMMICH_API_KEY=key HOME=$T
   confined --without $without "$bin/uringest" import --server "$url" --ledger "$T/one.db" --json "$T/lib" >"$T/one" 2>/dev/null || true
   confined "$bin/uringest" import --server "$url" --ledger "$T/two.db" --json "$T/lib" >"$T/two" 2>/dev/null || true
-  confined --without $without timeout 20 "$bin/uringest" serve --listen 127.0.0.1:0 --spool "$T/spool" --immich "$url" >"$T/serve" 2>/dev/null 3>&- &
+  # Not by the function: what is ended below is the program itself.
+  /usr/bin/python3 "$TOP/tests/stack/under_seccomp.py" "$TOP/docker/immich/seccomp-uringest.json" \
+    --without $without timeout 20 "$bin/uringest" serve --listen 127.0.0.1:0 --spool "$T/spool" --immich "$url" >"$T/serve" 2>/dev/null 3>&- &
   local gateway=$!
+  PIDS="$server $gateway"
   for _ in {1..200}; do
     if grep -q 'listening on' "$T/serve"; then break; fi
     sleep 0.05
