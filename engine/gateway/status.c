@@ -88,30 +88,46 @@ void ur_status_answer(struct ur_visit *visit, const struct ur_spool_upload *uplo
 
 /* ---- its bytes ------------------------------------------------------------------------------- */
 
+/** Digits and nothing else, up to `until`; what is beyond all files is UINT64_MAX. */
+static const char *read_digits(const char *at, char until, uint64_t *ret)
+{
+	const char *first = at;
+	uint64_t value = 0;
+	for (; *at >= '0' && *at <= '9'; at++) {
+		const uint64_t digit = (uint64_t)(*at - '0');
+		value = value > (UINT64_MAX - digit) / 10 ? UINT64_MAX : value * 10 + digit;
+	}
+	*ret = value;
+	return at == first || *at != until ? NULL : at + 1;
+}
+
 /** "bytes=FIRST-LAST", "bytes=FIRST-", "bytes=-COUNT"; false: not one that can be given. */
 static bool read_range(const char *text, uint64_t length, uint64_t *ret_first, uint64_t *ret_size)
 {
-	unsigned long long a = 0;
-	unsigned long long b = 0;
-	int end = 0;
-	if (length == 0) {
+	uint64_t first = 0;
+	uint64_t last = UINT64_MAX;
+	const char *at = text + sizeof "bytes=" - 1;
+	if (strncmp(text, "bytes=", sizeof "bytes=" - 1) != 0) {
 		return false;
 	}
-	if (sscanf(text, "bytes=-%19llu%n", &b, &end) == 1 && text[end] == '\0' && b > 0) {
-		*ret_first = b >= length ? 0 : length - b;
-	} else if (sscanf(text, "bytes=%19llu-%n", &a, &end) == 1 && end > 0 && text[end] == '\0') {
-		*ret_first = a;
-		b = length;
-	} else if (sscanf(text, "bytes=%19llu-%19llu%n", &a, &b, &end) == 2 && text[end] == '\0' &&
-		   a <= b) {
-		*ret_first = a;
-		*ret_size = (b >= length ? length : b + 1) - a;
-		return a < length;
+	if (*at == '-') {
+		uint64_t count = 0;
+		if (read_digits(at + 1, '\0', &count) == NULL || count == 0) {
+			return false;
+		}
+		first = count >= length ? 0 : length - count;
 	} else {
+		at = read_digits(at, '-', &first);
+		if (at == NULL || (*at != '\0' && read_digits(at, '\0', &last) == NULL)) {
+			return false;
+		}
+	}
+	if (first >= length || last < first) {
 		return false;
 	}
-	*ret_size = *ret_first < length ? length - *ret_first : 0;
-	return *ret_first < length;
+	*ret_first = first;
+	*ret_size = (last >= length ? length : last + 1) - first;
+	return true;
 }
 
 void ur_status_bytes(struct ur_visit *visit, struct ur_spool_upload *upload)

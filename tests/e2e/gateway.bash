@@ -120,7 +120,8 @@ front_nginx() {
 			worker_processes 2;
 			events { worker_connections 2048; }
 			http {
-				access_log off;
+				log_format hops '\$upstream_status';
+				access_log $T/nginx/hops hops;
 				client_body_temp_path $T/nginx/body;
 				proxy_temp_path $T/nginx/proxy;
 				fastcgi_temp_path $T/nginx/fastcgi;
