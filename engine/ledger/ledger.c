@@ -89,6 +89,7 @@ enum statement {
 	FOLDER_GET,
 	FOLDER_MAKE,
 	FILE_PUT,
+	FILE_CHANGE,
 	FILE_IN_FOLDER,
 	FILE_GET,
 	FILE_SAME,
@@ -129,6 +130,13 @@ static const char *const texts[STATEMENTS] = {
 	[FILE_PUT] =
 		"INSERT OR REPLACE INTO file VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
 		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28)",
+	/* The row of the same bytes: what stands in the index by hash stays as it is. */
+	[FILE_CHANGE] = "UPDATE file SET fs=?4, inode=?5, size=?6, mtime_ns=?7, ctime_ns=?8,"
+			" remembered=?9, edges=?10, xxh=?12, state=?13, reason=?14, asset=?15,"
+			" flags=?16, tries=?17, next_ns=?18, run=?19, seen_ns=?20, probed_ns=?21,"
+			" sending_ns=?22, delivered_ns=?23, confirmed_ns=?24, settled_ns=?25,"
+			" boot=?26, quiet_ns=?27, staged=?28"
+			" WHERE destination=?1 AND folder=?2 AND name=?3 AND sha1=?11",
 	[FILE_IN_FOLDER] = "SELECT " COLUMNS
 			   " FROM file f WHERE f.destination=?1 AND f.folder=?2 ORDER BY f.name",
 	[FILE_GET] = "SELECT " COLUMNS
@@ -689,15 +697,8 @@ static int break_all_seals(struct ur_ledger *ledger, struct ur_err *err)
 	return r;
 }
 
-int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur_err *err)
+static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 {
-	assert(f->folder != 0 && f->destination != 0);
-	int r = ensure_transaction(ledger, err);
-	r = r < 0 ? r : break_seal(ledger, f->destination, f->folder, err);
-	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, FILE_PUT, err);
-	if (s == NULL) {
-		return r < 0 ? r : -EIO;
-	}
 	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
 			  (f->for_good ? FLAG_FOR_GOOD : 0);
 	const int64_t numbers[COLUMN_COUNT] = {f->destination, f->folder, 0,
@@ -720,9 +721,34 @@ int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur
 	bind_text(s, 15, f->asset);
 	bind_text(s, 26, f->boot);
 	bind_text(s, 28, f->staged);
+}
+
+static int write_row(struct ur_ledger *ledger, enum statement which, const struct ur_record *f,
+	struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, which, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	bind_row(s, f);
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur_err *err)
+{
+	assert(f->folder != 0 && f->destination != 0);
+	int r = ensure_transaction(ledger, err);
+	r = r < 0 ? r : break_seal(ledger, f->destination, f->folder, err);
 	ledger->dirty = true;
 	ledger->facts = true;
-	return step_once(ledger, s, "be written", err);
+	/* What has been sent had a row before it was. */
+	if (r == 0 && f->hashed && f->state > UR_SENDING) {
+		r = write_row(ledger, FILE_CHANGE, f, err);
+		if (r < 0 || sqlite3_changes64(ledger->db) == 1) {
+			return r;
+		}
+	}
+	return r < 0 ? r : write_row(ledger, FILE_PUT, f, err);
 }
 
 int ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,

@@ -16,14 +16,15 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #define CONNECTION_AGE_S 4L // the server closes idle ones after 6 s
-#define SEND_BUFFER_SMALL (64L << 10)
-#define SEND_BUFFER_LARGE (1L << 20)
+#define SEND_BUFFER_SMALL (256L << 10)
+#define SEND_BUFFER_LARGE (2L << 20) // the most that curl takes
 #define LARGE_BODY (1u << 20)
 #define TICK_MS 250 // how often the clocks are looked at
 #define IDLE_HANDLES_MAX 64
@@ -36,6 +37,7 @@ struct ur_http {
 	struct ur_http_guest guest;
 	CURLM *multi;
 	pthread_t thread;
+	pthread_t self; // the same, as the thread itself knows it
 	bool running;
 	atomic_bool stopping;
 	atomic_bool cancelled;
@@ -277,32 +279,25 @@ static void give_handle_back(struct ur_http *http, CURL *h)
 	http->idle[http->idle_count++] = h;
 }
 
-static struct curl_slist *request_headers(const struct ur_http *http, const struct ur_request *r)
+static_assert(sizeof(struct ur_http_line) == sizeof(struct curl_slist) &&
+		      offsetof(struct ur_http_line, data) == offsetof(struct curl_slist, data) &&
+		      offsetof(struct ur_http_line, next) == offsetof(struct curl_slist, next),
+	"curl walks our lines");
+
+/** curl only reads the list, so what all requests say stands behind the lines of each. */
+static struct curl_slist *request_headers(struct ur_http *http, struct ur_request *r)
 {
-	struct curl_slist *list = NULL;
-	bool ok = true;
-	for (const struct curl_slist *h = http->common; h != NULL && ok; h = h->next) {
-		struct curl_slist *longer = curl_slist_append(list, h->data);
-		ok = longer != NULL;
-		list = ok ? longer : list;
-	}
-	char type[160];
-	(void)snprintf(type, sizeof type, "Content-Type: %s",
+	(void)snprintf(r->type, sizeof r->type, "Content-Type: %s",
 		r->content_type == NULL ? "" : r->content_type);
-	const char *const more[] = {
-		r->content_type == NULL ? "" : type, r->header[0], r->header[1]};
-	for (size_t i = 0; i < 3 && ok; i++) {
-		if (more[i][0] != '\0') {
-			struct curl_slist *longer = curl_slist_append(list, more[i]);
-			ok = longer != NULL;
-			list = ok ? longer : list;
+	char *const more[] = {r->content_type == NULL ? NULL : r->type, r->header[0], r->header[1]};
+	struct ur_http_line *list = (struct ur_http_line *)http->common;
+	for (size_t i = 0; i < 3; i++) {
+		if (more[i] != NULL && more[i][0] != '\0') {
+			r->lines[i] = (struct ur_http_line){more[i], list};
+			list = &r->lines[i];
 		}
 	}
-	if (!ok) {
-		curl_slist_free_all(list);
-		return NULL;
-	}
-	return list;
+	return (struct curl_slist *)list;
 }
 
 static int set_request(struct ur_http *http, CURL *h, struct ur_request *request)
@@ -316,12 +311,8 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 		size += request->pieces[i].size;
 	}
 	const bool body = request->piece_count > 0;
-	request->headers = request_headers(http, request);
-	if (request->headers == NULL) {
-		return -ENOMEM;
-	}
 	curl_easy_setopt(h, CURLOPT_URL, url);
-	curl_easy_setopt(h, CURLOPT_HTTPHEADER, request->headers);
+	curl_easy_setopt(h, CURLOPT_HTTPHEADER, request_headers(http, request));
 	curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, NULL);
 	if (body) {
 		curl_easy_setopt(h, CURLOPT_POST, 0L);
@@ -346,8 +337,6 @@ static void report(struct ur_http *http, struct ur_request *request)
 		give_handle_back(http, request->handle);
 		request->handle = NULL;
 	}
-	curl_slist_free_all(request->headers);
-	request->headers = NULL;
 	ur_effect("answer", true);
 	request->done(request);
 }
@@ -564,6 +553,7 @@ static void turn(struct ur_http *http)
 static void *run(void *context)
 {
 	struct ur_http *http = context;
+	http->self = pthread_self();
 	if (http->guest.start != NULL) {
 		http->start_result = http->guest.start(http->guest.context, &http->start_err);
 	}
@@ -713,7 +703,9 @@ void ur_http_submit(struct ur_http *http, struct ur_request *request)
 	do {
 		request->next = head;
 	} while (!atomic_compare_exchange_weak(&http->inbox, &head, request));
-	ur_http_wake(http);
+	if (!pthread_equal(pthread_self(), http->self)) { // the loop looks before it sleeps
+		ur_http_wake(http);
+	}
 }
 
 void ur_http_wake(struct ur_http *http)

@@ -87,7 +87,11 @@ struct ur_request {
 	/* http's own. */
 	struct ur_request *next;
 	void *handle;
-	void *headers;
+	struct ur_http_line { // as curl_slist, which it is cast to
+		char *data;
+		struct ur_http_line *next;
+	} lines[3]; // of this request; behind the last one stand those of all requests
+	char type[160];
 	size_t piece;
 	uint64_t piece_done;
 	int64_t progress_ns;

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define IDLE_MS 200
 #define LAZY_COMMIT_MS 500 // facts below `sending` may be lost for so long
@@ -23,6 +24,8 @@
 #define AWAY_FIRST_MS 500
 #define AWAY_MAX_MS 15000
 #define AWAY_ANSWER_MS 15000
+#define TURN_US 2000        // a turn that nobody waits for begins so long after the last one
+#define TURN_LIVE 64        // with fewer items there is no company to wait for
 #define STOP_GRACE_MS 10000 // how long sends under way may finish after a stop
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -476,7 +479,7 @@ static void let_go(struct ur_decide *decide, struct ur_item *item)
 	case UR_STEP_SEND:
 		r = ur_queue_push(decide->wiring.to_upload, item);
 		assert(r == 0);
-		ur_http_wake(decide->http);
+		decide->wake_http = true;
 		return;
 	case UR_STEP_SETTLE:
 		r = ur_queue_push(decide->wiring.to_settle, item);
@@ -508,6 +511,10 @@ static void commit(struct ur_decide *decide)
 	for (size_t n = decide->after_commit.count; n > 0; n--) {
 		let_go(decide, ur_items_take(&decide->after_commit));
 	}
+	if (decide->wake_http) {
+		decide->wake_http = false;
+		ur_http_wake(decide->http);
+	}
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -530,10 +537,28 @@ static void cut_off(struct ur_decide *decide, int64_t *stop_ns)
 	}
 }
 
+/**
+ * Where neither upload nor a question stands still for it, a turn waits for company: many results
+ * share one commit, one look at the queues, one waking of the neighbours.
+ */
+static void gather(struct ur_decide *decide)
+{
+	const unsigned limit = decide->wiring.upload_limit(decide->wiring.upload_context);
+	const bool upload_is_fed = decide->in_upload > 3 * limit ||
+				   (decide->in_upload == 0 && decide->to_send.first == NULL);
+	const int64_t left_ns = decide->turn_ns + TURN_US * 1000 - ur_clock_steady_ns();
+	if (upload_is_fed && decide->live >= TURN_LIVE && left_ns > 0 && !stopping(decide)) {
+		const struct timespec pause = {0, left_ns};
+		(void)nanosleep(&pause, NULL);
+	}
+	decide->turn_ns = ur_clock_steady_ns();
+}
+
 void ur_decide_run(struct ur_decide *decide)
 {
 	int64_t stop_ns = 0;
 	for (;;) {
+		gather(decide);
 		bool any = take_in(decide);
 		turn(decide);
 		commit(decide);

@@ -42,8 +42,10 @@ struct ur_decide {
 	size_t in_calls; // link, amend and confirm requests under way
 	bool tagging;    // one upsert of tags at a time: the server cannot stand more
 	size_t inputs_open;
-	bool durable; // this turn's commit must come before what waits for it
-	bool broken;  // the ledger cannot be written any more
+	bool durable;    // this turn's commit must come before what waits for it
+	bool broken;     // the ledger cannot be written any more
+	bool wake_http;  // something is for upload, at the end of this turn
+	int64_t turn_ns; // steady: when the last turn began
 	int64_t dirty_since_ns;
 	uint64_t token;
 

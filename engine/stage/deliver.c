@@ -19,7 +19,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WINDOW_EXTRA 2u // committed as `sending` beyond what is in flight: the next to go
+/* Committed as `sending` beyond what is in flight, the next to go.  Small files share commits. */
+#define WINDOW_LARGE 2u
+#define WINDOW_SMALL 6u // times the limit
+#define SMALL_FILE (1 << 20)
 
 /* ---- what is sent next ----------------------------------------------------------------------- */
 
@@ -141,13 +144,19 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 	ur_decide_go(decide, item, UR_STEP_LINK);
 }
 
+static bool has_place(const struct ur_decide *decide, const struct ur_item *item, unsigned limit)
+{
+	const bool small = item->files[item->current].identity.size <= SMALL_FILE;
+	return decide->in_upload < limit + (small ? WINDOW_SMALL * limit : WINDOW_LARGE);
+}
+
 /** Moves what has a place in upload to `sending`; it leaves after the commit. */
 void ur_deliver_turn(struct ur_decide *decide)
 {
 	const unsigned limit = decide->wiring.upload_limit(decide->wiring.upload_context);
 	const bool stop = atomic_load(&decide->run->stop);
 	while (decide->to_send.first != NULL && (stop || !(decide->away || decide->quota_asking)) &&
-		(stop || decide->in_upload < limit + WINDOW_EXTRA)) {
+		(stop || has_place(decide, decide->to_send.first, limit))) {
 		struct ur_item *item = ur_items_take(&decide->to_send);
 		struct ur_file *file = &item->files[item->current];
 		if (stop) {

@@ -85,6 +85,7 @@ struct ur_upload {
 	atomic_uint limit;
 	unsigned good; // answers in time since the limit last moved
 	int64_t rest_until_ns;
+	bool news; // items went out since the bell was rung
 };
 
 static void send_next(struct slot *slot);
@@ -131,7 +132,7 @@ static void hand_back(struct slot *slot)
 	upload->active--;
 	const int r = ur_queue_push(upload->wiring.out, item);
 	assert(r == 0); // the queue has room for the whole pool
-	ur_bell_ring(upload->wiring.out_bell);
+	upload->news = true;
 }
 
 static void drain(struct slot *slot)
@@ -513,7 +514,7 @@ static void turn(void *context)
 			it->files[it->current].send_body_gone = false;
 			const int r = ur_queue_push(upload->wiring.out, it);
 			assert(r == 0);
-			ur_bell_ring(upload->wiring.out_bell);
+			upload->news = true;
 			continue;
 		}
 		struct slot *slot = idle_slot(upload);
@@ -522,6 +523,10 @@ static void turn(void *context)
 	}
 	while (ur_ring_in_flight(upload->ring) > 0 && ur_ring_run(upload->ring, -1, 0) > 0) {
 		continue;
+	}
+	if (upload->news) {
+		upload->news = false;
+		ur_bell_ring(upload->wiring.out_bell);
 	}
 }
 
