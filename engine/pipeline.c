@@ -373,6 +373,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.bytes_sent = ur_http_bytes_sent(p->http),
 		.bytes_hashed = p->run.bytes_hashed,
 		.requests = ur_http_requests(p->http),
+		.concurrency = ur_upload_limit(p->upload),
 		.seconds = (double)(ur_clock_steady_ns() - p->run.started_ns) / UR_SECOND_NS,
 		.scanned = atomic_load(&p->run.scanned),
 	};

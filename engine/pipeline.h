@@ -30,6 +30,7 @@ struct ur_summary {
 	uint64_t bytes_sent;
 	uint64_t bytes_hashed;
 	uint64_t requests;
+	unsigned concurrency; // uploads at once that the server was last found to like
 	double seconds;
 	bool scanned; // nothing more will be found
 };

@@ -4,6 +4,7 @@ UNIT_TESTS := \
 	tus \
 	clock \
 	queue \
+	pace \
 	ring \
 	hash \
 	hash_stream \

@@ -26,6 +26,7 @@
 #define AWAY_ANSWER_MS 15000
 #define TURN_US 2000        // a turn that nobody waits for begins so long after the last one
 #define TURN_LIVE 64        // with fewer items there is no company to wait for
+#define FED_LEAST 16u       // files with which upload does not stand still for a turn
 #define STOP_GRACE_MS 10000 // how long sends under way may finish after a stop
 
 /* ---- lists ----------------------------------------------------------------------------------- */
@@ -544,7 +545,8 @@ static void cut_off(struct ur_decide *decide, int64_t *stop_ns)
 static void gather(struct ur_decide *decide)
 {
 	const unsigned limit = decide->wiring.upload_limit(decide->wiring.upload_context);
-	const bool upload_is_fed = decide->in_upload > 3 * limit ||
+	const unsigned enough = 3 * limit > FED_LEAST ? 3 * limit : FED_LEAST;
+	const bool upload_is_fed = decide->in_upload > enough ||
 				   (decide->in_upload == 0 && decide->to_send.first == NULL);
 	const int64_t left_ns = decide->turn_ns + TURN_US * 1000 - ur_clock_steady_ns();
 	if (upload_is_fed && decide->live >= TURN_LIVE && left_ns > 0 && !stopping(decide)) {

@@ -21,7 +21,8 @@
 
 /* Committed as `sending` beyond what is in flight, the next to go.  Small files share commits. */
 #define WINDOW_LARGE 2u
-#define WINDOW_SMALL 6u // times the limit
+#define WINDOW_SMALL 6u // times the limit, and at least …
+#define WINDOW_LEAST 32u
 #define SMALL_FILE (1 << 20)
 
 /* ---- what is sent next ----------------------------------------------------------------------- */
@@ -147,7 +148,9 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 static bool has_place(const struct ur_decide *decide, const struct ur_item *item, unsigned limit)
 {
 	const bool small = item->files[item->current].identity.size <= SMALL_FILE;
-	return decide->in_upload < limit + (small ? WINDOW_SMALL * limit : WINDOW_LARGE);
+	const unsigned several =
+		WINDOW_SMALL * limit > WINDOW_LEAST ? WINDOW_SMALL * limit : WINDOW_LEAST;
+	return decide->in_upload < limit + (small ? several : WINDOW_LARGE);
 }
 
 /** Moves what has a place in upload to `sending`; it leaves after the commit. */

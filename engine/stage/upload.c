@@ -8,6 +8,7 @@
 #include "engine/stage/upload.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/pace.h"
 #include "engine/media/when.h"
 #include "engine/sys/sys.h"
 
@@ -22,7 +23,7 @@
 #define BUFFER (512u << 10)
 #define RING_ENTRIES 256u
 #define NAME_ROOM 1024u
-#define GROW_AFTER 4u // answers in time before one more is tried at once
+#define REQUEST_WORK (64u << 10) // what a request costs besides its bytes, in bytes
 
 static_assert(NAME_ROOM > 3 * 255 + 16, "every byte may become U+FFFD, and .MP4 is added");
 static_assert(RING_ENTRIES >= 3 * UR_UPLOAD_SLOTS_MAX, "two reads and a close a slot");
@@ -63,6 +64,7 @@ struct slot {
 	int filling; // which buffer the next read goes to
 	int giving;  // which one the next bytes come from
 	uint64_t read_at;
+	int64_t sent_ns; // steady: when the request went to http
 	struct ur_xxh *xxh;
 	int error; // what broke the stream
 	bool answered;
@@ -82,32 +84,27 @@ struct ur_upload {
 	struct slot *slots;
 	unsigned slot_count;
 	unsigned active;
-	atomic_uint limit;
-	unsigned good; // answers in time since the limit last moved
-	int64_t rest_until_ns;
-	bool news; // items went out since the bell was rung
+	struct ur_pace pace;
+	atomic_uint limit; // the pace's, for others
+	bool news;         // items went out since the bell was rung
 };
 
 static void send_next(struct slot *slot);
 
 /* ---- the controller -------------------------------------------------------------------------- */
 
-/** Backs off by half on a server that says it is too much, grows by one while all goes well. */
+/** Tells the pace what came back; decide reads the limit from its own thread. */
 static void control(struct ur_upload *upload, const struct slot *slot)
 {
-	const unsigned limit = atomic_load(&upload->limit);
-	const int status = slot->request.status;
-	if (slot->request.result == 0 && (status == 429 || status == 503)) {
-		atomic_store(&upload->limit, limit > 1 ? limit / 2 : 1);
-		upload->good = 0;
-		const int64_t wait_ms =
-			slot->request.retry_after_ms > 0 ? slot->request.retry_after_ms : 250;
-		upload->rest_until_ns = ur_clock_steady_ns() + wait_ms * UR_MS_NS;
-	} else if (slot->request.result == 0 && status < 300 &&
-		   ++upload->good >= GROW_AFTER * limit && limit < upload->slot_count) {
-		atomic_store(&upload->limit, limit + 1);
-		upload->good = 0;
+	const struct ur_request *request = &slot->request;
+	const int64_t now = ur_clock_steady_ns();
+	if (request->result == 0 && (request->status == 429 || request->status == 503)) {
+		ur_pace_refused(&upload->pace, now, request->retry_after_ms);
+	} else if (request->result == 0 && request->status < 300) {
+		ur_pace_answered(&upload->pace, now, now - slot->sent_ns,
+			(uint64_t)slot->file->identity.size + REQUEST_WORK, upload->active);
 	}
+	atomic_store(&upload->limit, upload->pace.limit);
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
@@ -373,6 +370,7 @@ static void send_next(struct slot *slot)
 	};
 	add_piece(request, &slot->tail);
 	slot->state = SLOT_SEND;
+	slot->sent_ns = ur_clock_steady_ns();
 	ur_http_submit(slot->upload->http, request);
 }
 
@@ -505,9 +503,8 @@ static void turn(void *context)
 	struct ur_upload *upload = context;
 	void *item = NULL;
 	const bool stop = atomic_load_explicit(&upload->run->stop, memory_order_relaxed);
-	const bool rest = ur_clock_steady_ns() < upload->rest_until_ns;
-	while ((stop || (!rest && upload->active < atomic_load(&upload->limit))) &&
-		ur_queue_pop(upload->wiring.in, &item) == 0) {
+	const unsigned limit = ur_pace_limit(&upload->pace, ur_clock_steady_ns());
+	while ((stop || upload->active < limit) && ur_queue_pop(upload->wiring.in, &item) == 0) {
 		struct ur_item *it = item;
 		if (stop) {
 			it->files[it->current].send_result = -ECANCELED;
@@ -592,7 +589,8 @@ int ur_upload_new(struct ur_run *run, const struct ur_upload_wiring *wiring, str
 	upload->wiring = *wiring;
 	upload->slots = slots;
 	upload->slot_count = count;
-	atomic_init(&upload->limit, count);
+	ur_pace_init(&upload->pace, count);
+	atomic_init(&upload->limit, upload->pace.limit);
 	int r = 0;
 	for (unsigned i = 0; i < count && r == 0; i++) {
 		r = init_slot(upload, &slots[i]);

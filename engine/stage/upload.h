@@ -35,7 +35,7 @@ struct ur_http_guest ur_upload_guest(struct ur_upload *upload);
 void ur_upload_attach(struct ur_upload *upload, struct ur_http *http);
 /** After http is gone. */
 struct ur_upload *ur_upload_free(struct ur_upload *upload);
-/** How many may be in flight now: the controller's present answer. */
+/** How many may be in flight now, as the pace has found so far; at most the user's limit. */
 unsigned ur_upload_limit(const struct ur_upload *upload);
 
 #endif

@@ -329,6 +329,25 @@ arrived() { [ "$(server_count)" -ge "$1" ]; }
 	[ "$rate" -gt 40000 ] || equals "$rate" "at least 40000"
 }
 
+@test "as many uploads at once as the server is faster with: many over a long line, few beside it" {
+	start_immichd
+	photos "$T/far" 700 --seed 1
+	photos "$T/near" 700 --seed 2
+	mischief 'POST /api/assets: latency=60'
+	import_json --concurrency 16 "$T/far"
+	fields sent=700
+	local far
+	far=$(field concurrency)
+	[ "$far" -ge 12 ] || equals "$far" "at least 12"
+	mischief
+	import_json --concurrency 64 "$T/near"
+	fields sent=700
+	local near
+	near=$(field concurrency)
+	[ "$near" -le 32 ] || equals "$near" "at most 32"
+	compare_stored
+}
+
 # --- the machine ---------------------------------------------------------------------------------
 
 whole_job() { # OPTION…
