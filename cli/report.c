@@ -228,10 +228,12 @@ static void summary_json(const struct ur_summary *s)
 	       ",\"present\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"refused\":%" PRIu64
 	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"bytes_found\":%" PRIu64
 	       ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64 ",\"folder_errors\":%" PRIu64
-	       ",\"requests\":%" PRIu64 ",\"concurrency\":%u,\"seconds\":%.3f}\n",
+	       ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
+	       ",\"in_flight_median\":%u,\"requests\":%" PRIu64
+	       ",\"concurrency\":%u,\"seconds\":%.3f}\n",
 		s->found, s->sent, s->present, s->duplicate, s->refused, s->failed, s->waiting,
-		s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors, s->requests,
-		s->concurrency, s->seconds);
+		s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors, s->bytes_read,
+		s->ring_ops, s->in_flight_median, s->requests, s->concurrency, s->seconds);
 }
 
 static void summary_text(const struct ur_report *report, const struct ur_summary *s)

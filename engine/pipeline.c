@@ -212,7 +212,7 @@ static int recover(struct ur_pipeline *p, struct ur_err *err)
 static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 {
 	const struct ur_scan_wiring scan = {p->queues[FREE_ITEMS], &p->queues[TO_PROBE],
-		p->probe_bell_list, p->probe_count, &p->scan_bell};
+		p->probe_bell_list, p->probe_count, p->options.probe_threads, &p->scan_bell};
 	int r = ur_scan_new(&p->run, &scan, &p->scan, err);
 	r = r < 0 ? r : lock_roots(p, err);
 	r = r < 0 ? r : recover(p, err);
@@ -251,8 +251,9 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 	p->options = *options;
 	p->run.options = &p->options;
 	p->run.started_ns = ur_clock_steady_ns();
-	p->probe_count = options->probe_threads;
-	assert(p->probe_count > 0 && p->probe_count <= UR_PROBES_MAX);
+	assert(options->probe_threads > 0 && options->probe_threads <= UR_PROBES_MAX);
+	p->probe_count = 2 * options->probe_threads; // half of them only where the disk is cold
+	p->probe_count = p->probe_count < UR_PROBES_MAX ? p->probe_count : UR_PROBES_MAX;
 	(void)pthread_mutex_init(&p->run.talk, NULL);
 	int r = make_queues(p, err);
 	r = r < 0 ? r : ur_ledger_open(p->options.ledger, UR_LEDGER_WRITE, &p->ledger, err);
@@ -372,6 +373,9 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.bytes_found = p->run.bytes_found,
 		.bytes_sent = ur_http_bytes_sent(p->http),
 		.bytes_hashed = p->run.bytes_hashed,
+		.bytes_read = p->run.bytes_read,
+		.ring_ops = p->run.ring_ops,
+		.in_flight_median = ur_run_in_flight_median(&p->run),
 		.requests = ur_http_requests(p->http),
 		.concurrency = ur_upload_limit(p->upload),
 		.seconds = (double)(ur_clock_steady_ns() - p->run.started_ns) / UR_SECOND_NS,

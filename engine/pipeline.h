@@ -29,6 +29,9 @@ struct ur_summary {
 	uint64_t bytes_found;
 	uint64_t bytes_sent;
 	uint64_t bytes_hashed;
+	uint64_t bytes_read; // of files, for hashing and for looking at them
+	uint64_t ring_ops;   // of reading; known at the end
+	unsigned in_flight_median;
 	uint64_t requests;
 	unsigned concurrency; // uploads at once that the server was last found to like
 	double seconds;

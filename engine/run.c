@@ -76,6 +76,29 @@ void ur_run_warn(struct ur_run *run, const char *format, ...)
 	(void)pthread_mutex_unlock(&run->talk);
 }
 
+void ur_run_see_in_flight(struct ur_run *run)
+{
+	const uint32_t now = atomic_load_explicit(&run->in_flight, memory_order_relaxed);
+	const uint32_t at = now < UR_IN_FLIGHT_MAX ? now : UR_IN_FLIGHT_MAX - 1;
+	atomic_fetch_add_explicit(&run->in_flight_seen[at], 1, memory_order_relaxed);
+}
+
+unsigned ur_run_in_flight_median(const struct ur_run *run)
+{
+	uint64_t looks = 0;
+	for (unsigned i = 0; i < UR_IN_FLIGHT_MAX; i++) {
+		looks += atomic_load_explicit(&run->in_flight_seen[i], memory_order_relaxed);
+	}
+	uint64_t below = 0;
+	for (unsigned i = 0; i < UR_IN_FLIGHT_MAX; i++) {
+		below += atomic_load_explicit(&run->in_flight_seen[i], memory_order_relaxed);
+		if (2 * below >= looks) {
+			return i;
+		}
+	}
+	return 0;
+}
+
 void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err)
 {
 	(void)pthread_mutex_lock(&run->talk);

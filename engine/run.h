@@ -15,6 +15,8 @@
 
 #include <pthread.h>
 
+#define UR_IN_FLIGHT_MAX 512u
+
 enum ur_after {
 	UR_AFTER_KEEP,
 	UR_AFTER_MOVE,
@@ -82,6 +84,11 @@ struct ur_run {
 	_Atomic uint64_t outcomes[UR_OUTCOMES];
 	_Atomic uint64_t bytes_found;
 	_Atomic uint64_t bytes_hashed;
+	_Atomic uint64_t bytes_read; // from files, for hashing and for looking at them
+	_Atomic uint64_t ring_ops;
+	_Atomic uint32_t in_flight; // requests of all reading threads
+	_Atomic uint64_t
+		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	_Atomic uint64_t folder_errors;
 	_Atomic uint64_t wanted; // against options.limit
 	_Atomic uint64_t flips;  // (test builds) files spoiled on purpose
@@ -101,6 +108,9 @@ void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** One more look at how many requests are in flight, and the median of all looks. */
+void ur_run_see_in_flight(struct ur_run *run);
+unsigned ur_run_in_flight_median(const struct ur_run *run);
 /** Ends the run: the first failure is kept, `stop` is raised. */
 void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err);
 

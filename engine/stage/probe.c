@@ -70,7 +70,8 @@ struct ur_probe {
 	int flush_at; // so many fill the lanes, and are in the cache still
 	int turns;    // of the ring since the first of them
 	bool input_closed;
-	bool news; // items went out since the bell was rung
+	uint32_t in_flight; // as the run was last told
+	bool news;          // items went out since the bell was rung
 };
 
 static void next_file(struct slot *slot);
@@ -165,7 +166,12 @@ static void give_up(struct slot *slot, int code)
 static ssize_t read_at(void *context, void *buffer, size_t size, uint64_t offset)
 {
 	const struct slot *slot = context;
-	return ur_sys_pread_all(slot->fd, buffer, size, (off_t)offset);
+	const ssize_t n = ur_sys_pread_all(slot->fd, buffer, size, (off_t)offset);
+	if (n > 0) {
+		atomic_fetch_add_explicit(
+			&slot->probe->run->bytes_read, (size_t)n, memory_order_relaxed);
+	}
+	return n;
 }
 
 static int read_meta(struct slot *slot)
@@ -377,6 +383,7 @@ static void arrived(struct ur_op *op)
 		return;
 	}
 	const size_t size = (size_t)op->result;
+	atomic_fetch_add_explicit(&slot->probe->run->bytes_read, size, memory_order_relaxed);
 	if (size != op->size) { // it shrank while we read
 		give_up(slot, -ESTALE);
 		return;
@@ -589,6 +596,18 @@ static void take_items(struct ur_probe *probe)
 	}
 }
 
+/** What all rings together have in flight, as it is when one of them is about to wait. */
+static void count_in_flight(struct ur_probe *probe)
+{
+	const uint32_t now = (uint32_t)ur_ring_in_flight(probe->ring);
+	atomic_fetch_add_explicit(
+		&probe->run->in_flight, now - probe->in_flight, memory_order_relaxed);
+	probe->in_flight = now;
+	if (now > 0) {
+		ur_run_see_in_flight(probe->run);
+	}
+}
+
 /** Once for all items of a turn: waking the next stage costs more than handing it an item. */
 static void tell(struct ur_probe *probe)
 {
@@ -650,6 +669,7 @@ static void hash_all(struct ur_probe *probe)
  */
 static void turn(struct ur_probe *probe, int wait_ms)
 {
+	count_in_flight(probe);
 	const size_t count = ur_ring_run(
 		probe->ring, probe->wiring.bell->fd, probe->fed_count > 0 ? 0 : wait_ms);
 	if (probe->fed_count > 0 && (count == 0 || ++probe->turns == TURNS_MAX ||
@@ -684,6 +704,8 @@ static void *run_probe(void *context)
 	(void)pthread_barrier_wait(&probe->started);
 	if (ok) {
 		work(probe);
+		count_in_flight(probe);
+		atomic_fetch_add(&probe->run->ring_ops, ur_ring_ops(probe->ring));
 		ur_queue_close(probe->wiring.out);
 		ur_bell_ring(probe->wiring.out_bell);
 	}

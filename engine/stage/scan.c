@@ -131,7 +131,8 @@ static int pick_files(
 	const size_t base = path.size;
 	size_t count = 0;
 	int r = 0;
-	for (uint32_t i = 0; i < listing->count && r == 0; i++) {
+	/* From the end: what is pushed last is walked first, and cold the listing is by inode. */
+	for (uint32_t i = (uint32_t)listing->count; i-- > 0 && r == 0;) {
 		bool file = false;
 		r = sort_out(scan, dir, rules, &path, base, &listing->entries[i], &file);
 		if (file) {

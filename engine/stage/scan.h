@@ -26,6 +26,7 @@ struct ur_scan_wiring {
 	struct ur_queue **out;       // one queue a probe thread
 	struct ur_bell **out_bells;
 	size_t out_count;
+	size_t out_warm;      // so many of them where files are cached: more rings only help a disk
 	struct ur_bell *bell; // ours: empty items, or room in `out`
 };
 

@@ -32,7 +32,9 @@ static struct ur_item *take_item(struct ur_scan *scan)
 
 static void give_item(struct ur_scan *scan, struct ur_item *item)
 {
-	const size_t k = scan->next_out++ % scan->wiring.out_count;
+	const size_t rings =
+		ur_lister_is_cold(scan->lister) ? scan->wiring.out_count : scan->wiring.out_warm;
+	const size_t k = scan->next_out++ % rings;
 	while (ur_queue_push(scan->wiring.out[k], item) < 0) {
 		ur_bell_arm(scan->wiring.bell);
 		if (ur_queue_push(scan->wiring.out[k], item) == 0) {
@@ -155,21 +157,53 @@ static int emit_group(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *
 	return r;
 }
 
-int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
+/** A group of scan->order, and where it lies on the disk. */
+struct span {
+	uint64_t inode;
+	uint32_t from;
+	uint32_t count;
+};
+
+static int by_inode(const void *a, const void *b)
+{
+	const uint64_t x = ((const struct span *)a)->inode;
+	const uint64_t y = ((const struct span *)b)->inode;
+	return x < y ? -1 : x > y;
+}
+
+/** The groups of scan->order, which is sorted by stem; returns how many there are. */
+static size_t find_spans(const struct ur_scan *scan, size_t count, struct span *ret)
 {
 	const struct ur_listing *listing = &scan->listing;
-	qsort_r(scan->order, count, sizeof *scan->order, by_stem, (void *)listing);
-	int r = 0;
-	for (size_t from = 0; from < count && r == 0 && !ur_scan_stopped(scan);) {
-		const char *first = ur_listing_name(listing, &listing->entries[scan->order[from]]);
-		size_t to = from + 1;
-		while (to < count && ur_pair_stem_compare(first,
-					     ur_listing_name(listing,
-						     &listing->entries[scan->order[to]])) == 0) {
-			to++;
+	size_t spans = 0;
+	const char *stem = NULL;
+	for (size_t i = 0; i < count; i++) {
+		const struct ur_entry *entry = &listing->entries[scan->order[i]];
+		const char *name = ur_listing_name(listing, entry);
+		if (stem == NULL || ur_pair_stem_compare(stem, name) != 0) {
+			stem = name;
+			ret[spans++] = (struct span){entry->inode, (uint32_t)i, 0};
 		}
-		r = emit_group(scan, dir, scan->order + from, to - from);
-		from = to;
+		ret[spans - 1].count++;
 	}
+	return spans;
+}
+
+int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
+{
+	struct span *spans = malloc(count * sizeof *spans);
+	if (spans == NULL) {
+		return -ENOMEM;
+	}
+	qsort_r(scan->order, count, sizeof *scan->order, by_stem, &scan->listing);
+	const size_t span_count = find_spans(scan, count, spans);
+	if (ur_lister_is_cold(scan->lister)) {
+		qsort(spans, span_count, sizeof *spans, by_inode);
+	}
+	int r = 0;
+	for (size_t i = 0; i < span_count && r == 0 && !ur_scan_stopped(scan); i++) {
+		r = emit_group(scan, dir, scan->order + spans[i].from, spans[i].count);
+	}
+	free(spans);
 	return r;
 }

@@ -29,6 +29,7 @@ struct ur_ring {
 	struct io_uring io;
 	int event_fd;           // signalled with completions; also how a poll outside sees us
 	size_t in_flight;       // asked for and not yet done()
+	uint64_t ops;           // asked for
 	struct ur_op *finished; // completed, done() still to run, in order
 	struct ur_op **finished_end;
 	char about[160];
@@ -152,6 +153,7 @@ static void ask(struct ur_ring *ring, struct ur_op *op)
 {
 	assert(op->done != NULL);
 	ring->in_flight++;
+	ring->ops++;
 	op->got = 0;
 	op->result = 0;
 	if (ring->uring) {
@@ -284,6 +286,11 @@ size_t ur_ring_run(struct ur_ring *ring, int wake_fd, int timeout_ms)
 size_t ur_ring_in_flight(const struct ur_ring *ring)
 {
 	return ring->in_flight;
+}
+
+uint64_t ur_ring_ops(const struct ur_ring *ring)
+{
+	return ring->ops;
 }
 
 int ur_ring_fd(const struct ur_ring *ring)

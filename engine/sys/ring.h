@@ -66,6 +66,8 @@ void ur_ring_close(struct ur_ring *ring, struct ur_op *op, int fd);
  */
 size_t ur_ring_run(struct ur_ring *ring, int wake_fd, int timeout_ms);
 size_t ur_ring_in_flight(const struct ur_ring *ring);
+/** How many requests it has had. */
+uint64_t ur_ring_ops(const struct ur_ring *ring);
 /** A descriptor that becomes readable with completions, for somebody else's poll; -1 if none. */
 int ur_ring_fd(const struct ur_ring *ring);
 /** "io_uring (DEFER_TASKRUN)" or "system calls (io_uring: Operation not permitted)". */
