@@ -24,10 +24,10 @@
 #define AWAY_FIRST_MS 500
 #define AWAY_MAX_MS 15000
 #define AWAY_ANSWER_MS 15000
-#define TURN_US 2000        // a turn that nobody waits for begins so long after the last one
-#define TURN_LIVE 64        // with fewer items there is no company to wait for
-#define FED_LEAST 16u       // files with which upload does not stand still for a turn
-#define STOP_GRACE_MS 10000 // how long sends under way may finish after a stop
+#define TURN_NS INT64_C(4000000) // a turn that nobody waits for begins so long after the last one
+#define TURN_LIVE 64             // with fewer items there is no company to wait for
+#define FED_LEAST 16u            // files with which upload does not stand still for a turn
+#define STOP_GRACE_MS 10000      // how long sends under way may finish after a stop
 
 /* ---- lists ----------------------------------------------------------------------------------- */
 
@@ -548,7 +548,7 @@ static void gather(struct ur_decide *decide)
 	const unsigned enough = 3 * limit > FED_LEAST ? 3 * limit : FED_LEAST;
 	const bool upload_is_fed = decide->in_upload > enough ||
 				   (decide->in_upload == 0 && decide->to_send.first == NULL);
-	const int64_t left_ns = decide->turn_ns + TURN_US * 1000 - ur_clock_steady_ns();
+	const int64_t left_ns = decide->turn_ns + TURN_NS - ur_clock_steady_ns();
 	if (upload_is_fed && decide->live >= TURN_LIVE && left_ns > 0 && !stopping(decide)) {
 		const struct timespec pause = {0, left_ns};
 		(void)nanosleep(&pause, NULL);

@@ -147,7 +147,9 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 
 static bool has_place(const struct ur_decide *decide, const struct ur_item *item, unsigned limit)
 {
-	const bool small = item->files[item->current].identity.size <= SMALL_FILE;
+	/* Before a quota that may be met each answer decides what is worth sending. */
+	const bool small = item->files[item->current].identity.size <= SMALL_FILE &&
+			   decide->run->server.quota_bytes < 0;
 	const unsigned several =
 		WINDOW_SMALL * limit > WINDOW_LEAST ? WINDOW_SMALL * limit : WINDOW_LEAST;
 	return decide->in_upload < limit + (small ? several : WINDOW_LARGE);
