@@ -30,6 +30,7 @@ ENGINE_SRC := \
 	engine/media/when.c \
 	engine/source/folder.c \
 	engine/source/ignore.c \
+	engine/source/staging.c \
 	engine/ledger/ledger.c \
 	engine/ledger/marks.c \
 	engine/settings.c \
@@ -44,6 +45,7 @@ ENGINE_SRC := \
 	engine/stage/probe.c \
 	engine/stage/upload.c \
 	engine/stage/settle.c \
+	engine/stage/recover.c \
 	engine/stage/decide.c \
 	engine/stage/judge.c \
 	engine/stage/ask.c \

@@ -10,6 +10,7 @@
 #include "engine/pipeline_handshake.h"
 #include "engine/stage/decide.h"
 #include "engine/stage/probe.h"
+#include "engine/stage/recover.h"
 #include "engine/stage/scan.h"
 #include "engine/stage/settle.h"
 #include "engine/stage/upload.h"
@@ -196,15 +197,15 @@ static int recover(struct ur_pipeline *p, struct ur_err *err)
 	if (p->options.plan) {
 		return 0;
 	}
-	const int r = ur_settle_recover(p->ledger, &p->run, err);
+	const int r = ur_recover(p->ledger, &p->run, err);
 	struct ur_root *root = NULL;
 	for (size_t i = 0; r == 0 && (root = ur_scan_root(p->scan, i)) != NULL; i++) {
 		if (!root->loose) {
-			ur_settle_recover_root(&p->run, root);
+			ur_recover_root(&p->run, root);
 		}
 	}
 	if (p->options.after == UR_AFTER_MOVE) {
-		ur_settle_recover_target(p->options.move_to);
+		ur_recover_target(p->options.move_to);
 	}
 	return r;
 }

@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #define BUSY_MS 10000
-#define CACHE_WRITE_KIB 16384 // the index by hash is written all over: what spills is written twice
-#define CACHE_READ_KIB 2048   // a walk over folders seldom comes back to a page
+#define CACHE_WRITE_KIB 8192
+#define CACHE_READ_KIB 2048 // a walk over folders seldom comes back to a page
 
 #define SCHEMA_2                                                                             \
 	"CREATE TABLE seal(destination INTEGER NOT NULL, folder INTEGER NOT NULL,"           \

@@ -4,6 +4,7 @@
 #include "engine/stage/settle.h"
 
 #include "engine/base/clock.h"
+#include "engine/source/staging.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -15,9 +16,6 @@
 #include <string.h>
 
 #define COPY_BUFFER (1u << 20)
-#define STAGED_NAME_MAX 255
-#define FREE_NAMES_MAX 1000 // "IMG (2).jpg" … before we give up
-#define RECOVER_ROWS_MAX 65536
 
 struct ur_settle {
 	struct ur_run *run;
@@ -37,60 +35,11 @@ struct removal {
 	int fd; // of the file, opened by its name, with a lease where there are leases
 	int staging_fd;
 	bool staging_here; // the staging folder stands beside the file, not in the root
-	char staged[STAGED_NAME_MAX + 1];
+	char staged[UR_STAGED_NAME_MAX + 1];
 	bool suspicious; // its ctime is not the one that was hashed: hash again
 };
 
-/* ---- names ----------------------------------------------------------------------------------- */
-
-/** TOKEN-NAME, the front of NAME cut when it is too long: what is left keeps its extension. */
-static void staged_name(const char *token, const char *name, char ret[STAGED_NAME_MAX + 1])
-{
-	const size_t mark = strlen(token);
-	const size_t room = STAGED_NAME_MAX - mark - 1;
-	const size_t size = strlen(name);
-	const size_t keep = size > room ? room : size;
-	(void)snprintf(ret, mark + 2, "%s-", token);
-	memcpy(ret + mark + 1, name + size - keep, keep + 1);
-}
-
-/** "IMG.jpg" → "IMG (2).jpg": a name beside one that is taken. */
-static void other_name(const char *name, int number, char *ret, size_t room)
-{
-	const char *dot = strrchr(name, '.');
-	const size_t stem = dot == NULL || dot == name ? strlen(name) : (size_t)(dot - name);
-	char mark[16];
-	const int mark_size = snprintf(mark, sizeof mark, " (%d)", number);
-	const size_t tail = strlen(name + stem);
-	size_t keep = stem;
-	if (keep + (size_t)mark_size + tail > 255) {
-		keep = 255 - (size_t)mark_size - tail;
-	}
-	(void)snprintf(ret, room, "%.*s%s%s", (int)keep, name, mark, name + stem);
-}
-
-/** rename that never replaces; when the name is taken, another one beside it. */
-static int rename_beside(int from_dir, const char *from, int to_dir, const char *to)
-{
-	int r = ur_sys.rename_new(from_dir, from, to_dir, to);
-	for (int n = 2; r == -EEXIST && n < FREE_NAMES_MAX; n++) {
-		char name[320];
-		other_name(to, n, name, sizeof name);
-		r = ur_sys.rename_new(from_dir, from, to_dir, name);
-	}
-	return r;
-}
-
 /* ---- staging --------------------------------------------------------------------------------- */
-
-static int open_staging(int parent)
-{
-	int r = ur_sys.mkdirat(parent, UR_STAGING, 0700);
-	if (r < 0 && r != -EEXIST) {
-		return r;
-	}
-	return ur_sys.openat(parent, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-}
 
 /**
  * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
@@ -125,7 +74,7 @@ static int stage(struct removal *x)
 {
 	const struct ur_root *root = x->item->dir->root;
 	x->staging_here = root->loose || x->item->dir->fs.device != root->fs.device;
-	x->staging_fd = open_staging(x->staging_here ? x->dir_fd : root->fd);
+	x->staging_fd = ur_staging_open(x->staging_here ? x->dir_fd : root->fd);
 	if (x->staging_fd < 0) {
 		return x->staging_fd;
 	}
@@ -133,7 +82,7 @@ static int stage(struct removal *x)
 	if (r < 0) {
 		return r;
 	}
-	staged_name(x->file->staged, x->file->name, x->staged);
+	ur_staging_name(x->file->staged, x->file->name, x->staged);
 	ur_effect("stage", false);
 	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
 	ur_effect("stage", true);
@@ -146,7 +95,7 @@ static void unstage(struct removal *x)
 	const int r = ur_sys.rename_new(x->staging_fd, x->staged, x->dir_fd, x->file->name);
 	ur_effect("unstage", true);
 	if (r == -EEXIST) {
-		(void)rename_beside(x->staging_fd, x->staged, x->dir_fd, x->file->name);
+		(void)ur_rename_beside(x->staging_fd, x->staged, x->dir_fd, x->file->name);
 	}
 }
 
@@ -331,23 +280,11 @@ static int write_copy(struct removal *x, int from, int staging)
 	return r;
 }
 
-/** A name that is taken is never replaced: the file goes beside it. */
-static int publish(int staging, const char *staged, int target, const char *name)
-{
-	int r = ur_sys.rename_new(staging, staged, target, name);
-	for (int n = 2; r == -EEXIST && n < FREE_NAMES_MAX; n++) {
-		char other[320];
-		other_name(name, n, other, sizeof other);
-		r = ur_sys.rename_new(staging, staged, target, other);
-	}
-	return r;
-}
-
 /** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
 static int move_across(struct removal *x, int from, int target)
 {
 	struct ur_settle *settle = x->settle;
-	const int staging = open_staging(settle->target_fd);
+	const int staging = ur_staging_open(settle->target_fd);
 	if (staging < 0) {
 		return staging;
 	}
@@ -361,7 +298,7 @@ static int move_across(struct removal *x, int from, int target)
 		/* A crash after an earlier publishing left the very same file there: that is it. */
 		const bool there = read_back(settle, target, x->file->name, x->file) == 0;
 		r = there ? ur_sys.unlinkat(staging, x->staged, 0)
-			  : publish(staging, x->staged, target, x->file->name);
+			  : ur_rename_beside(staging, x->staged, target, x->file->name);
 		ur_effect("publish", true);
 		r = r < 0 ? r : sync_target(settle, x->item->dir);
 	}
@@ -389,7 +326,7 @@ static int move(struct removal *x, int from)
 		return target;
 	}
 	ur_effect("move", false);
-	int r = publish(x->staging_fd, x->staged, target, x->file->name);
+	int r = ur_rename_beside(x->staging_fd, x->staged, target, x->file->name);
 	ur_effect("move", true);
 	if (r == -EXDEV) {
 		r = move_across(x, from, target);
@@ -554,249 +491,4 @@ struct ur_settle *ur_settle_free(struct ur_settle *settle)
 		free(settle);
 	}
 	return NULL;
-}
-
-/* ---- after a crash --------------------------------------------------------------------------- */
-
-struct leftover {
-	struct ur_record record;
-	char name[256];
-	char *folder;
-};
-
-struct leftovers {
-	struct leftover *list;
-	size_t count;
-};
-
-static int gather(void *context, const struct ur_ledger_row *row)
-{
-	struct leftovers *all = context;
-	if (all->count == RECOVER_ROWS_MAX) {
-		return 0; // the rest at the next start
-	}
-	struct leftover *list = realloc(all->list, (all->count + 1) * sizeof *list);
-	if (list == NULL) {
-		return -ENOMEM;
-	}
-	all->list = list;
-	struct leftover *x = &list[all->count];
-	*x = (struct leftover){.record = row->record};
-	(void)snprintf(x->name, sizeof x->name, "%s", row->record.name);
-	x->folder = strndup(row->path, row->path_size);
-	if (x->folder == NULL) {
-		return -ENOMEM;
-	}
-	all->count++;
-	return 0;
-}
-
-/** Opens a folder by its absolute path, which may be longer than PATH_MAX. */
-static int open_folder(const char *path)
-{
-	int at = ur_sys.openat(AT_FDCWD, "/", O_RDONLY | O_DIRECTORY, 0);
-	while (at >= 0 && *path != '\0') {
-		char name[256];
-		path += strspn(path, "/");
-		const size_t size = strcspn(path, "/");
-		if (size == 0) {
-			break;
-		}
-		if (size >= sizeof name) {
-			(void)ur_sys.close(at);
-			return -ENAMETOOLONG;
-		}
-		memcpy(name, path, size);
-		name[size] = '\0';
-		path += size;
-		const int next = ur_sys.openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-		(void)ur_sys.close(at);
-		at = next;
-	}
-	return at;
-}
-
-/** Cuts the last component off; false at the top. */
-static bool go_up(char *path)
-{
-	char *slash = strrchr(path, '/');
-	if (slash == NULL || path[0] == '\0') {
-		return false;
-	}
-	*slash = '\0';
-	return true;
-}
-
-/** The folder, or the nearest one above it that is still there. */
-static int open_nearest(const char *folder)
-{
-	char *path = strdup(folder);
-	int fd = path == NULL ? -ENOMEM : open_folder(path);
-	while (path != NULL && (fd == -ENOENT || fd == -ENOTDIR) && go_up(path)) {
-		fd = open_folder(path[0] == '\0' ? "/" : path);
-	}
-	free(path);
-	return fd;
-}
-
-enum search {
-	SEARCH_NOTHING, // it is in no staging folder
-	SEARCH_BACK,    // it was, and is at its place again
-	SEARCH_STUCK,   // it is, and cannot be brought back now
-};
-
-/** Brings the staged file back from the staging folder of `at`, if it is there. */
-static enum search fetch(int at, int home, const char *name, const char *staged)
-{
-	struct stat st;
-	const int staging = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (staging < 0) {
-		return staging == -ENOENT || staging == -ENOTDIR ? SEARCH_NOTHING : SEARCH_STUCK;
-	}
-	enum search found = SEARCH_NOTHING;
-	if (ur_sys.fstatat(staging, staged, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		ur_effect("put-back", false);
-		const int r = rename_beside(staging, staged, home, name);
-		ur_effect("put-back", true);
-		found = r == 0 ? SEARCH_BACK : SEARCH_STUCK;
-	}
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(at, UR_STAGING, AT_REMOVEDIR);
-	return found;
-}
-
-/** Looks for the staged file in the folder and in every folder above it; puts it back. */
-static enum search put_back(const char *folder, const char *name, const char *staged)
-{
-	const int home = open_nearest(folder);
-	char *above = strdup(folder);
-	enum search found = home < 0 || above == NULL ? SEARCH_STUCK : SEARCH_NOTHING;
-	while (found == SEARCH_NOTHING) {
-		const int fd = open_folder(above[0] == '\0' ? "/" : above);
-		if (fd >= 0) {
-			found = fetch(fd, home, name, staged);
-			(void)ur_sys.close(fd);
-		}
-		if (!go_up(above)) {
-			break;
-		}
-	}
-	free(above);
-	if (home >= 0) {
-		(void)ur_sys.close(home);
-	}
-	return found;
-}
-
-/** A disk that is not mounted now proves nothing about the files that are on it. */
-static bool is_disk_there(const struct leftover *x)
-{
-	struct ur_fs fs = {0};
-	const int fd = open_nearest(x->folder);
-	const int r = fd < 0 ? fd : ur_fs_of(fd, &fs);
-	if (fd >= 0) {
-		(void)ur_sys.close(fd);
-	}
-	return r == 0 && fs.id == x->record.identity.fs;
-}
-
-static bool is_there(const char *folder, const char *name)
-{
-	struct stat st;
-	const int fd = open_folder(folder);
-	if (fd < 0) {
-		return false;
-	}
-	const int r = ur_sys.fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW);
-	(void)ur_sys.close(fd);
-	return r == 0;
-}
-
-static int recover_one(
-	struct ur_ledger *ledger, struct ur_run *run, struct leftover *x, struct ur_err *err)
-{
-	char staged[STAGED_NAME_MAX + 1];
-	x->record.name = x->name;
-	staged_name(x->record.staged, x->name, staged);
-	const enum search found = put_back(x->folder, x->name, staged);
-	if (found == SEARCH_STUCK || (found == SEARCH_NOTHING && !is_disk_there(x))) {
-		ur_run_warn(run,
-			"%s/%s: an interrupted run may have left it in a folder '" UR_STAGING
-			"', which cannot be looked at now; that is done when it can",
-			x->folder, x->name);
-		return 0;
-	}
-	if (found == SEARCH_BACK || is_there(x->folder, x->name)) {
-		/* Still delivered, if it is read and found to be the same: settled from the start. */
-		x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
-		x->record.reason = "put back after an interrupted run";
-		x->record.remembered = false;
-	} else {
-		x->record.state = UR_SETTLED;
-		x->record.reason = "removed before the run was interrupted";
-		x->record.settled_ns = ur_clock_wall_ns();
-	}
-	x->record.staged[0] = '\0';
-	return ur_ledger_put(ledger, &x->record, err);
-}
-
-int ur_settle_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_err *err)
-{
-	const struct ur_ledger_filter filter = {.staged = true};
-	struct leftovers all = {0};
-	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
-	for (size_t i = 0; i < all.count; i++) {
-		r = r < 0 ? r : recover_one(ledger, run, &all.list[i], err);
-		free(all.list[i].folder);
-	}
-	free(all.list);
-	return r < 0 ? r : ur_ledger_commit(ledger, err);
-}
-
-void ur_settle_recover_root(struct ur_run *run, struct ur_root *root)
-{
-	const int staging =
-		ur_sys.openat(root->fd, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	struct ur_listing listing = {0};
-	if (staging < 0) {
-		return;
-	}
-	if (ur_listing_read(&listing, staging, false) == 0) {
-		for (size_t i = 0; i < listing.count; i++) {
-			const char *staged = ur_listing_name(&listing, &listing.entries[i]);
-			const char *dash = strchr(staged, '-');
-			const char *name = dash == NULL || dash[1] == '\0' ? staged : dash + 1;
-			if (rename_beside(staging, staged, root->fd, name) == 0) {
-				ur_run_warn(run,
-					"%s/%s: put back from an interrupted run that this ledger does not "
-					"know; its folder below is not known any more",
-					root->path, name);
-			}
-		}
-	}
-	ur_listing_done(&listing);
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(root->fd, UR_STAGING, AT_REMOVEDIR);
-}
-
-void ur_settle_recover_target(const char *move_to)
-{
-	struct ur_listing listing = {0};
-	const int fd = ur_sys.openat(AT_FDCWD, move_to, O_RDONLY | O_DIRECTORY, 0);
-	const int staging =
-		fd < 0 ? fd : ur_sys.openat(fd, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (staging >= 0 && ur_listing_read(&listing, staging, false) == 0) {
-		for (size_t i = 0; i < listing.count; i++) {
-			(void)ur_sys.unlinkat(
-				staging, ur_listing_name(&listing, &listing.entries[i]), 0);
-		}
-	}
-	ur_listing_done(&listing);
-	if (staging >= 0) {
-		(void)ur_sys.close(staging);
-		(void)ur_sys.unlinkat(fd, UR_STAGING, AT_REMOVEDIR);
-	}
-	if (fd >= 0) {
-		(void)ur_sys.close(fd);
-	}
 }

@@ -35,14 +35,4 @@ struct ur_settle_wiring {
 /** Waits for the thread, which ends when `in` is closed and drained. */
 struct ur_settle *ur_settle_free(struct ur_settle *settle);
 
-/**
- * What a crash left in staging folders goes back to its place before anything is scanned: first by
- * the ledger's rows, then whatever else stands in `root`'s own staging folder.
- */
-[[nodiscard]] int ur_settle_recover(
-	struct ur_ledger *ledger, struct ur_run *run, struct ur_err *err);
-void ur_settle_recover_root(struct ur_run *run, struct ur_root *root);
-/** Half-made copies in the move target: their sources are still in place. */
-void ur_settle_recover_target(const char *move_to);
-
 #endif
