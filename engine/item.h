@@ -60,6 +60,7 @@ struct ur_file {
 	bool hashed;
 	bool remembered;
 	bool busy; // somebody has it open for writing
+	bool cold; // large, and not in memory before we read it: nor need it be afterwards
 	uint64_t edges;
 	uint8_t sha1[UR_HASH_SHA1];
 	uint8_t xxh[UR_HASH_XXH];

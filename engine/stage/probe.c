@@ -23,6 +23,9 @@
 #define BUFFER (256u << 10)
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
+#define COLD_SIZE (4 << 20) // smaller files are left to the kernel
+#define FORGET_EVERY (8u << 20)
+#define COLD_SHARE 2  // less than half of it in memory is not in memory
 #define FLUSH_LEAST 4 // buffers that are hashed together although the lanes are fewer
 #define TURNS_MAX 8   // of the ring, while a buffer waits to be hashed
 
@@ -75,6 +78,7 @@ struct ur_probe {
 };
 
 static void next_file(struct slot *slot);
+static void let_go_behind(struct slot *slot);
 static void closed(struct ur_op *op);
 
 /* ---- what a file needs ----------------------------------------------------------------------- */
@@ -367,6 +371,7 @@ static void queue_for_hashing(struct slot *slot, size_t size, bool last)
 
 static void hashed(struct slot *slot)
 {
+	let_go_behind(slot);
 	slot->offset += slot->filled;
 	if (slot->offset == (uint64_t)slot->before.st_size) {
 		finish_file(slot);
@@ -438,6 +443,28 @@ static bool is_being_written(int fd)
 	return r == -EAGAIN;
 }
 
+/** A large file that nobody had in memory shall not push out what somebody has. */
+static void see_if_cold(struct slot *slot)
+{
+	const int64_t size = slot->before.st_size;
+	const int64_t cached = size < COLD_SIZE ? size : ur_sys.cached(slot->fd);
+	slot->file->cold = cached >= 0 && cached < size / COLD_SHARE;
+}
+
+/**
+ * What an import is about to send is read once more before long: upload lets it go.  From the start
+ * of the file each time, because what lies across two pieces goes with neither.
+ */
+static void let_go_behind(struct slot *slot)
+{
+	const uint64_t end = slot->offset + slot->filled;
+	const bool last = end == (uint64_t)slot->before.st_size;
+	if (slot->file->cold && slot->probe->run->options->plan &&
+		(last || slot->offset / FORGET_EVERY != end / FORGET_EVERY)) {
+		ur_sys.forget(slot->fd, 0, last ? 0 : (off_t)end);
+	}
+}
+
 static int look_at_open_file(struct slot *slot)
 {
 	struct ur_file *file = slot->file;
@@ -491,6 +518,9 @@ static void opened(struct ur_op *op)
 		believe_row(file);
 	}
 	slot->wants_hash = !file->unchanged && file->class != UR_CLASS_NONE;
+	if (slot->wants_hash) {
+		see_if_cold(slot);
+	}
 	if (slot->before.st_size == 0) {
 		file->kind = ur_kind_of(NULL, 0);
 		note(slot, UR_JUDGE_REFUSE, "empty: there is nothing to send");

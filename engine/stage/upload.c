@@ -22,10 +22,12 @@
 
 #define BUFFER (512u << 10)
 #define RING_ENTRIES 256u
+#define FORGET_EVERY (8u << 20)
 #define NAME_ROOM 1024u
 #define REQUEST_WORK (64u << 10) // what a request costs besides its bytes, in bytes
 
 static_assert(NAME_ROOM > 3 * 255 + 16, "every byte may become U+FFFD, and .MP4 is added");
+static_assert(FORGET_EVERY % BUFFER == 0, "a piece ends where it is time to forget");
 static_assert(RING_ENTRIES >= 3 * UR_UPLOAD_SLOTS_MAX, "two reads and a close a slot");
 
 enum slot_state {
@@ -118,6 +120,9 @@ static void hand_back(struct slot *slot)
 {
 	struct ur_upload *upload = slot->upload;
 	struct ur_item *item = slot->item;
+	if (slot->fd >= 0 && slot->file->cold) {
+		ur_sys.forget(slot->fd, 0, 0); // all of it
+	}
 	if (slot->fd >= 0) {
 		(void)ur_sys.close(slot->fd);
 		slot->fd = -1;
@@ -234,8 +239,12 @@ static void filled(struct ur_op *op)
 		buffer->size = (size_t)op->result;
 		buffer->used = 0;
 		ur_xxh_feed(slot->xxh, buffer->bytes, buffer->size);
-		if (op->offset + op->size == (uint64_t)slot->file->identity.size) {
+		const uint64_t end = op->offset + op->size;
+		if (end == (uint64_t)slot->file->identity.size) {
 			slot->error = verify(slot);
+		}
+		if (slot->file->cold && end % FORGET_EVERY == 0) {
+			ur_sys.forget(slot->fd, 0, (off_t)end); // it was read for us alone
 		}
 		buffer->ready = slot->error == 0;
 	}

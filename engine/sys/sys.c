@@ -217,6 +217,32 @@ static int sys_utimens(int fd, const struct timespec times[2])
 	return (int)RETRY(futimens(fd, times));
 }
 
+#ifndef SYS_cachestat
+#define SYS_cachestat 451 // the same on all architectures
+#endif
+
+static int64_t sys_cached(int fd)
+{
+	struct { // linux/mman.h of 6.5
+		uint64_t offset;
+		uint64_t size;
+	} all = {0, 0}; // 0: to the end
+	struct {
+		uint64_t cached;
+		uint64_t dirty;
+		uint64_t writeback;
+		uint64_t evicted;
+		uint64_t recently_evicted;
+	} pages = {0};
+	const long r = RETRY(syscall(SYS_cachestat, fd, &all, &pages, 0));
+	return r < 0 ? r : (int64_t)pages.cached * sysconf(_SC_PAGESIZE);
+}
+
+static void sys_forget(int fd, off_t offset, off_t size)
+{
+	(void)posix_fadvise(fd, offset, size, POSIX_FADV_DONTNEED);
+}
+
 struct ur_sys ur_sys = {
 	.openat = sys_openat,
 	.openat_beneath = sys_openat_beneath,
@@ -241,6 +267,8 @@ struct ur_sys ur_sys = {
 	.lease = sys_lease,
 	.flock = sys_flock,
 	.utimens = sys_utimens,
+	.cached = sys_cached,
+	.forget = sys_forget,
 	.effect = NULL,
 };
 

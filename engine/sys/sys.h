@@ -51,6 +51,10 @@ struct ur_sys {
 	int (*lease)(int fd, bool take);
 	int (*flock)(int fd, int operation);
 	int (*utimens)(int fd, const struct timespec times[2]);
+	/** How many bytes of the file are in memory; -ENOSYS before Linux 6.5. */
+	int64_t (*cached)(int fd);
+	/** What was read of the file need not stay in memory for our sake; only advice. */
+	void (*forget)(int fd, off_t offset, off_t size);
 	/** Marks a side effect of the kind `what`, before (false) and after (true). */
 	void (*effect)(const char *what, bool done);
 };

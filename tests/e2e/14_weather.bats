@@ -348,6 +348,32 @@ arrived() { [ "$(server_count)" -ge "$1" ]; }
 	compare_stored
 }
 
+in_memory() { fincore -b -n -o RES "$1" | tr -d ' '; }
+# What is written and flushed is thrown out of memory, where the file system lets us.
+cool() { dd of="$1" oflag=nocache conv=notrunc,fdatasync count=0 status=none; }
+
+@test "a large file that was not in memory does not stay there, one that was does" {
+	command -v fincore >/dev/null || skip "there is no fincore"
+	mklib "$T/lib" --count 0 --big film.mp4:40M
+	local film=$T/lib/film.mp4
+	cool "$film"
+	[ "$(in_memory "$film")" -lt 4000000 ] || skip "this file system keeps what it is told to forget"
+	start_immichd
+	ur plan --json "$T/lib"
+	equals "$CODE" 0
+	fields bytes_hashed=$((40 << 20))
+	[ "$(in_memory "$film")" -lt 8000000 ] || skip "this kernel has no cachestat"
+	LEDGER=$T/other.db
+	import_json "$T/lib"
+	fields sent=1
+	[ "$(in_memory "$film")" -lt 8000000 ]
+	cat "$film" >/dev/null
+	LEDGER=$T/third.db
+	import_json "$T/lib"
+	fields present=1
+	[ "$(in_memory "$film")" -gt 40000000 ]
+}
+
 # --- the machine ---------------------------------------------------------------------------------
 
 whole_job() { # OPTION…
