@@ -270,7 +270,7 @@ described() { [ "$(sql 'SELECT description FROM assets')" = 'said by the sidecar
 }
 
 @test "an answer that was lost makes no second asset, and the bytes are asked for later" {
-	served
+	served --suspect-wait $((6 * UR_SLOW))s
 	picture "$T/a.jpg" 1
 	mischief 'POST /api/assets: lost-answer nth=1 name=*'
 	upload "$T/a.jpg"
@@ -285,7 +285,7 @@ described() { [ "$(sql 'SELECT description FROM assets')" = 'said by the sidecar
 }
 
 @test "a row without a file is found out before the bytes go" {
-	served --suspect-wait 6s
+	served --suspect-wait $((6 * UR_SLOW))s
 	picture "$T/a.jpg" 1
 	mischief 'POST /api/assets: row-without-file nth=1 name=*'
 	upload "$T/a.jpg"
