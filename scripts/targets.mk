@@ -36,7 +36,7 @@ deps-aarch64: deps ## install the cross compiler, qemu, and a sysroot below buil
 # --- tests ----------------------------------------------------------------------------------------
 # Files of tests/e2e, without folder and ending: what takes minutes, and what the sanitizers run.
 E2E_SLOW ?=
-E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle
+E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 21_gateway 23_tus
 
 E2E_ALL := $(sort $(wildcard tests/e2e/[0-9]*.bats))
 E2E_FAST := $(filter-out $(E2E_SLOW:%=tests/e2e/%.bats),$(E2E_ALL))

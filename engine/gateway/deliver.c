@@ -34,7 +34,7 @@
 #define FIRST_PAUSE_MS 1000
 #define LONGEST_PAUSE_MS 300000
 #define RELATED_MS 2000
-#define DAY_MS (24 * 3600 * INT64_C(1000))
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
 #define VERSION_MS (3600 * INT64_C(1000))
 #define SIDECAR_MAX (1u << 20)
 #define KEY_NAME "key"
@@ -431,8 +431,10 @@ static void read_check(struct ur_session *session)
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_request *request = &delivery->request;
 	struct ur_check said = {0};
-	if (request->result < 0 || request->status != 200 ||
-		ur_immich_check_read(ur_text_get(&request->answer), &said, 1, NULL) < 0) {
+	const bool told = request->result == 0 && request->status == 200 &&
+			  ur_immich_check_read(ur_text_get(&request->answer), &said, 1, NULL) == 0;
+	const bool may_come = ur_gateway_now_ms() < delivery->lost_until_ms;
+	if (!told || (!said.there && may_come)) {
 		again(session, UR_DELIVERY_CHECK);
 	} else if (said.there && said.trashed) {
 		delivery->outcome.trashed = true;
@@ -442,8 +444,6 @@ static void read_check(struct ur_session *session)
 			"upload it again");
 	} else if (said.there) {
 		found_there(session, said.asset);
-	} else if (ur_gateway_now_ms() < delivery->lost_until_ms) {
-		again(session, UR_DELIVERY_CHECK);
 	} else {
 		begin_send(session);
 	}
