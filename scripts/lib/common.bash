@@ -45,6 +45,17 @@ option_value() {
 
 # --- one at a time --------------------------------------------------------------------------------
 
+# One place for root, whoever root came by: sudo, a timer and a login have different folders of a session.
+lock_folder() {
+  if [ -n "${STACK_LOCK_DIR-}" ]; then
+    printf '%s\n' "$STACK_LOCK_DIR"
+  elif [ "$(id -u)" -eq 0 ] && [ -w /run/lock ]; then
+    echo /run/lock
+  else
+    printf '%s\n' "${XDG_RUNTIME_DIR:-/tmp}"
+  fi
+}
+
 # take_lock NAME [FOLDER]: held until the script ends, also by kill -9, because the kernel keeps it.
 # What a script starts inherits the right: a script that calls another does not lock itself out.  With
 # a FOLDER it is about what is made there, otherwise about the one installation of this machine.
@@ -53,7 +64,7 @@ take_lock() {
   if [ $# -gt 1 ]; then
     file=$2/.$1.lock
   else
-    file=${STACK_LOCK_DIR:-${XDG_RUNTIME_DIR:-/tmp}}/heartbeat-$1-$(id -u).lock
+    file=$(lock_folder)/heartbeat-$1-$(id -u).lock
   fi
   [ "${STACK_LOCKED-}" != "$file" ] || return 0
   # A link that somebody else left in a shared folder is not written through.

@@ -82,6 +82,19 @@ upgrade() { "$S/scripts/immich-upgrade.sh" "$@" 3>&- 8>&- 9>&-; }
 backup() { "$S/scripts/immich-backup.sh" "$@" 3>&- 8>&- 9>&-; }
 setting_is() { equals "$(sed -n "s/^$1=//p" "$S/.env.immich")" "$2"; }
 
+@test "root's scripts know of each other by sudo, by timer and by login: one lock" {
+  [ "$(id -u)" -eq 0 ] && [ -w /run/lock ] || skip "this is not root, or there is no /run/lock"
+  unset STACK_LOCK_DIR
+  local lock=/run/lock/heartbeat-certificate-0.lock there=yes
+  [ -e "$lock" ] || there=''
+  exec 5>>"$lock"
+  flock -n 5 || skip "somebody renews a certificate here just now"
+  XDG_RUNTIME_DIR=$T run -4 "$S/scripts/run-certbot.sh" --dry-run
+  run -4 env -u XDG_RUNTIME_DIR "$S/scripts/run-certbot.sh" --dry-run
+  [ -n "$there" ] || rm -f "$lock"
+  has "$output" "another run of the certificate scripts is at work"
+}
+
 # --- upgrade -------------------------------------------------------------------------------------
 
 @test "without a version the notes are shown, and nothing else" {
