@@ -194,6 +194,8 @@ find_place() {
   *:/*)
     PLACE_HOST=${at%%:*} PLACE_DIR=${at#*:}
     need ssh openssh-client
+    # rsync cuts its -e at spaces.
+    case ${BACKUP_SSH_CONFIG-} in *[[:space:]]*) die "BACKUP_SSH_CONFIG in $ENV_FILE: a path without spaces, please" 2 ;; esac
     PLACE_SSH=(ssh -o BatchMode=yes -o ServerAliveInterval=30)
     [ -z "${BACKUP_SSH_CONFIG-}" ] || PLACE_SSH+=(-F "$BACKUP_SSH_CONFIG")
     PLACE_RSYNC=(-e "${PLACE_SSH[*]}")

@@ -522,6 +522,25 @@ SH
   all_as_it_was
 }
 
+@test "a restore that is interrupted while it loads leaves what runs, and no database of its own" {
+  saved
+  rows "UPDATE album SET \"albumName\" = 'newer than the backup'"
+  remember_all
+  mkfifo "$T/fifo"
+  echo "case \"\$line\" in *--single-transaction*) touch '$T/there'; : <'$T/fifo' ;; esac" >"$T/before-psql"
+  "$S/scripts/immich-restore.sh" --yes >"$T/interrupted" 2>&1 3>&- 8>&- 9>&- &
+  PID=$!
+  wait_for 20 test -e "$T/there"
+  kill -TERM "$PID"
+  # bash hears it when the program that it waits for has ended.
+  : >"$T/fifo"
+  wait "$PID" || [ $? -eq 143 ]
+  PID=''
+  rm "$T/before-psql"
+  all_as_it_was
+  equals "$(find "$T/state" -mindepth 1 -type d)" ""
+}
+
 @test "Immich that cannot be stopped, databases that cannot be renamed: what ran runs" {
   saved
   rows "UPDATE album SET \"albumName\" = 'newer than the backup'"
