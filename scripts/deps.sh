@@ -53,6 +53,9 @@ test  sqlite3              cmd:sqlite3
 test  git                  cmd:git
 test  procps               cmd:pgrep
 test  python3              cmd:python3
+test  python3-pip          cmd:pip3
+test  nodejs               cmd:node
+test  npm                  cmd:npm
 test  xxhash               cmd:xxh128sum
 test  xxd                  cmd:xxd
 test  rsync                cmd:rsync

@@ -3,6 +3,7 @@
     python3 rude.py CASE HOST:PORT [ARGUMENT...]        TLS=1 for the port of nginx
 
     raw          sends what stands on stdin, prints all answers' status lines until the other closes
+    each         the requests on stdin, NUL behind each; prints each one's status and Location
     create N     N creations on kept-alive connections, pipelined; prints how many were 201, and others
     hold N ID    N connections with half a head and N with half a body, until stdin ends
     under-way N KIB   N uploads under way at once, each with KIB sent; prints how many; until stdin ends
@@ -56,6 +57,18 @@ def raw(where):
         return
     for line in re.findall(rb"^HTTP/1\.[01] (\d+)|(\(not closed\))", got, re.M):
         print((line[0] or line[1]).decode())
+
+
+def each(where):
+    """The requests on stdin, NUL behind each, one a connection; prints status and Location."""
+    for request in sys.stdin.buffer.read().split(b"\0")[:-1]:
+        sock = connect(where)
+        sock.settimeout(10)
+        sock.sendall(request)
+        got = read_all(sock)
+        status = re.match(rb"HTTP/1.1 (\d+)", got)
+        place = re.search(rb"^Location: (\S+)", got, re.M)
+        print(status[1].decode() if status else "none", place[1].decode() if place else "")
 
 
 def read_answers(stream, count, seen):
@@ -129,5 +142,5 @@ def under_way(where, count, kib):
     sys.stdin.read()
 
 
-CASES = {"raw": raw, "create": create, "hold": hold, "under-way": under_way}
+CASES = {"raw": raw, "each": each, "create": create, "hold": hold, "under-way": under_way}
 CASES[sys.argv[1]](*sys.argv[2:])

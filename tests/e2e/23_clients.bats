@@ -14,8 +14,8 @@ install_js() {
 		timeout 180 npm ci --no-audit --no-fund --ignore-scripts
 }
 install_py() {
-	cp "$CLIENTS/tus.py" . && python3 -m venv venv &&
-		timeout 300 venv/bin/pip install -q -r "$CLIENTS/requirements.txt"
+	cp "$CLIENTS/tus.py" . &&
+		timeout 300 python3 -m pip install -q --target lib -r "$CLIENTS/requirements.txt"
 }
 install_client() { # js|py FILE…: its lists of packages
 	local kind=$1 sum
@@ -26,7 +26,7 @@ install_client() { # js|py FILE…: its lists of packages
 		flock 9
 		cd "$CACHE/$kind" || exit
 		[ "$(cat installed 2>/dev/null)" != "$sum" ] || exit 0
-		rm -rf node_modules venv installed
+		rm -rf node_modules lib installed
 		"install_$kind" >log 2>&1 && echo "$sum" >installed
 	) 9>"$CACHE/$kind.lock"
 }
@@ -51,8 +51,8 @@ js() {
 }
 py() {
 	[ -f "$CACHE/py/installed" ] ||
-		skip "tuspy could not be installed: python3 with venv and pip are needed, and an index"
-	client "$CACHE/py/venv/bin/python" "$CACHE/py/tus.py" "$@"
+		skip "tuspy could not be installed: python3 and pip are needed, and an index"
+	PYTHONPATH=$CACHE/py/lib client python3 "$CACHE/py/tus.py" "$@"
 }
 client() {
 	local program=$1 driver=$2 what=$3

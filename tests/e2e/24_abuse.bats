@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # Peers that nobody should have: refused or bounded, and nobody else's upload seen or harmed.
 # UR_CREATIONS=100000 makes as many uploads as a gateway remembers (tests/soak does).
-# shellcheck disable=SC2030,SC2031,SC2034,SC2153,SC2016,SC2028 # read by lib.bash; each test is a shell of its own
+# shellcheck disable=SC2030,SC2031,SC2034,SC2153,SC2016,SC2028,SC2059 # read by lib.bash; each test is a shell of its own
 load lib
 load gateway
 
@@ -99,6 +99,34 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 5' -H "Upload-Metadata: filename AGEA" # NULs
 	answered 400
 	equals "$(find "$T/spool" -type f | grep -vcE '/([0-9a-f]{32}/(info|bytes|state|outcome)|lock)$')" 0
+	unharmed
+}
+
+@test "every byte in every place of a header: an answer each time, and the gateway goes on" {
+	local byte hex status
+	for byte in {1..255}; do
+		hex=$(printf '\\x%02x' "$byte")
+		printf 'POST /uringest/files/ HTTP/1.1\r\nHost: h\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 9\r\n'
+		printf "Connection: close\r\nUpload-Metadata: a${hex}b YQ==,c$hex YQ==,d Y${hex}Q==\r\n\r\n"
+		printf '\0'
+		printf 'POST /uringest/files/ HTTP/1.1\r\nHost: h\r\nTus-Resumable: 1.0.0\r\nUpload-Length: 9\r\n'
+		printf "Connection: close\r\nUpload-Metadata: a${hex}b YQ==\r\n\r\n"
+		printf '\0'
+		printf "GET /uringest/files/${MINE##*/}${hex} HTTP/1.1\r\nHost: h\r\nConnection: close\r\n"
+		printf "Origin: x${hex}y\r\nCookie: a=${hex}b\r\nX-Api-Key: k${hex}k\r\nRange: bytes=$hex\r\n\r\n\0"
+	done >"$T/all"
+	equals "$(python3 "$RUDE" each "127.0.0.1:$GATEWAY_PORT" <"$T/all" | grep -c .)" 765
+	python3 "$RUDE" each "127.0.0.1:$GATEWAY_PORT" <"$T/all" | sort | uniq -c >"$T/statuses"
+	if grep -vE '^ *[0-9]+ (201|400|404|409) ' "$T/statuses"; then
+		false
+	fi
+	# And what was taken is told again.
+	python3 "$RUDE" each "127.0.0.1:$GATEWAY_PORT" <"$T/all" | sed -n 's/^201 //p' >"$T/made"
+	[ -s "$T/made" ]
+	while read -r id; do
+		ask HEAD "$GATE$id" "${TUS[@]}"
+		equals "$STATUS" 200 "$id"
+	done <"$T/made"
 	unharmed
 }
 
