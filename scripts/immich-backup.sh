@@ -106,8 +106,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 dump() { # FILE
+  local tables
+  tables=$(count_tables "$DATABASE") || die "the tables cannot be counted"
   dump_database "$1" || die "pg_dump failed; see above"
   check_dump "$1" "$work/names" || die "the dump $WHY; it is not kept"
+  [ "$DUMP_TABLES" -ge "$tables" ] || die "the dump has $DUMP_TABLES tables, and the database $tables; it is not kept"
 }
 
 if [ "$action" = dump ]; then

@@ -93,10 +93,7 @@ made=yes
 make_database "$drill" "$work/database.settings" || die "no scratch database could be made"
 load_dump "$work/database.sql.gz" "$drill" || die "the dump of generation $id could not be loaded; see above"
 table=$(asset_table "$drill")
-# Those of extensions come with the extension and are in no dump.
-tables=$(sql "$drill" "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-  WHERE relkind IN ('r', 'p') AND nspname !~ '^(pg_|information_schema)'
-  AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')")
+tables=$(count_tables "$drill")
 rows=$(sql "$drill" "SELECT count(*) FROM $table")
 [ "$rows" = "$DUMP_ROWS" ] || die "$rows assets came out of a dump of $DUMP_ROWS"
 [ "$tables" = "$DUMP_TABLES" ] || die "$tables tables came out of a dump of $DUMP_TABLES"

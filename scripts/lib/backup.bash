@@ -79,6 +79,13 @@ asset_table() { # DATABASE
   sql "$1" "SELECT coalesce(to_regclass('public.asset'), to_regclass('public.assets'))::text"
 }
 
+# As many as a dump has; those of extensions come with the extension and are in none.
+count_tables() { # DATABASE
+  sql "$1" "SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+    WHERE relkind IN ('r', 'p') AND nspname !~ '^(pg_|information_schema)'
+    AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = c.oid AND deptype = 'e')"
+}
+
 dump_database() { # FILE
   pg pg_dump --clean --if-exists -U "$DB_USER" -d "$DATABASE" </dev/null | gzip --rsyncable >"$1"
 }

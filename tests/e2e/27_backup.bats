@@ -258,6 +258,10 @@ SH
   printf '#!/bin/bash\nexit 0\n' >"$T/cut/pg_dump"
   run -1 backup
   has "$output" "the dump ends early"
+  # Whole to its last line, and without a table.
+  printf '#!/bin/bash\nexec "%s/pg_dump" "$@" --exclude-table=public.album_asset\n' "$PG_BIN" >"$T/cut/pg_dump"
+  run -1 backup
+  has "$output" "the dump has 6 tables, and the database 7"
   equals "$(ls "$T/place/generations")" "$ID"
   rm "$T/before-pg_dump"
   run -0 backup

@@ -47,6 +47,7 @@ setup() {
 teardown() {
   if mountpoint -q "${T:-/nonexistent}/small"; then umount -l "$T/small"; fi
   [ -z "${PID-}" ] || { kill "$PID" && wait "$PID"; } 2>/dev/null || true
+  [ -z "${GATEWAY-}" ] || { kill "$GATEWAY" && wait "$GATEWAY"; } 2>/dev/null || true
   rm -rf "${T:-/nonexistent}"
 }
 
@@ -246,6 +247,10 @@ case "\$line" in
   ;;
 *": info "*) echo "$T" ;;
 *" exec -T uringest-gateway "*)
+  if [ -e "$T/gateway.port" ]; then
+    words=\${!#}
+    exec bash -c "\${words//8091/\$(cat "$T/gateway.port")}"
+  fi
   printf 'HTTP/1.1 200 OK\r\n\r\n'
   if [ -e "$T/metrics" ]; then cat "$T/metrics"; else
     printf 'uringest_gateway_uploads{state="%s"} 0\r\n' receiving complete broken delivered confirmed refused
@@ -275,6 +280,17 @@ start_tls() { # DAYS
   up() { (exec 4<>"/dev/tcp/127.0.0.1/$VERIFY_HTTPS_PORT") 2>/dev/null; }
   wait_for 10 up
 }
+# The gateway itself, whose figures the monitor reads.
+start_gateway() {
+  local uringest=$TOP/build/${BUILD:-release}/uringest
+  "$uringest" serve --help >/dev/null 2>&1 || return 0
+  mkdir -m 700 "$T/spool"
+  "$uringest" serve --listen 127.0.0.1:0 --spool "$T/spool" --immich http://127.0.0.1:9 >"$T/gateway.out" 2>"$T/gateway.err" 3>&- 4>&- &
+  GATEWAY=$!
+  wait_for 10 grep -q 'listening on' "$T/gateway.out"
+  sed -nE 's/.*:([0-9]+)$/\1/p' "$T/gateway.out" | head -n 1 >"$T/gateway.port"
+}
+
 stop_tls() { kill "$PID" && { wait "$PID" || true; } 2>/dev/null; PID=''; }
 
 monitor() { "$S/scripts/immich-monitor.sh" "$@" 3>&- 8>&- 9>&-; }
@@ -284,6 +300,7 @@ mine() { grep -vE '(disk-|headroom)' <<<"$output"; }
 @test "an installation that is well has no findings, as text, as JSON, and for Prometheus" {
   well
   start_tls 90
+  start_gateway
   run monitor --textfile "$T/prom"
   echo "$output"
   run -1 grep -E '^(warning|critical)' <<<"$(mine)"
