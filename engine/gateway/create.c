@@ -41,6 +41,19 @@ static void answer_made(struct ur_visit *visit)
 	ur_visit_answer(visit, 201, "");
 }
 
+/** Counts among the user's uploads from the look at the limits on, not only when it is on disk. */
+static void reserve(struct ur_visit *visit)
+{
+	visit->gateway->making++;
+	visit->gateway->making_bytes += visit->has_length ? visit->length : 0;
+}
+
+static void release(struct ur_visit *visit)
+{
+	visit->gateway->making--;
+	visit->gateway->making_bytes -= visit->has_length ? visit->length : 0;
+}
+
 static bool is_full(int code)
 {
 	return code == -ENOSPC || code == -EDQUOT;
@@ -51,7 +64,7 @@ static void on_made(struct ur_job *job)
 	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
 	struct ur_gateway *gateway = visit->gateway;
 	struct ur_spool_upload *upload = visit->made;
-	gateway->making--;
+	release(visit);
 	if (visit->result < 0) {
 		ur_gateway_log(gateway, 4, "an upload could not be made: %s", visit->err.text);
 		gateway->counters.disk_full += is_full(visit->result) ? 1 : 0;
@@ -114,7 +127,6 @@ static void begin_make(struct ur_visit *visit)
 {
 	visit->job.run = make;
 	visit->job.done = on_made;
-	visit->gateway->making++;
 	ur_crew_submit(visit->gateway->crew, &visit->job);
 }
 
@@ -166,6 +178,7 @@ static void on_answer(struct ur_post *post)
 	struct ur_visit *visit =
 		(struct ur_visit *)((char *)post - offsetof(struct ur_visit, post));
 	if (visit->x == NULL) {
+		release(visit);
 		ur_visit_end(visit);
 	} else if (read_early(visit)) {
 		ask(visit, visit->step + 1);
@@ -224,6 +237,13 @@ static void ask(struct ur_visit *visit, int step)
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
+bool ur_within_share(const struct ur_gateway *gateway, const char *user, uint64_t more)
+{
+	const uint64_t most = gateway->limits.user_bytes;
+	const uint64_t have = ur_spool_use_of(gateway->spool, user).bytes + gateway->making_bytes;
+	return most == 0 || (have <= most && more <= most - have);
+}
+
 /** False when it was answered. */
 static bool is_within_limits(struct ur_visit *visit)
 {
@@ -241,16 +261,14 @@ static bool is_within_limits(struct ur_visit *visit)
 			"too many unfinished uploads; finish or terminate some of them first");
 		return false;
 	}
-	if (gateway->limits.user_bytes != 0 &&
-		(length > gateway->limits.user_bytes ||
-			use.bytes > gateway->limits.user_bytes - length)) {
-		ur_visit_answer(visit, 403,
-			"your unfinished uploads are as large as they may be here; finish or terminate "
-			"some of them first");
+	if (!ur_within_share(gateway, visit->who.user, length)) {
+		ur_visit_answer(visit, 403, UR_SHARE_WORDS);
 		return false;
 	}
 	if (ur_spool_space(gateway->spool, &left) == 0 &&
-		(left < gateway->limits.keep_free || left - gateway->limits.keep_free < length)) {
+		(left < gateway->limits.keep_free ||
+			left - gateway->limits.keep_free < gateway->making_bytes ||
+			left - gateway->limits.keep_free - gateway->making_bytes < length)) {
 		gateway->counters.disk_full++;
 		ur_visit_answer(visit, 507,
 			"the gateway has no room for this upload at present; try again later");
@@ -265,6 +283,7 @@ void ur_create(struct ur_visit *visit)
 	if (!is_within_limits(visit)) {
 		return;
 	}
+	reserve(visit);
 	if (visit->gateway->options.immich != NULL && visit->metadata->has_sha1 && may_prove &&
 		visit->has_length && visit->length > 0 && !visit->metadata->is_sidecar) {
 		ask(visit, STEP_CHECK);

@@ -184,7 +184,8 @@ struct ur_gateway {
 	unsigned carrying;
 	unsigned receiving;
 	unsigned making; // creations under way
-	size_t records;  // uploads, and what is remembered of them
+	uint64_t making_bytes;
+	size_t records; // uploads, and what is remembered of them
 	struct ur_visit *visits;
 	atomic_bool stopping;
 	int64_t swept_ms;
@@ -217,6 +218,11 @@ void ur_visit_set_location(struct ur_visit *visit, const struct ur_spool_upload 
 
 /* create */
 void ur_create(struct ur_visit *visit);
+/** So many bytes more are within what this user may have here. */
+bool ur_within_share(const struct ur_gateway *gateway, const char *user, uint64_t more);
+#define UR_SHARE_WORDS                                                                        \
+	"your unfinished uploads are as large as they may be here; finish or terminate some " \
+	"of them first"
 
 /* receive */
 /** HEAD, PATCH or DELETE: when it is its turn; whoever sends at present is taken over from. */

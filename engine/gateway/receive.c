@@ -334,6 +334,7 @@ static void finish_visit(struct ur_session *session, struct ur_visit *visit)
 		close_current(session,
 			visit->refused == -EBADMSG    ? UR_TUS_STATUS_CHECKSUM
 			: is_full(visit->refused)     ? 507
+			: visit->refused == -EACCES   ? 403
 			: visit->refused == -EMSGSIZE ? 413
 						      : 500,
 			visit->why);
@@ -403,6 +404,11 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 	if (size > most - upload->offset) {
 		stop_bytes(session, visit, -EMSGSIZE,
 			"the request holds more bytes than the upload has left");
+		return;
+	}
+	if (upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
+		!ur_within_share(session->gateway, upload->owner, size)) {
+		stop_bytes(session, visit, -EACCES, UR_SHARE_WORDS);
 		return;
 	}
 	const int r = ur_spool_append(upload, bytes, size, &err);
@@ -542,6 +548,12 @@ static void begin_patch(struct ur_session *session)
 	}
 	if (!receiving) {
 		answer_received(session, visit); // an empty PATCH at its end: it stands as it is
+		return;
+	}
+	if (visit->has_length && upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
+		visit->length > upload->offset &&
+		!ur_within_share(session->gateway, upload->owner, visit->length - upload->offset)) {
+		close_current(session, 403, UR_SHARE_WORDS);
 		return;
 	}
 	const char *why = declare(upload, visit);

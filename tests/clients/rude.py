@@ -4,6 +4,7 @@
 
     raw          sends what stands on stdin, prints all answers' status lines until the other closes
     each         the requests on stdin, NUL behind each; prints each one's status and Location
+    at-once      the same, all at the same time
     create N     N creations on kept-alive connections, pipelined; prints how many were 201, and others
     hold N ID    N connections with half a head and N with half a body, until stdin ends
     under-way N KIB   N uploads under way at once, each with KIB sent; prints how many; until stdin ends
@@ -69,6 +70,16 @@ def each(where):
         status = re.match(rb"HTTP/1.1 (\d+)", got)
         place = re.search(rb"^Location: (\S+)", got, re.M)
         print(status[1].decode() if status else "none", place[1].decode() if place else "")
+
+
+def at_once(where):
+    """As each, but all connections are there before the first request, and all requests before answers."""
+    requests = sys.stdin.buffer.read().split(b"\0")[:-1]
+    socks = [connect(where) for _ in requests]
+    for sock, request in zip(socks, requests):
+        sock.sendall(request)
+    for sock in socks:
+        print(read_all(sock).split(b" ")[1].decode())
 
 
 def read_answers(stream, count, seen):
@@ -142,5 +153,5 @@ def under_way(where, count, kib):
     sys.stdin.read()
 
 
-CASES = {"raw": raw, "each": each, "create": create, "hold": hold, "under-way": under_way}
+CASES = {"raw": raw, "each": each, "at-once": at_once, "create": create, "hold": hold, "under-way": under_way}
 CASES[sys.argv[1]](*sys.argv[2:])

@@ -201,6 +201,32 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	unharmed
 }
 
+@test "neither a deferred length nor haste is a way around what a user may have" {
+	local i
+	stop_gateway
+	anonymous --user-bytes 200000
+	create 90000
+	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Defer-Length: 1'
+	answered 201
+	UPLOAD=$GATE$(header location)
+	head -c 30000 /dev/urandom >"$T/more"
+	send 0 "$T/more"
+	answered 403 'as large as they may be'
+	[ "$(offset)" -le 10000 ]
+	ask PATCH "$UPLOAD" "${TUS[@]}" "${BYTES[@]}" -H "Upload-Offset: $(offset)" -H 'Upload-Length: 20000'
+	answered 403 'as large as they may be'
+	ask DELETE "$UPLOAD" "${TUS[@]}"
+	answered 204
+	for i in {1..40}; do # 100,000 + 90,000 + at most one of these
+		printf 'POST /uringest/files/ HTTP/1.1\r\nHost: h\r\nTus-Resumable: 1.0.0\r\n'
+		printf 'Upload-Length: 6000\r\nConnection: close\r\n\r\n\0'
+	done >"$T/hasty"
+	python3 "$RUDE" at-once "127.0.0.1:$GATEWAY_PORT" <"$T/hasty" >"$T/statuses"
+	equals "$(grep -c 201 "$T/statuses")" 1
+	equals "$(grep -c 403 "$T/statuses")" 39
+	unharmed
+}
+
 @test "two hundred uploads under way stay below 64 MiB, and a late one is served" {
 	local made
 	mkfifo "$T/go"
