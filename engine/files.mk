@@ -9,6 +9,7 @@ ENGINE_SRC := \
 	engine/net/httpd.c \
 	engine/net/immich.c \
 	engine/net/listen.c \
+	engine/net/transfer.c \
 	engine/net/tus.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \

@@ -25,4 +25,5 @@ UNIT_TESTS := \
 	mischief \
 	multipart \
 	http1 \
-	httpd
+	httpd \
+	transfer
