@@ -1,6 +1,8 @@
 /* run - the counts and the one mouth of a run. */
 #include "engine/run.h"
 
+#include "engine/base/clock.h"
+#include "engine/media/when.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
@@ -8,6 +10,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
 	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
@@ -108,6 +111,28 @@ void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err)
 	}
 	(void)pthread_mutex_unlock(&run->talk);
 	atomic_store(&run->stop, true);
+}
+
+int64_t ur_run_created_of(const struct ur_run *run, const struct ur_file *file)
+{
+	int64_t ns = 0;
+	bool utc = false;
+	if (!run->options->dates_from_names ||
+		!ur_when_of_name(file->name, ur_clock_wall_ns(), &ns, &utc)) {
+		return file->identity.mtime_ns;
+	}
+	if (utc) {
+		return ns;
+	}
+	const time_t local = (time_t)(ns / UR_SECOND_NS);
+	struct tm tm = {0};
+	if (gmtime_r(&local, &tm) == NULL) {
+		return file->identity.mtime_ns;
+	}
+	tm.tm_isdst = -1;
+	const time_t at = mktime(&tm);
+	return at == (time_t)-1 ? file->identity.mtime_ns
+				: (int64_t)at * UR_SECOND_NS + ns % UR_SECOND_NS;
 }
 
 static bool remove_if_emptied(struct ur_dir *dir)

@@ -61,6 +61,9 @@ struct ur_options {
 	int64_t suspect_wait_ms;
 	int64_t settle_after_ms;
 	int tries_max;
+	int64_t resumable_threshold; // files from this size go in chunks, where a gateway is
+	int64_t resumable_chunk;
+	const char *gateway; // its URL; NULL: /uringest/ below the server's; "off": none
 	const char *ledger;
 	const char *command; // for the ledger's list of runs, without secrets
 	struct ur_http_options http;
@@ -90,8 +93,10 @@ struct ur_run {
 	_Atomic uint64_t
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	_Atomic uint64_t folder_errors;
-	_Atomic uint64_t wanted; // against options.limit
-	_Atomic uint64_t flips;  // (test builds) files spoiled on purpose
+	_Atomic uint64_t wanted;        // against options.limit
+	_Atomic uint64_t chunk_ceiling; // what a 413 taught about the gateway's proxy, 0: nothing
+	atomic_bool no_gateway;         // it was asked, and none is there
+	_Atomic uint64_t flips;         // (test builds) files spoiled on purpose
 	pthread_mutex_t talk;
 
 	/* How the run ended, set once under `talk`. */
@@ -111,6 +116,11 @@ void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((for
 /** One more look at how many requests are in flight, and the median of all looks. */
 void ur_run_see_in_flight(struct ur_run *run);
 unsigned ur_run_in_flight_median(const struct ur_run *run);
+/**
+ * What the server takes for the date of a picture that carries none: it reads Exif itself, and what
+ * it finds there wins.  A local time in a name is read in this machine's zone.
+ */
+int64_t ur_run_created_of(const struct ur_run *run, const struct ur_file *file);
 /** Ends the run: the first failure is kept, `stop` is raised. */
 void ur_run_fail(struct ur_run *run, int code, const struct ur_err *err);
 

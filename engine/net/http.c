@@ -15,12 +15,15 @@
 #include <assert.h>
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define CONNECTION_AGE_S 4L // the server closes idle ones after 6 s
 #define SEND_BUFFER_SMALL (256L << 10)
@@ -28,13 +31,16 @@
 #define LARGE_BODY (1u << 20)
 #define TICK_MS 250 // how often the clocks are looked at
 #define IDLE_HANDLES_MAX 64
+#define UNSENT_MAX (256 << 10) // bytes that wait in a socket before they are on their way
+#define GUESTS_MAX 2
 #define BURST_MS 100 // how much bandwidth may be saved up
 
 struct ur_http {
 	struct ur_http_options options;
 	char *server;
 	struct curl_slist *common; // headers of every request, the key among them
-	struct ur_http_guest guest;
+	struct ur_http_guest guests[GUESTS_MAX];
+	size_t guest_count;
 	CURLM *multi;
 	pthread_t thread;
 	pthread_t self; // the same, as the thread itself knows it
@@ -202,6 +208,23 @@ static bool header_value(const char *line, size_t size, const char *name, char *
 	return true;
 }
 
+/** "Name: value\r\n" in two, for whoever asked for them. */
+static void give_field(struct ur_request *request, const char *line, size_t size)
+{
+	char name[64];
+	char value[UR_HTTP_FIELD_MAX];
+	const char *colon = memchr(line, ':', size);
+	const size_t length = colon == NULL ? 0 : (size_t)(colon - line);
+	if (length == 0 || length >= sizeof name || size - length >= sizeof value) {
+		return;
+	}
+	memcpy(name, line, length);
+	name[length] = '\0';
+	if (header_value(line, size, name, value, sizeof value)) {
+		request->field(request, name, value);
+	}
+}
+
 static size_t take_header(char *line, size_t one, size_t size, void *context)
 {
 	struct ur_request *request = context;
@@ -218,6 +241,9 @@ static size_t take_header(char *line, size_t one, size_t size, void *context)
 		}
 	} else if (header_value(line, size, "Content-Type", value, sizeof value)) {
 		request->html = strncasecmp(value, "text/html", 9) == 0;
+	}
+	if (request->field != NULL) {
+		give_field(request, line, size);
 	}
 	(void)header_value(
 		line, size, "Content-Range", request->content_range, sizeof request->content_range);
@@ -241,6 +267,20 @@ static void set_tls(CURL *h, const struct ur_http_options *o)
 	}
 }
 
+/**
+ * What waits unsent in the kernel is lost to nobody's knowledge when the line is cut, and makes the
+ * progress lie.  The window itself is left to the kernel: long fat lines need it.
+ */
+static int limit_unsent(void *context, curl_socket_t socket, curlsocktype purpose)
+{
+	const int most = UNSENT_MAX;
+	(void)context;
+	if (purpose == CURLSOCKTYPE_IPCXN) {
+		(void)setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+	}
+	return CURL_SOCKOPT_OK;
+}
+
 static void set_always(struct ur_http *http, CURL *h)
 {
 	curl_easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
@@ -250,6 +290,7 @@ static void set_always(struct ur_http *http, CURL *h)
 	curl_easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)http->options.connect_ms);
 	curl_easy_setopt(h, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_S);
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
+	curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, limit_unsent);
 	curl_easy_setopt(h, CURLOPT_USERAGENT, "uringest/" UR_VERSION);
 	curl_easy_setopt(h, CURLOPT_READFUNCTION, give_body);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_answer);
@@ -289,11 +330,13 @@ static struct curl_slist *request_headers(struct ur_http *http, struct ur_reques
 {
 	(void)snprintf(r->type, sizeof r->type, "Content-Type: %s",
 		r->content_type == NULL ? "" : r->content_type);
-	char *const more[] = {r->content_type == NULL ? NULL : r->type, r->header[0], r->header[1]};
+	const char *more[UR_HTTP_LINES] = {
+		r->content_type == NULL ? NULL : r->type, r->header[0], r->header[1]};
 	struct ur_http_line *list = (struct ur_http_line *)http->common;
-	for (size_t i = 0; i < 3; i++) {
+	memcpy(more + 3, r->more, sizeof r->more);
+	for (size_t i = 0; i < UR_HTTP_LINES; i++) {
 		if (more[i] != NULL && more[i][0] != '\0') {
-			r->lines[i] = (struct ur_http_line){more[i], list};
+			r->lines[i] = (struct ur_http_line){(char *)more[i], list};
 			list = &r->lines[i];
 		}
 	}
@@ -303,7 +346,9 @@ static struct curl_slist *request_headers(struct ur_http *http, struct ur_reques
 static int set_request(struct ur_http *http, CURL *h, struct ur_request *request)
 {
 	char url[4096];
-	if ((size_t)snprintf(url, sizeof url, "%s%s", http->server, request->path) >= sizeof url) {
+	const bool whole = request->url != NULL;
+	if ((size_t)snprintf(url, sizeof url, "%s%s", whole ? request->url : http->server,
+		    whole ? "" : request->path) >= sizeof url) {
 		return -ENAMETOOLONG;
 	}
 	uint64_t size = 0;
@@ -314,6 +359,7 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 	curl_easy_setopt(h, CURLOPT_URL, url);
 	curl_easy_setopt(h, CURLOPT_HTTPHEADER, request_headers(http, request));
 	curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, NULL);
+	curl_easy_setopt(h, CURLOPT_NOBODY, 0L);
 	if (body) {
 		curl_easy_setopt(h, CURLOPT_POST, 0L);
 		curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
@@ -323,6 +369,7 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 	} else {
 		curl_easy_setopt(h, CURLOPT_UPLOAD, 0L);
 		curl_easy_setopt(h, CURLOPT_HTTPGET, 1L);
+		curl_easy_setopt(h, CURLOPT_NOBODY, strcmp(request->method, "HEAD") == 0 ? 1L : 0L);
 	}
 	curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, request->method);
 	curl_easy_setopt(h, CURLOPT_READDATA, request);
@@ -369,7 +416,7 @@ static void begin(struct ur_http *http, struct ur_request *request)
 	}
 	if (r < 0) {
 		request->result = ur_err_set(&request->err, r, UR_FAULT_WORLD, "%s %s was not sent",
-			request->method, request->path);
+			request->method, request->url != NULL ? request->url : request->path);
 		report(http, request);
 		return;
 	}
@@ -432,7 +479,7 @@ static void finish(struct ur_http *http, struct ur_request *request, CURLcode co
 
 	request->sent = (uint64_t)sent;
 	request->status = (int)status;
-	if (request->upload) {
+	if (request->upload && !request->uncounted) {
 		atomic_fetch_add(&http->bytes_sent, request->sent);
 	}
 	if (forced == 0 && is_refusal((int)status)) {
@@ -526,37 +573,68 @@ static void look_at_clocks(struct ur_http *http)
 	}
 }
 
+static void turn_guests(struct ur_http *http)
+{
+	for (size_t i = 0; i < http->guest_count; i++) {
+		http->guests[i].turn(http->guests[i].context);
+	}
+}
+
+static unsigned gather_fds(struct ur_http *http, struct curl_waitfd ret[GUESTS_MAX])
+{
+	unsigned count = 0;
+	for (size_t i = 0; i < http->guest_count; i++) {
+		const int fd = http->guests[i].fd(http->guests[i].context);
+		if (fd >= 0) {
+			ret[count++] = (struct curl_waitfd){.fd = fd, .events = CURL_WAIT_POLLIN};
+		}
+	}
+	return count;
+}
+
+static void stop_guests(struct ur_http *http, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		http->guests[i].stop(http->guests[i].context);
+	}
+}
+
+/** All or none. */
+static int start_guests(struct ur_http *http)
+{
+	int r = 0;
+	for (size_t i = 0; i < http->guest_count && r == 0; i++) {
+		r = http->guests[i].start(http->guests[i].context, &http->start_err);
+		if (r < 0) {
+			stop_guests(http, i);
+		}
+	}
+	return r;
+}
+
 static void turn(struct ur_http *http)
 {
 	int running = 0;
 	take_in(http);
-	if (http->guest.turn != NULL) {
-		http->guest.turn(http->guest.context);
-	}
+	turn_guests(http);
 	(void)curl_multi_perform(http->multi, &running);
 	finish_complete(http);
 	look_at_clocks(http);
-	if (http->guest.turn != NULL) {
-		http->guest.turn(http->guest.context);
-	}
+	turn_guests(http);
 	if (atomic_load(&http->inbox) != NULL) {
 		return;
 	}
-	struct curl_waitfd extra = {.fd = -1, .events = CURL_WAIT_POLLIN};
-	if (http->guest.fd != NULL) {
-		extra.fd = http->guest.fd(http->guest.context);
-	}
+	struct curl_waitfd extra[GUESTS_MAX];
+	const unsigned extra_count = gather_fds(http, extra);
 	const int wait_ms = http->rate != 0 && http->active != NULL ? BURST_MS / 4 : TICK_MS;
-	(void)curl_multi_poll(http->multi, &extra, extra.fd >= 0 ? 1 : 0, wait_ms, NULL);
+	(void)curl_multi_poll(http->multi, extra, extra_count, wait_ms, NULL);
 }
 
 static void *run(void *context)
 {
 	struct ur_http *http = context;
 	http->self = pthread_self();
-	if (http->guest.start != NULL) {
-		http->start_result = http->guest.start(http->guest.context, &http->start_err);
-	}
+	http->start_result = start_guests(http);
 	const bool ok = http->start_result == 0;
 	(void)pthread_barrier_wait(&http->started); // from here on http may be gone if not ok
 	if (!ok) {
@@ -566,9 +644,7 @@ static void *run(void *context)
 		atomic_load(&http->inbox) != NULL) {
 		turn(http);
 	}
-	if (http->guest.stop != NULL) {
-		http->guest.stop(http->guest.context);
-	}
+	stop_guests(http, http->guest_count);
 	return NULL;
 }
 
@@ -640,8 +716,9 @@ int ur_http_new(const struct ur_http_options *options, const struct ur_http_gues
 	}
 	int r = -ENOMEM;
 	http->options = *options;
-	if (guest != NULL) {
-		http->guest = *guest;
+	for (const struct ur_http_guest *at = guest; at != NULL; at = at->next) {
+		assert(http->guest_count < GUESTS_MAX);
+		http->guests[http->guest_count++] = *at;
 	}
 	http->tokens_ns = ur_clock_steady_ns();
 	http->server = strdup(options->server);
@@ -698,7 +775,8 @@ struct ur_http *ur_http_free(struct ur_http *http)
 
 void ur_http_submit(struct ur_http *http, struct ur_request *request)
 {
-	assert(request->done != NULL && request->path[0] == '/');
+	assert(request->done != NULL);
+	assert(request->url != NULL || request->path[0] == '/');
 	struct ur_request *head = atomic_load(&http->inbox);
 	do {
 		request->next = head;
@@ -747,6 +825,11 @@ void ur_http_call(struct ur_http *http, struct ur_request *request)
 void ur_request_done(struct ur_request *request)
 {
 	ur_text_done(&request->answer);
+}
+
+void ur_http_count(struct ur_http *http, uint64_t bytes)
+{
+	atomic_fetch_add(&http->bytes_sent, bytes);
 }
 
 uint64_t ur_http_bytes_sent(const struct ur_http *http)

@@ -37,6 +37,9 @@
 #define UR_HTTP_PIECES_MAX 8
 #define UR_HTTP_ANSWER_MAX (8u << 20)
 #define UR_HTTP_HEADERS_MAX 32
+#define UR_HTTP_MORE_MAX 4
+#define UR_HTTP_LINES (3 + UR_HTTP_MORE_MAX)
+#define UR_HTTP_FIELD_MAX 1024 // bytes of a header's value that are given to field()
 
 struct ur_http;
 struct ur_request;
@@ -60,15 +63,20 @@ struct ur_request {
 	/* The caller's. */
 	const char *method; // "GET", "POST", "PUT"
 	const char *path;   // "/api/users/me"; begins with a slash
+	const char *url;    // a whole URL instead of the server's and the path; NULL without
 	const char *content_type;
-	char header[2][320]; // further header lines, "" for none
+	char header[2][320];                // further header lines, "" for none
+	const char *more[UR_HTTP_MORE_MAX]; // and further ones, of any size; NULL for none
 	struct ur_piece pieces[UR_HTTP_PIECES_MAX];
 	size_t piece_count;
 	bool upload;            // counts in bytes_sent and against the bandwidth limit
+	bool uncounted;         // … not in bytes_sent: the caller counts what has arrived
 	int64_t answer_wait_ms; // from the last byte of the body to the end of the answer
 	size_t answer_max;      // bytes of the answer that are kept; 0: UR_HTTP_ANSWER_MAX
 	/** Takes the body of a 200 or 206 instead of `answer`; a negative errno breaks it off. */
 	int (*sink)(struct ur_request *request, const void *bytes, size_t size);
+	/** Gets each header of the answer; NULL: nobody asks. */
+	void (*field)(struct ur_request *request, const char *name, const char *value);
 	void (*done)(struct ur_request *request);
 	void *owner;
 	void *context; // a second word for whoever submits
@@ -90,7 +98,7 @@ struct ur_request {
 	struct ur_http_line { // as curl_slist, which it is cast to
 		char *data;
 		struct ur_http_line *next;
-	} lines[3]; // of this request; behind the last one stand those of all requests
+	} lines[UR_HTTP_LINES]; // of this request; behind the last one stand those of all requests
 	char type[160];
 	size_t piece;
 	uint64_t piece_done;
@@ -120,6 +128,7 @@ struct ur_http_guest {
 	void (*stop)(void *context);                     // last thing on the thread
 	int (*fd)(void *context);                        // readable when there is work, -1: none
 	void *context;
+	const struct ur_http_guest *next; // another guest on the same thread, or NULL; copied
 };
 
 [[nodiscard]] int ur_http_new(const struct ur_http_options *options,
@@ -137,6 +146,8 @@ void ur_http_call(struct ur_http *http, struct ur_request *request);
 void ur_request_done(struct ur_request *request);
 
 uint64_t ur_http_bytes_sent(const struct ur_http *http);
+/** Bytes of an uncounted upload that have arrived. */
+void ur_http_count(struct ur_http *http, uint64_t bytes);
 uint64_t ur_http_requests(const struct ur_http *http);
 /** Answers that refuse what was asked (4xx, but for "not found", "too large", "not now"). */
 uint64_t ur_http_refusals(const struct ur_http *http);

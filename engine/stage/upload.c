@@ -9,7 +9,6 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/pace.h"
-#include "engine/media/when.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -18,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define BUFFER (512u << 10)
 #define RING_ENTRIES 256u
@@ -288,32 +286,6 @@ static void add_piece(struct ur_request *request, const struct ur_text *text)
 		(struct ur_piece){.bytes = text->bytes, .size = text->size};
 }
 
-/**
- * What the server takes for the date of a picture that carries none: it reads Exif itself, and what
- * it finds there wins.  A local time in a name is read in this machine's zone.
- */
-static int64_t created_of(const struct ur_run *run, const struct ur_file *file)
-{
-	int64_t ns = 0;
-	bool utc = false;
-	if (!run->options->dates_from_names ||
-		!ur_when_of_name(file->name, ur_clock_wall_ns(), &ns, &utc)) {
-		return file->identity.mtime_ns;
-	}
-	if (utc) {
-		return ns;
-	}
-	const time_t local = (time_t)(ns / UR_SECOND_NS);
-	struct tm tm = {0};
-	if (gmtime_r(&local, &tm) == NULL) {
-		return file->identity.mtime_ns;
-	}
-	tm.tm_isdst = -1;
-	const time_t at = mktime(&tm);
-	return at == (time_t)-1 ? file->identity.mtime_ns
-				: (int64_t)at * UR_SECOND_NS + ns % UR_SECOND_NS;
-}
-
 /** False when memory is short. */
 static bool write_request(struct slot *slot)
 {
@@ -326,7 +298,7 @@ static bool write_request(struct slot *slot)
 	const struct ur_file *movie = file->movie == UR_NONE ? NULL : &item->files[file->movie];
 	const struct ur_upload_fields fields = {
 		.name = slot->name,
-		.created_ns = created_of(slot->upload->run, file),
+		.created_ns = ur_run_created_of(slot->upload->run, file),
 		.modified_ns = file->identity.mtime_ns,
 		.size = (uint64_t)file->identity.size,
 		.live_movie = movie != NULL && movie->asset[0] != '\0' ? movie->asset : NULL,
@@ -559,7 +531,8 @@ static int guest_fd(void *context)
 
 struct ur_http_guest ur_upload_guest(struct ur_upload *upload)
 {
-	return (struct ur_http_guest){start, turn, stop, guest_fd, upload};
+	return (struct ur_http_guest){
+		.start = start, .turn = turn, .stop = stop, .fd = guest_fd, .context = upload};
 }
 
 void ur_upload_attach(struct ur_upload *upload, struct ur_http *http)
