@@ -35,6 +35,14 @@
 	" asked_ns INTEGER NOT NULL, text TEXT NOT NULL,"                                    \
 	" PRIMARY KEY(server, who, path)) STRICT, WITHOUT ROWID;"
 
+#define SCHEMA_3                                                                            \
+	"CREATE TABLE upload(destination INTEGER NOT NULL, sha1 BLOB NOT NULL,"             \
+	" address TEXT NOT NULL, length INTEGER NOT NULL, about INTEGER NOT NULL,"          \
+	" offset INTEGER NOT NULL, made_ns INTEGER NOT NULL, at_ns INTEGER NOT NULL,"       \
+	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"                           \
+	"CREATE TABLE server(url TEXT NOT NULL, key TEXT NOT NULL, value INTEGER NOT NULL," \
+	" PRIMARY KEY(url, key)) STRICT, WITHOUT ROWID;"
+
 static const char schema[] =
 	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;"
 	"CREATE TABLE destination(id INTEGER PRIMARY KEY, user_id TEXT NOT NULL UNIQUE,"
@@ -58,12 +66,13 @@ static const char schema[] =
 	"CREATE TABLE asset(destination INTEGER NOT NULL, sha1 BLOB NOT NULL, asset TEXT NOT NULL,"
 	" created INTEGER NOT NULL, run INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
 	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SCHEMA_2;
+	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SCHEMA_2 SCHEMA_3;
 
 /** From each older schema to the next one; each is a transaction of its own. */
 static const char *const steps[UR_LEDGER_SCHEMA] = {
 	[1] = SCHEMA_2 "INSERT INTO seal(destination, folder, fresh, marks)"
 		       " SELECT DISTINCT destination, folder, 0, x'' FROM file;",
+	[2] = SCHEMA_3,
 };
 
 #define COLUMNS                                                                                \
@@ -113,6 +122,11 @@ enum statement {
 	ANSWER_GET,
 	ANSWER_PUT,
 	ANSWERS_DROP,
+	UPLOAD_GET,
+	UPLOAD_PUT,
+	UPLOAD_FORGET,
+	LEARNED,
+	LEARN,
 	STATEMENTS,
 };
 
@@ -189,6 +203,12 @@ static const char *const texts[STATEMENTS] = {
 		       " AND asked_ns>?4 AND asked_ns<=?5",
 	[ANSWER_PUT] = "INSERT OR REPLACE INTO answer VALUES(?1,?2,?3,?4,?5)",
 	[ANSWERS_DROP] = "DELETE FROM answer WHERE server=?1",
+	[UPLOAD_GET] = "SELECT address, length, about, offset, made_ns, at_ns FROM upload"
+		       " WHERE destination=?1 AND sha1=?2",
+	[UPLOAD_PUT] = "INSERT OR REPLACE INTO upload VALUES(?1,?2,?3,?4,?5,?6,?7,?8)",
+	[UPLOAD_FORGET] = "DELETE FROM upload WHERE destination=?1 AND sha1=?2",
+	[LEARNED] = "SELECT value FROM server WHERE url=?1 AND key=?2",
+	[LEARN] = "INSERT OR REPLACE INTO server VALUES(?1,?2,?3)",
 };
 
 static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONFIRMED == 11 &&
@@ -1385,5 +1405,101 @@ int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
 	ledger->facts = true;
 	(void)sqlite3_bind_int64(s, 1, destination);
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	return step_once(ledger, s, "be written", err);
+}
+
+/* ---- uploads under way ----------------------------------------------------------------------- */
+
+int ur_ledger_upload_get(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_upload *ret, bool *ret_found,
+	struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, UPLOAD_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	const int code = sqlite3_step(s);
+	if (code == SQLITE_ROW) {
+		copy_text(s, 0, ret->address, sizeof ret->address);
+		ret->length = sqlite3_column_int64(s, 1);
+		ret->about = (uint64_t)sqlite3_column_int64(s, 2);
+		ret->offset = (uint64_t)sqlite3_column_int64(s, 3);
+		ret->made_ns = sqlite3_column_int64(s, 4);
+		ret->at_ns = sqlite3_column_int64(s, 5);
+	}
+	(void)sqlite3_reset(s);
+	*ret_found = code == SQLITE_ROW;
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+}
+
+int ur_ledger_upload_put(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_upload *upload,
+	struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, UPLOAD_PUT, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	bind_text(s, 3, upload->address);
+	(void)sqlite3_bind_int64(s, 4, upload->length);
+	(void)sqlite3_bind_int64(s, 5, (int64_t)upload->about);
+	(void)sqlite3_bind_int64(s, 6, (int64_t)upload->offset);
+	(void)sqlite3_bind_int64(s, 7, upload->made_ns);
+	(void)sqlite3_bind_int64(s, 8, upload->at_ns);
+	ledger->dirty = true;
+	ledger->facts = true;
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_upload_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, UPLOAD_FORGET, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	ledger->dirty = true;
+	ledger->facts = true;
+	return step_once(ledger, s, "be written", err);
+}
+
+int ur_ledger_learned(struct ur_ledger *ledger, const char *server, const char *key, int64_t *ret,
+	struct ur_err *err)
+{
+	sqlite3_stmt *s = use(ledger, LEARNED, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	bind_text(s, 1, server);
+	bind_text(s, 2, key);
+	const int code = sqlite3_step(s);
+	if (code == SQLITE_ROW) {
+		*ret = sqlite3_column_int64(s, 0);
+	}
+	(void)sqlite3_reset(s);
+	return code == SQLITE_ROW || code == SQLITE_DONE ? 0 : complain(ledger, err, "be read");
+}
+
+int ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *key, int64_t value,
+	struct ur_err *err)
+{
+	const int r = ensure_transaction(ledger, err);
+	sqlite3_stmt *s = r < 0 ? NULL : use(ledger, LEARN, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	bind_text(s, 1, server);
+	bind_text(s, 2, key);
+	(void)sqlite3_bind_int64(s, 3, value);
+	ledger->dirty = true;
+	ledger->facts = true;
 	return step_once(ledger, s, "be written", err);
 }

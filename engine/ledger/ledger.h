@@ -11,6 +11,8 @@
  *     asset    (destination, sha1) → asset id              what the server got, and from which run
  *     seal     (destination, folder) → marks               its files that need nothing: see marks.h
  *     answer   (server, who, path) → what the server said  facts about it that hold for a day
+ *     upload   (destination, sha1) → address, offset       resumable uploads that are under way
+ *     server   (url, key) → number                         what was learned about a server
  *     destination, run, meta
  *
  * Every delivery fact belongs to a destination: the server's user id, not a URL, not a key.
@@ -34,10 +36,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UR_LEDGER_SCHEMA 2
+#define UR_LEDGER_SCHEMA 3
 #define UR_LEDGER_ASSET 37
 #define UR_LEDGER_SHA1 20
 #define UR_LEDGER_XXH 16
+#define UR_LEDGER_ADDRESS 1024
 
 /** Where a file is in its life.  The numbers are in the database: only add at the end. */
 enum ur_state {
@@ -185,6 +188,31 @@ struct ur_ledger_asset {
 [[nodiscard]] int ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_asset *asset,
 	struct ur_err *err);
+
+/** A resumable upload of these bytes that is under way, or was when a run ended. */
+struct ur_ledger_upload {
+	char address[UR_LEDGER_ADDRESS]; // below the gateway's base; never with a key
+	int64_t length;
+	uint64_t about;  // what else was said of the file when it was made, hashed
+	uint64_t offset; // was durable at the gateway
+	int64_t made_ns;
+	int64_t at_ns; // when it last got on
+};
+[[nodiscard]] int ur_ledger_upload_get(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_upload *ret, bool *ret_found,
+	struct ur_err *err);
+[[nodiscard]] int ur_ledger_upload_put(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_upload *upload,
+	struct ur_err *err);
+[[nodiscard]] int ur_ledger_upload_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err);
+
+#define UR_LEARNED_CHUNK_MAX "chunk_max" // bytes of a body that its proxy lets through
+/** A number that was learned about a server; *ret stays as it is when there is none. */
+[[nodiscard]] int ur_ledger_learned(struct ur_ledger *ledger, const char *server, const char *key,
+	int64_t *ret, struct ur_err *err);
+[[nodiscard]] int ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *key,
+	int64_t value, struct ur_err *err);
 
 /** A row with its path, for people. */
 struct ur_ledger_row {

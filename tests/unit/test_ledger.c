@@ -400,7 +400,7 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
 	p->ledger = ur_ledger_free(p->ledger);
 	(void)snprintf(command, sizeof command,
-		"sqlite3 '%s' 'drop table seal; drop table answer; pragma user_version=1'",
+		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server; pragma user_version=1'",
 		p->path);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
@@ -411,6 +411,60 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p); // what was there before counts as changed
 	assert_int_equal(marks_of(p->ledger, p), 1);
+}
+
+static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void **state)
+{
+	struct place *p = *state;
+	static const uint8_t bytes[UR_LEDGER_SHA1] = {1, 2, 3};
+	static const uint8_t others[UR_LEDGER_SHA1] = {4};
+	const struct ur_ledger_upload made = {.address = "4f1c",
+		.length = INT64_C(10) << 30,
+		.about = INT64_MAX,
+		.offset = UINT64_C(9) << 30,
+		.made_ns = 7,
+		.at_ns = 8};
+	struct ur_ledger_upload got = {0};
+	bool found = false;
+	assert_int_equal(ur_ledger_upload_put(p->ledger, p->destination, bytes, &made, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+	assert_int_equal(
+		ur_ledger_upload_get(p->ledger, p->destination, bytes, &got, &found, NULL), 0);
+	assert_true(found);
+	assert_memory_equal(&got, &made, sizeof got);
+	assert_int_equal(
+		ur_ledger_upload_get(p->ledger, p->destination, others, &got, &found, NULL), 0);
+	assert_false(found);
+	assert_int_equal(
+		ur_ledger_upload_get(p->ledger, p->destination + 1, bytes, &got, &found, NULL), 0);
+	assert_false(found); // another user's
+	assert_int_equal(ur_ledger_upload_forget(p->ledger, p->destination, bytes, NULL), 0);
+	assert_int_equal(
+		ur_ledger_upload_get(p->ledger, p->destination, bytes, &got, &found, NULL), 0);
+	assert_false(found);
+}
+
+static void what_was_learned_about_a_server_is_remembered(void **state)
+{
+	struct place *p = *state;
+	int64_t value = 5;
+	assert_int_equal(
+		ur_ledger_learned(p->ledger, "https://a", UR_LEARNED_CHUNK_MAX, &value, NULL), 0);
+	assert_int_equal(value, 5);
+	for (int64_t learned = 8; learned < 10; learned++) {
+		assert_int_equal(ur_ledger_learn(p->ledger, "https://a", UR_LEARNED_CHUNK_MAX,
+					 learned, NULL),
+			0);
+		assert_int_equal(ur_ledger_learned(p->ledger, "https://a", UR_LEARNED_CHUNK_MAX,
+					 &value, NULL),
+			0);
+		assert_int_equal(value, learned);
+	}
+	assert_int_equal(
+		ur_ledger_learned(p->ledger, "https://b", UR_LEARNED_CHUNK_MAX, &value, NULL), 0);
+	assert_int_equal(value, 9);
 }
 
 static bool answered(struct ur_ledger *ledger, const char *server, const uint8_t *who, int64_t age)
@@ -468,6 +522,8 @@ int main(void)
 		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
 		IN_PLACE(an_answer_is_kept_for_its_time_for_one_server_and_one_key),
 		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
+		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
+		IN_PLACE(what_was_learned_about_a_server_is_remembered),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
