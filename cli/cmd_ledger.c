@@ -291,6 +291,31 @@ struct explaining {
 	int64_t rows;
 };
 
+/** A resumable upload that is under way: how far, and where it goes on. */
+static void print_upload(const struct explaining *e, const struct ur_record *f)
+{
+	struct ur_ledger_upload upload;
+	bool found = false;
+	char there[16];
+	char all[16];
+	char when[UR_CLOCK_TEXT];
+	/* An older ledger knows of none. */
+	if (!f->hashed || f->state == UR_DELIVERED || f->state == UR_SETTLED ||
+		ur_ledger_upload_get(e->ledger, f->destination, f->sha1, &upload, &found, NULL) <
+			0 ||
+		!found) {
+		return;
+	}
+	ur_show_bytes(upload.offset, there);
+	ur_show_bytes((uint64_t)upload.length, all);
+	ur_clock_local(upload.at_ns, when);
+	printf("  upload     at the gateway, as ");
+	ur_report_shown(stdout, upload.address, strlen(upload.address));
+	printf(": at least %s of %s were there at %s; the next run asks it, and goes on behind "
+	       "what it holds\n",
+		there, all, when);
+}
+
 static int explain_row(void *context, const struct ur_ledger_row *row)
 {
 	struct explaining *e = context;
@@ -324,6 +349,7 @@ static int explain_row(void *context, const struct ur_ledger_row *row)
 	print_time("delivered", f->delivered_ns);
 	print_time("confirmed", f->confirmed_ns);
 	print_time("settled", f->settled_ns);
+	print_upload(e, f);
 	if (f->tries > 0) {
 		printf("  tries      %d\n", f->tries);
 	}

@@ -93,6 +93,14 @@ static const struct option_row {
 		"remove at the earliest so long after the server's answer (drain, serve: 60s)", 0,
 		INT64_MAX},
 	{"tries", 0, NUMBER, AT(tries), SENDS, "N", "tries for each file (default: 5)", 1, 100},
+	{"gateway", 0, TEXT, AT(gateway), SENDS, "URL|off",
+		"where large files go in pieces, so that an interrupted upload goes on (default: "
+		"/uringest/ below the server's URL)",
+		0, 0},
+	{"resumable-threshold", 0, BYTES, AT(resumable_threshold), SENDS, "BYTES",
+		"files from this size go there (default: 32M)", 1 << 20, INT64_MAX},
+	{"chunk", 0, BYTES, AT(resumable_chunk), SENDS, "BYTES",
+		"… in pieces of this size, 1M to 128M (default: 32M)", 1 << 20, 128 << 20},
 	{"threads", 0, NUMBER, AT(threads), RUNS, "N", "reading threads (default: 2)", 1, 16},
 	{"ring", 0, RING, AT(ring), RUNS, "auto|uring|sync",
 		"io_uring, or ordinary system calls (default: what the machine allows)", 0, 0},
@@ -180,6 +188,8 @@ static void defaults(struct ur_cli_options *o)
 		.answer_wait_ms = 300000,
 		.suspect_wait_ms = 3600000,
 		.tries = 5,
+		.resumable_threshold = 32 << 20,
+		.resumable_chunk = 32 << 20,
 	};
 }
 
@@ -230,6 +240,23 @@ static int take_list(const char ***items, size_t *count, const char *value, stru
 	return 0;
 }
 
+static int take_bytes(
+	const struct option_row *row, const char *value, uint64_t *into, struct ur_err *err)
+{
+	if (ur_parse_bytes(value, into) < 0) {
+		return refuse(err, row, value);
+	}
+	if (row->high > 0 && (*into < (uint64_t)row->low || *into > (uint64_t)row->high)) {
+		char low[16];
+		char high[16];
+		ur_show_bytes((uint64_t)row->low, low);
+		ur_show_bytes((uint64_t)row->high, high);
+		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP, "--%s takes %s to %s, not '%s'",
+			row->name, low, row->high == INT64_MAX ? "any size" : high, value);
+	}
+	return 0;
+}
+
 static int take(struct ur_cli_options *o, const struct option_row *row, const char *value,
 	struct ur_err *err)
 {
@@ -271,7 +298,7 @@ static int take(struct ur_cli_options *o, const struct option_row *row, const ch
 			       ? take_list(&o->proxies, &o->proxy_count, value, err)
 			       : take_list(&o->excludes, &o->exclude_count, value, err);
 	case BYTES:
-		return ur_parse_bytes(value, at) < 0 ? refuse(err, row, value) : 0;
+		return take_bytes(row, value, at, err);
 	}
 	return -EINVAL;
 }

@@ -59,6 +59,9 @@ struct ur_cli_options {
 	int64_t suspect_wait_ms;
 	int64_t settle_after_ms;
 	int64_t tries;
+	int64_t resumable_threshold;
+	int64_t resumable_chunk;
+	const char *gateway; // NULL: /uringest/ below the server's URL
 	/* other commands */
 	bool resend_missing;
 	bool failed;

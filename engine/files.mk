@@ -9,6 +9,7 @@ ENGINE_SRC := \
 	engine/net/httpd.c \
 	engine/net/immich.c \
 	engine/net/listen.c \
+	engine/net/told.c \
 	engine/net/transfer.c \
 	engine/net/tus.c \
 	engine/media/hash.c \
@@ -45,12 +46,14 @@ ENGINE_SRC := \
 	engine/stage/scan_sources.c \
 	engine/stage/probe.c \
 	engine/stage/upload.c \
+	engine/stage/chunks.c \
 	engine/stage/settle.c \
 	engine/stage/recover.c \
 	engine/stage/decide.c \
 	engine/stage/judge.c \
 	engine/stage/ask.c \
 	engine/stage/deliver.c \
+	engine/stage/decide_large.c \
 	engine/stage/confirm.c \
 	engine/stage/amend.c \
 	engine/stage/book.c \

@@ -19,9 +19,11 @@
 #include "engine/media/meta.h"
 #include "engine/media/sidecar.h"
 #include "engine/net/immich.h"
+#include "engine/net/transfer.h"
 #include "engine/source/folder.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 
 #define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
 #define UR_POOL_ITEMS 2048 // what a run holds at once; also how many sends can be under way
@@ -41,6 +43,24 @@ enum ur_outcome {
 	UR_OUTCOME_WAITING,
 	UR_OUTCOME_VANISHED, // not found after all
 	UR_OUTCOMES,
+};
+
+/** A large file's resumable upload; decide and chunks hand it to and fro with the item. */
+struct ur_resume {
+	/* decide */
+	char address[UR_ADDRESS_MAX]; // chunks: of a new one; "" without
+	char old[UR_ADDRESS_MAX];     // of what the file was before: to be removed
+	uint64_t about;               // chunks: what else the upload says of the file, hashed
+	int64_t at_ns;                // wall: when it last got on
+	bool there;                   // the server says that it has these bytes
+	int recorded;                 // 0: the address is durable
+	uint64_t recorded_offset;
+
+	/* chunks */
+	bool recording;          // it comes back only for its address to become durable
+	_Atomic uint64_t offset; // durable at the gateway; decide looks on
+	enum ur_transfer_end end;
+	int status;
 };
 
 struct ur_file {
@@ -98,6 +118,8 @@ struct ur_file {
 	int64_t settled_ns;
 	int64_t next_ns;
 	char staged[24];
+	struct ur_resume *resume;   // in the arena; NULL: it goes as one request
+	bool whole;                 // not in chunks: no gateway takes it
 	struct ur_file *next_same;  // decide: another file under way in the same bucket
 	struct ur_item *same_items; // decide: items that wait for these bytes
 	struct ur_item *item;
@@ -122,6 +144,7 @@ enum ur_item_step { // where decide is with it
 	UR_STEP_ASK,     // in a question by checksum
 	UR_STEP_SAME,    // waits for another item's files
 	UR_STEP_SEND,    // upload has it
+	UR_STEP_LARGE,   // chunks has it
 	UR_STEP_REST,    // waits for a time
 	UR_STEP_LINK,    // a live movie is being linked
 	UR_STEP_AMEND,   // a sidecar's facts are being set

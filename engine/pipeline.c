@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/pipeline_handshake.h"
+#include "engine/stage/chunks.h"
 #include "engine/stage/decide.h"
 #include "engine/stage/probe.h"
 #include "engine/stage/recover.h"
@@ -31,6 +32,8 @@ enum queue_name {
 	FREE_ITEMS,
 	TO_UPLOAD,
 	FROM_UPLOAD,
+	TO_CHUNKS,
+	FROM_CHUNKS,
 	TO_SETTLE,
 	FROM_SETTLE,
 	ANSWERS,
@@ -50,6 +53,7 @@ struct ur_pipeline {
 	struct ur_bell *probe_bell_list[UR_PROBES_MAX];
 	struct ur_ledger *ledger;
 	struct ur_upload *upload;
+	struct ur_chunks *chunks;
 	struct ur_http *http;
 	struct ur_scan *scan;
 	struct ur_probe *probes[UR_PROBES_MAX];
@@ -154,12 +158,21 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 	if (r < 0) {
 		return r;
 	}
-	const struct ur_http_guest guest = ur_upload_guest(p->upload);
+	const struct ur_chunks_wiring chunks = {
+		p->queues[TO_CHUNKS], p->queues[FROM_CHUNKS], &p->decide_bell};
+	r = ur_chunks_new(&p->run, &chunks, &p->chunks, err);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_http_guest second = ur_chunks_guest(p->chunks);
+	struct ur_http_guest guest = ur_upload_guest(p->upload);
+	guest.next = &second;
 	r = ur_http_new(&p->options.http, &guest, &p->http, err);
 	if (r < 0) {
 		return r;
 	}
 	ur_upload_attach(p->upload, p->http);
+	ur_chunks_attach(p->chunks, p->http);
 	r = ur_types_new(&p->run.types);
 	r = r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run") : greet(p, err);
 	return r < 0 ? r : check_server(p, err);
@@ -167,8 +180,15 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 
 static int begin_run(struct ur_pipeline *p, struct ur_err *err)
 {
-	const int r = ur_ledger_destination(p->ledger, p->run.server.user_id,
-		p->run.server.user_name, p->options.http.server, &p->run.destination, err);
+	int64_t ceiling = 0;
+	int r = ur_ledger_destination(p->ledger, p->run.server.user_id, p->run.server.user_name,
+		p->options.http.server, &p->run.destination, err);
+	r = r < 0 ? r
+		  : ur_ledger_learned(p->ledger,
+			    p->options.gateway != NULL ? p->options.gateway
+						       : p->options.http.server,
+			    UR_LEARNED_CHUNK_MAX, &ceiling, err);
+	atomic_store(&p->run.chunk_ceiling, ceiling < 0 ? 0 : (uint64_t)ceiling);
 	return r < 0 ? r
 		     : ur_ledger_run_begin(
 			       p->ledger, p->run.destination, p->options.command, &p->run.id, err);
@@ -226,6 +246,9 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 		.scan_bell = &p->scan_bell,
 		.to_upload = p->queues[TO_UPLOAD],
 		.from_upload = p->queues[FROM_UPLOAD],
+		.to_chunks = p->queues[TO_CHUNKS],
+		.from_chunks = p->queues[FROM_CHUNKS],
+		.large_slots = ur_chunks_slots(&p->options),
 		.to_settle = p->queues[TO_SETTLE],
 		.settle_bell = &p->settle_bell,
 		.from_settle = p->queues[FROM_SETTLE],
@@ -403,6 +426,7 @@ struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
 	}
 	p->http = ur_http_free(p->http); // first: its thread may still hand results to decide
 	p->upload = ur_upload_free(p->upload);
+	p->chunks = ur_chunks_free(p->chunks);
 	p->decide = ur_decide_free(p->decide);
 	p->scan = ur_scan_free(p->scan);
 	p->ledger = ur_ledger_free(p->ledger);

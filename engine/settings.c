@@ -34,6 +34,7 @@ static_assert(sizeof(enum ur_settings_confirm) == sizeof(int), "choices are stor
 enum scope {
 	SCOPE_FILE,
 	SCOPE_FOLDER,
+	SCOPE_RESUMABLE, // the mapping below 'resumable'; its values lie in the file's struct
 	SCOPES
 };
 
@@ -49,6 +50,7 @@ enum kind {
 	KIND_CHOICE,
 	KIND_PATTERNS,
 	KIND_FOLDERS,
+	KIND_RESUMABLE,
 	KIND_SECRET, // refused
 };
 
@@ -92,9 +94,10 @@ struct key {
 
 #define FILE_AT(field) offsetof(struct ur_settings, field)
 #define FOLDER_AT(field) offsetof(struct ur_settings_folder, field)
-#define IN_FILE(field) .at = {FILE_AT(field), NOWHERE}
-#define IN_FOLDER(field) .at = {NOWHERE, FOLDER_AT(field)}
-#define IN_BOTH(field) .at = {FILE_AT(field), FOLDER_AT(field)}
+#define IN_FILE(field) .at = {FILE_AT(field), NOWHERE, NOWHERE}
+#define IN_FOLDER(field) .at = {NOWHERE, FOLDER_AT(field), NOWHERE}
+#define IN_RESUMABLE(field) .at = {NOWHERE, NOWHERE, FILE_AT(field)}
+#define IN_BOTH(field) .at = {FILE_AT(field), FOLDER_AT(field), NOWHERE}
 
 static const char a_path[] = "an absolute path, as in /etc/uringest/NAME";
 static const char a_flag[] = "true or false";
@@ -145,6 +148,13 @@ static const struct key keys[] = {
 		.choices = afters},
 	{"move_to", KIND_PATH, IN_FOLDER(move_to),
 		.expects = "the absolute path that imported files move to"},
+	{"resumable", KIND_RESUMABLE, .at = {0, NOWHERE, NOWHERE},
+		.expects = "a mapping with threshold, chunk and gateway"},
+	{"threshold", KIND_BYTES, IN_RESUMABLE(resumable_threshold),
+		.expects = "a size from 1M, as in 32M", .low = 1 << 20, .high = INT64_MAX},
+	{"chunk", KIND_BYTES, IN_RESUMABLE(resumable_chunk),
+		.expects = "a size from 1M to 128M, as in 32M", .low = 1 << 20, .high = 128 << 20},
+	{"gateway", KIND_WORD, IN_RESUMABLE(gateway), .expects = "https://HOST/uringest/, or off"},
 	{"listen", KIND_WORD, IN_FILE(listen),
 		.expects = "127.0.0.1:8091, [::1]:8091 or unix:/run/NAME.sock"},
 	{"spool", KIND_PATH, IN_FILE(spool), .expects = a_path},
@@ -167,10 +177,10 @@ static const struct key keys[] = {
 		.high = DAYS * 365},
 	{"deliveries", KIND_NUMBER, IN_FILE(deliveries), .expects = "a whole number from 1 to 8",
 		.low = 1, .high = 8},
-	{"key", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
-	{"api_key", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
-	{"apikey", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
-	{"immich_key", KIND_SECRET, .at = {NOWHERE, NOWHERE}},
+	{"key", KIND_SECRET, .at = {NOWHERE, NOWHERE, NOWHERE}},
+	{"api_key", KIND_SECRET, .at = {NOWHERE, NOWHERE, NOWHERE}},
+	{"apikey", KIND_SECRET, .at = {NOWHERE, NOWHERE, NOWHERE}},
+	{"immich_key", KIND_SECRET, .at = {NOWHERE, NOWHERE, NOWHERE}},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
@@ -527,12 +537,13 @@ static int read_patterns(
 }
 
 static int read_folders(struct reader *reader, const struct key *key, struct ur_settings *into);
+static int read_resumable(struct reader *reader, const struct key *key, struct ur_settings *into);
 
 /** The current event is the value of `key`; it goes into `base` at the key's offset. */
 static int read_value(struct reader *reader, const struct key *key, enum scope scope, void *base)
 {
 	void *into = (char *)base + key->at[scope];
-	if (key->kind != KIND_FOLDERS &&
+	if (key->kind != KIND_FOLDERS && key->kind != KIND_RESUMABLE &&
 		!(key->kind == KIND_PATTERNS && reader->event.type == YAML_SEQUENCE_START_EVENT)) {
 		const int r = need_scalar(reader, key);
 		if (r < 0) {
@@ -561,6 +572,8 @@ static int read_value(struct reader *reader, const struct key *key, enum scope s
 		return read_patterns(reader, key, into);
 	case KIND_FOLDERS:
 		return read_folders(reader, key, base);
+	case KIND_RESUMABLE:
+		return read_resumable(reader, key, base);
 	case KIND_SECRET:
 		break;
 	}
@@ -611,6 +624,22 @@ static size_t distance(const char *a, const char *b)
 	return last[width];
 }
 
+static const char *const scopes[SCOPES] = {
+	[SCOPE_FILE] = "the file",
+	[SCOPE_FOLDER] = "a folder",
+	[SCOPE_RESUMABLE] = "'resumable'",
+};
+
+/** Where a key that is not one of this scope belongs. */
+static const char *home_of(const struct key *key)
+{
+	int scope = SCOPE_FILE;
+	while (scope < SCOPES - 1 && key->at[scope] == NOWHERE) {
+		scope++;
+	}
+	return scopes[scope];
+}
+
 static const struct key *nearest(const char *name, enum scope scope)
 {
 	const struct key *best = NULL;
@@ -631,7 +660,6 @@ static const struct key *nearest(const char *name, enum scope scope)
 static int unknown_key(struct reader *reader, enum scope scope, const char *name)
 {
 	const yaml_mark_t at = reader->event.start_mark;
-	const char *where = scope == SCOPE_FILE ? "the file" : "a folder";
 	const char *name_shown = shown(reader, name, reader->event.data.scalar.length);
 	const struct key *near = nearest(name, scope);
 	if (near != NULL) {
@@ -645,7 +673,7 @@ static int unknown_key(struct reader *reader, enum scope scope, const char *name
 		}
 	}
 	const int r = wrong(reader, at, "unknown key '%s'; the keys of %s are %s", name_shown,
-		where, ur_text_get(&list));
+		scopes[scope], ur_text_get(&list));
 	ur_text_done(&list);
 	return r;
 }
@@ -671,8 +699,7 @@ static int read_key(struct reader *reader, enum scope scope, const struct key **
 		}
 		if (keys[i].at[scope] == NOWHERE) {
 			return wrong(reader, event->start_mark, "'%s' is a key of %s, not of %s",
-				name, scope == SCOPE_FILE ? "a folder" : "the file",
-				scope == SCOPE_FILE ? "the file" : "a folder");
+				name, home_of(&keys[i]), scopes[scope]);
 		}
 		*ret = &keys[i];
 		return 0;
@@ -800,6 +827,15 @@ static int read_folders(struct reader *reader, const struct key *key, struct ur_
 	return 0;
 }
 
+static int read_resumable(struct reader *reader, const struct key *key, struct ur_settings *into)
+{
+	if (reader->event.type != YAML_MAPPING_START_EVENT) {
+		return wrong(reader, reader->event.start_mark, "'%s': expected %s", key->name,
+			key->expects);
+	}
+	return read_mapping(reader, SCOPE_RESUMABLE, into);
+}
+
 /* --- the file -------------------------------------------------------------------------------- */
 
 void ur_settings_clear(struct ur_settings *settings)
@@ -807,6 +843,8 @@ void ur_settings_clear(struct ur_settings *settings)
 	*settings = (struct ur_settings){
 		.concurrency = UR_SETTINGS_UNSET,
 		.server_wait_ms = UR_SETTINGS_UNSET,
+		.resumable_threshold = UR_SETTINGS_UNSET,
+		.resumable_chunk = UR_SETTINGS_UNSET,
 		.answer_wait_ms = UR_SETTINGS_UNSET,
 		.suspect_wait_ms = UR_SETTINGS_UNSET,
 		.settle_after_ms = UR_SETTINGS_UNSET,

@@ -102,6 +102,9 @@ struct ur_settings {
 	enum ur_settings_confirm confirm;
 	enum ur_settings_flag one_file_system;
 	enum ur_settings_flag follow_symlinks;
+	int64_t resumable_threshold; // resumable: threshold
+	int64_t resumable_chunk;     // resumable: chunk
+	const char *gateway;         // resumable: gateway
 	const struct ur_settings_folder *folders;
 	size_t folder_count;
 	/* Of the gateway. */

@@ -50,6 +50,10 @@ static void write_status(
 	ur_text_addf(ret, outcome->asset[0] == '\0' ? ",\"asset\":null" : ",\"asset\":\"%s\"",
 		outcome->asset);
 	ur_text_addf(ret, result == NULL ? ",\"result\":null" : ",\"result\":\"%s\"", result);
+	if (outcome->status != 0) {
+		ur_text_addf(
+			ret, ",\"status\":%d", outcome->status); // immich-server's answer to us
+	}
 	ur_text_adds(ret, ",\"reason\":");
 	ur_text_add_json(ret, outcome->words, strlen(outcome->words));
 	ur_text_addf(ret, ",\"tries\":%u", outcome->tries);

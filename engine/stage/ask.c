@@ -97,6 +97,10 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 			"it is in the server's trash: restore it there, or empty the trash");
 		return;
 	}
+	if (ur_large_claims(decide, item, file)) {
+		want(decide, file);
+		return;
+	}
 	if (item->asking_lost && file->sending_ns != 0 && !file->now_sent) {
 		file->next_ns =
 			ur_clock_wall_ns() + decide->run->options->suspect_wait_ms * UR_MS_NS;

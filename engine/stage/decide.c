@@ -127,6 +127,7 @@ void ur_decide_go(struct ur_decide *decide, struct ur_item *item, enum ur_item_s
 	case UR_STEP_NEW:
 	case UR_STEP_SAME:
 	case UR_STEP_REST:
+	case UR_STEP_LARGE:
 	case UR_STEP_SETTLE:
 		break;
 	}
@@ -302,6 +303,7 @@ static void take_answer(struct ur_decide *decide, struct ur_request *request)
 	case UR_STEP_ASK:
 	case UR_STEP_SAME:
 	case UR_STEP_SEND:
+	case UR_STEP_LARGE:
 	case UR_STEP_REST:
 	case UR_STEP_SETTLE:
 	case UR_STEP_DONE:
@@ -316,6 +318,10 @@ static bool take_in(struct ur_decide *decide)
 	void *got = NULL;
 	while (ur_queue_pop(decide->wiring.from_upload, &got) == 0) {
 		ur_deliver_result(decide, got);
+		any = true;
+	}
+	while (ur_queue_pop(decide->wiring.from_chunks, &got) == 0) {
+		ur_large_result(decide, got);
 		any = true;
 	}
 	while (ur_queue_pop(decide->wiring.answers, &got) == 0) {
@@ -417,6 +423,8 @@ static void turn(struct ur_decide *decide)
 			decide); // link, amend, confirm: a step without requests leads to the next
 	}
 	ur_deliver_turn(decide);
+	ur_large_turn(decide);
+	ur_large_note(decide);
 }
 
 /* ---- commit, then let go --------------------------------------------------------------------- */
@@ -472,11 +480,16 @@ static void hold_back(struct ur_decide *decide, struct ur_item *item)
 static void let_go(struct ur_decide *decide, struct ur_item *item)
 {
 	int r = 0;
-	if (decide->broken) {
+	if (decide->broken && (item->step != UR_STEP_LARGE || ur_large_hold_back(decide, item))) {
 		hold_back(decide, item);
 		return;
 	}
 	switch (item->step) {
+	case UR_STEP_LARGE:
+		r = ur_queue_push(decide->wiring.to_chunks, item);
+		assert(r == 0);
+		ur_http_wake(decide->http);
+		return;
 	case UR_STEP_SEND:
 		r = ur_queue_push(decide->wiring.to_upload, item);
 		assert(r == 0);
@@ -597,10 +610,13 @@ int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
 	decide->http = http;
 	decide->inputs_open = wiring->probe_count;
 	decide->quota_left = -1;
+	decide->chunk_ceiling = atomic_load(&run->chunk_ceiling);
+	assert(wiring->large_slots <= UR_LARGE_MAX);
 	decide->seed = (uint64_t)ur_clock_wall_ns();
 	decide->dirty_since_ns = ur_clock_steady_ns(); // the run's own row
 	ur_items_init(&decide->to_ask);
 	ur_items_init(&decide->to_send);
+	ur_items_init(&decide->to_chunk);
 	ur_items_init(&decide->to_call);
 	ur_items_init(&decide->resting);
 	ur_items_init(&decide->after_commit);

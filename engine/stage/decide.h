@@ -31,6 +31,9 @@ struct ur_decide_wiring {
 	struct ur_bell *scan_bell;
 	struct ur_queue *to_upload;
 	struct ur_queue *from_upload;
+	struct ur_queue *to_chunks;
+	struct ur_queue *from_chunks;
+	unsigned large_slots; // of chunks
 	struct ur_queue *to_settle;
 	struct ur_bell *settle_bell;
 	struct ur_queue *from_settle;

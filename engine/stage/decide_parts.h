@@ -8,9 +8,11 @@
 
 #include "engine/stage/decide.h"
 
-#define UR_BUCKETS 4096u   // of files under way, by SHA-1
-#define UR_ASK_BATCH 2000u // files in one question
-#define UR_CALL_TRIES 5    // of one question about one file
+#define UR_BUCKETS 4096u       // of files under way, by SHA-1
+#define UR_ASK_BATCH 2000u     // files in one question
+#define UR_CALL_TRIES 5        // of one question about one file
+#define UR_LARGE_MAX 8u        // large files on their way at once
+#define UR_LARGE_MIN (1 << 20) // smaller files have no upload that could be known
 
 /** A list of items, first in first out. */
 struct ur_items {
@@ -28,16 +30,21 @@ struct ur_decide {
 	struct ur_http *http;
 
 	struct ur_items to_ask;
-	struct ur_items to_send; // wanted, waiting for a place in upload
-	struct ur_items to_call; // link, amend, confirm: their next request is due
-	struct ur_items resting; // until item.due_ns
+	struct ur_items to_send;  // wanted, waiting for a place in upload
+	struct ur_items to_chunk; // the same, for a place in chunks
+	struct ur_items to_call;  // link, amend, confirm: their next request is due
+	struct ur_items resting;  // until item.due_ns
 	struct ur_items after_commit;
 	struct ur_file *under_way[UR_BUCKETS];
 	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
 	struct ur_question *question;
 
-	size_t live; // items that are not in the pool
-	size_t in_upload;
+	size_t live;      // items that are not in the pool
+	size_t in_upload; // also those in chunks
+	size_t in_large;  // in chunks
+	const struct ur_item *large[UR_LARGE_MAX];
+	int64_t note_due_ns;
+	uint64_t chunk_ceiling; // that the ledger knows
 	size_t in_settle;
 	size_t in_calls; // link, amend and confirm requests under way
 	bool tagging;    // one upsert of tags at a time: the server cannot stand more
@@ -109,7 +116,26 @@ void ur_ask_release(struct ur_decide *decide, struct ur_file *file);
 void ur_deliver_next(struct ur_decide *decide, struct ur_item *item);
 void ur_deliver_turn(struct ur_decide *decide);
 void ur_deliver_result(struct ur_decide *decide, struct ur_item *item);
+/** True when it was closed: it does not fit into what is left. */
+bool ur_deliver_waits_for_quota(const struct ur_decide *decide, struct ur_file *file);
+void ur_deliver_close_wanted(struct ur_decide *decide, struct ur_item *item, const char *why);
 void ur_deliver_quota_answered(struct ur_decide *decide);
+
+/* decide_large.c */
+/** A file that goes in chunks. */
+bool ur_large_is(
+	const struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file);
+/** Before the row is judged: is an upload of these bytes, or of what was here before, under way? */
+void ur_large_recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file);
+/** The server has these bytes, and an upload of them is known: true when the gateway has to tell. */
+bool ur_large_claims(struct ur_decide *decide, struct ur_item *item, struct ur_file *file);
+void ur_large_turn(struct ur_decide *decide);
+/** Now and then the ledger is told how far uploads have come. */
+void ur_large_note(struct ur_decide *decide);
+void ur_large_result(struct ur_decide *decide, struct ur_item *item);
+/** The ledger cannot be written: false when chunks has to end it first. */
+bool ur_large_hold_back(struct ur_decide *decide, struct ur_item *item);
+bool ur_large_leaves_room(const struct ur_decide *decide);
 
 /* confirm.c */
 bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *file);

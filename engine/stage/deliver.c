@@ -87,7 +87,7 @@ static void close_present(struct ur_item *item)
 }
 
 /** Files that do not fit into what is left of the quota wait; the others go on. */
-static bool waits_for_quota(const struct ur_decide *decide, struct ur_file *file)
+bool ur_deliver_waits_for_quota(const struct ur_decide *decide, struct ur_file *file)
 {
 	if (!decide->quota_full &&
 		(decide->quota_left < 0 || file->identity.size <= decide->quota_left)) {
@@ -98,7 +98,7 @@ static bool waits_for_quota(const struct ur_decide *decide, struct ur_file *file
 	return true;
 }
 
-static void close_wanted(struct ur_decide *decide, struct ur_item *item, const char *why)
+void ur_deliver_close_wanted(struct ur_decide *decide, struct ur_item *item, const char *why)
 {
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
@@ -128,11 +128,12 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 			ur_ask_release(decide, file);
 			continue;
 		}
-		if (waits_for_quota(decide, file)) {
+		if (ur_deliver_waits_for_quota(decide, file)) {
 			ur_ask_release(decide, file);
 			continue;
 		}
-		ur_items_add(&decide->to_send, item);
+		ur_items_add(ur_large_is(decide, item, file) ? &decide->to_chunk : &decide->to_send,
+			item);
 		return;
 	}
 	for (int i = 0; i < item->count; i++) {
@@ -152,7 +153,7 @@ static bool has_place(const struct ur_decide *decide, const struct ur_item *item
 			   decide->run->server.quota_bytes < 0;
 	const unsigned several =
 		WINDOW_SMALL * limit > WINDOW_LEAST ? WINDOW_SMALL * limit : WINDOW_LEAST;
-	return decide->in_upload < limit + (small ? several : WINDOW_LARGE);
+	return decide->in_upload - decide->in_large < limit + (small ? several : WINDOW_LARGE);
 }
 
 /** Moves what has a place in upload to `sending`; it leaves after the commit. */
@@ -161,15 +162,16 @@ void ur_deliver_turn(struct ur_decide *decide)
 	const unsigned limit = decide->wiring.upload_limit(decide->wiring.upload_context);
 	const bool stop = atomic_load(&decide->run->stop);
 	while (decide->to_send.first != NULL && (stop || !(decide->away || decide->quota_asking)) &&
-		(stop || has_place(decide, decide->to_send.first, limit))) {
+		(stop || (ur_large_leaves_room(decide) &&
+				 has_place(decide, decide->to_send.first, limit)))) {
 		struct ur_item *item = ur_items_take(&decide->to_send);
 		struct ur_file *file = &item->files[item->current];
 		if (stop) {
-			close_wanted(decide, item, "the run was stopped before it");
+			ur_deliver_close_wanted(decide, item, "the run was stopped before it");
 			ur_decide_go(decide, item, UR_STEP_SEND);
 			continue;
 		}
-		if (waits_for_quota(decide, file)) {
+		if (ur_deliver_waits_for_quota(decide, file)) {
 			ur_ask_release(decide, file);
 			ur_decide_go(decide, item, UR_STEP_SEND);
 			continue;

@@ -169,6 +169,9 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		}
 		return;
 	case UR_SENDING:
+		if (file->resume != NULL && file->resume->address[0] != '\0') {
+			return; // the gateway has what was sent, and nobody else
+		}
 		file->sending_ns = row->sending_ns;
 		item->asking_lost = true;
 		item->lost_until_ns =
@@ -214,6 +217,7 @@ static void judge_file(struct ur_decide *decide, struct ur_item *item, struct ur
 		return;
 	}
 	file->state = UR_PROBED;
+	ur_large_recall(decide, item, file);
 	if (row_matches(file) && (file->unchanged || file->row->state >= UR_SENDING) &&
 		file->row->state != UR_SETTLED) {
 		recall(decide, item, file);
