@@ -707,7 +707,11 @@ static struct ur_spool_upload *relative(struct ur_session *session, const char *
 	return found != NULL && strcmp(found->owner, session->upload->owner) == 0 ? found : NULL;
 }
 
-static void take_sidecar(struct ur_session *session, struct ur_spool_upload *sidecar)
+/**
+ * False when it could not be read now: the picture waits, for its owner takes the sidecar for
+ * delivered with it.  One that no server takes stays behind.
+ */
+static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sidecar)
 {
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_err err = {0};
@@ -716,7 +720,8 @@ static void take_sidecar(struct ur_session *session, struct ur_spool_upload *sid
 	delivery->sidecar = NULL;
 	delivery->sidecar_size = 0;
 	delivery->related = NULL;
-	const int fd = size == 0 || size > SIDECAR_MAX ? -EFBIG : ur_spool_open(sidecar, &err);
+	const bool fits = size > 0 && size <= SIDECAR_MAX;
+	const int fd = fits ? ur_spool_open(sidecar, &err) : -EFBIG;
 	char *bytes = fd < 0 ? NULL : malloc(size);
 	if (bytes != NULL && ur_sys_pread_all(fd, bytes, size, 0) == (ssize_t)size) {
 		delivery->sidecar = bytes;
@@ -725,12 +730,14 @@ static void take_sidecar(struct ur_session *session, struct ur_spool_upload *sid
 	} else {
 		free(bytes);
 		ur_gateway_log(session->gateway, 4,
-			"upload %s: its sidecar %s could not be read and stays behind",
+			fits ? "upload %s: its sidecar %s could not be read; both wait"
+			     : "upload %s: its sidecar %s is empty or too large and stays behind",
 			session->upload->id, sidecar->id);
 	}
 	if (fd >= 0) {
 		(void)close(fd);
 	}
+	return delivery->related != NULL || !fits;
 }
 
 /** True when nothing has to be waited for. */
@@ -752,10 +759,8 @@ static bool gather(struct ur_session *session)
 			movie->outcome.state == UR_SPOOL_CONFIRMED)) {
 		memcpy(said->live_movie, movie->outcome.asset, sizeof said->live_movie);
 	}
-	if (sidecar != NULL && sidecar->is_sidecar && sidecar->outcome.state == UR_SPOOL_COMPLETE) {
-		take_sidecar(session, sidecar);
-	}
-	return true;
+	return sidecar == NULL || !sidecar->is_sidecar ||
+	       sidecar->outcome.state != UR_SPOOL_COMPLETE || take_sidecar(session, sidecar);
 }
 
 static int read_metadata(struct ur_session *session)
