@@ -12,6 +12,7 @@ ENGINE_SRC := \
 	engine/net/told.c \
 	engine/net/transfer.c \
 	engine/net/tus.c \
+	engine/net/window.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \
 	engine/media/hash_avx512.c \

@@ -42,6 +42,9 @@ int ur_told_read(const char *json, struct ur_told *ret, struct ur_err *err)
 	told.status = status >= 100 && status < 600 ? (int)status : 0;
 	const bool created = strcmp(text_of(root, "result"), "created") == 0 && told.status == 201;
 	told.what = read_state(text_of(root, "state"), created);
+	const json_t *durable = json_object_get(root, "durable");
+	told.has_durable = json_is_integer(durable) && json_integer_value(durable) >= 0;
+	told.durable = told.has_durable ? (uint64_t)json_integer_value(durable) : 0;
 	const char *asset = text_of(root, "asset");
 	if (ur_immich_is_id(asset)) {
 		(void)snprintf(told.asset, sizeof told.asset, "%s", asset);

@@ -15,6 +15,8 @@
 struct ur_told {
 	enum ur_transfer_told what;
 	int status; // what immich-server answered to the gateway, 0 when that is not said
+	bool has_durable;
+	uint64_t durable; // bytes that a power cut would leave
 	char asset[UR_ASSET_ID];
 	char words[UR_TRANSFER_WHY_MAX]; // for people
 };

@@ -13,6 +13,7 @@
 #include "engine/net/told.h"
 #include "engine/net/transfer.h"
 #include "engine/net/tus.h"
+#include "engine/net/window.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -61,6 +62,7 @@ struct slot {
 	struct ur_transfer transfer;
 	struct ur_stream stream;
 	struct ur_request request;
+	struct ur_window window;
 	struct ur_chunks *chunks;
 	struct ur_item *item; // NULL: idle
 	struct ur_file *file;
@@ -205,7 +207,23 @@ static void finish(struct slot *slot)
 
 static bool is_reading(const struct slot *slot)
 {
-	return slot->opening || slot->buffers[0].in_flight || slot->buffers[1].in_flight;
+	return slot->opening || slot->buffers[0].in_flight || slot->buffers[1].in_flight ||
+	       ur_window_is_looking(&slot->window);
+}
+
+static void step(struct slot *slot);
+
+/** More is durable there: the sender goes on, or what waited for the answer alone is concluded. */
+static void window_moved(struct ur_window *window)
+{
+	struct slot *slot = (struct slot *)((char *)window - offsetof(struct slot, window));
+	if (slot->concluding) {
+		if (!is_reading(slot)) {
+			step(slot);
+		}
+	} else if (slot->reading == READING_SEND) {
+		ur_http_resume(slot->chunks->http, &slot->request);
+	}
 }
 
 /** Progress is what the gateway has made durable, and in this run. */
@@ -256,6 +274,7 @@ static void step(struct slot *slot)
 static void conclude(struct slot *slot)
 {
 	slot->concluding = true;
+	ur_window_close(&slot->window);
 	if (!is_reading(slot)) {
 		step(slot);
 	}
@@ -473,9 +492,13 @@ static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 		return slot->error != 0 ? slot->error : -EAGAIN;
 	}
 	const size_t left = buffer->size - buffer->used;
-	const size_t n = size < left ? size : left;
+	const size_t n = ur_window_room(&slot->window, size < left ? size : left);
+	if (n == 0) {
+		return -EAGAIN; // too much of it is not durable there
+	}
 	memcpy(bytes, buffer->bytes + buffer->used, n);
 	buffer->used += n;
+	ur_window_gave(&slot->window, n);
 	if (buffer->used == buffer->size) {
 		buffer->ready = false;
 		slot->giving ^= 1;
@@ -865,6 +888,10 @@ static void send_chunk(struct slot *slot)
 	request->uncounted = true;
 	request->pieces[0] = (struct ur_piece){.stream = &slot->stream, .size = t->chunk};
 	request->piece_count = 1;
+	char status[UR_ADDRESS_MAX];
+	if (ur_address_write(slot->resume->address, slot->chunks->base, "/status", status)) {
+		ur_window_open(&slot->window, slot->chunks->http, status, t->offset);
+	}
 	begin_reading(slot, READING_SEND, t->offset, chunk_end(slot));
 	/* While this one is on its way, the disk may bring the next, for its checksum. */
 	(void)posix_fadvise(slot->fd, (off_t)chunk_end(slot), (off_t)slot->chunks->pace.chunk,
@@ -982,6 +1009,8 @@ static void take(struct ur_chunks *chunks, struct ur_item *item)
 	slot->based = false;
 	slot->counted = 0;
 	slot->reading = READING_NOTHING;
+	slot->window.moved = window_moved;
+	slot->window.blind = true; // until a chunk opens it
 	if (!ur_kind_upload_name(slot->file->name, slot->name, sizeof slot->name, &changed)) {
 		slot->name[0] = '\0'; // a name of a directory entry always fits
 	}
@@ -1295,6 +1324,7 @@ struct ur_chunks *ur_chunks_free(struct ur_chunks *chunks)
 		free(slot->sidecar_bytes);
 		ur_text_done(&slot->metadata);
 		ur_request_done(&slot->request);
+		ur_window_done(&slot->window);
 		(void)ur_xxh_free(slot->whole);
 		(void)ur_xxh_free(slot->part);
 	}
