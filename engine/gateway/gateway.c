@@ -168,6 +168,7 @@ static void tick(void *context)
 	if (gateway->gate != NULL) {
 		ur_gate_tick(gateway->gate);
 	}
+	ur_status_wake(gateway, NULL);
 	if (!atomic_load(&gateway->stopping)) {
 		ur_deliver_tick(gateway);
 		sweep(gateway);

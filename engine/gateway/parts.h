@@ -69,6 +69,9 @@ struct ur_visit {
 	struct ur_spool_mark start;
 	struct ur_sha1 sha1;
 	struct ur_xxh *xxh;
+	/* A status that waits for bytes. */
+	uint64_t awaits; // so many of them durable; 0: it does not wait
+	int64_t until_ms;
 	/* A creation. */
 	struct ur_job job;
 	struct ur_request request;
@@ -183,7 +186,8 @@ struct ur_gateway {
 	struct ur_session *deliveries;
 	unsigned carrying;
 	unsigned receiving;
-	unsigned making; // creations under way
+	unsigned making;   // creations under way
+	unsigned awaiting; // visits that wait for bytes to be durable
 	uint64_t making_bytes;
 	size_t records; // uploads, and what is remembered of them
 	struct ur_visit *visits;
@@ -260,6 +264,10 @@ void ur_deliver_keep_credential(struct ur_gateway *gateway, struct ur_spool_uplo
 
 /* status */
 void ur_status_answer(struct ur_visit *visit, const struct ur_spool_upload *upload);
+/** The peer is gone: it waits no more. */
+void ur_status_leave(struct ur_visit *visit);
+/** What waits for the upload `id` (NULL: for any) is answered if there is nothing to wait for. */
+void ur_status_wake(struct ur_gateway *gateway, const char *id);
 void ur_status_bytes(struct ur_visit *visit, struct ur_spool_upload *upload);
 void ur_status_metrics(struct ur_visit *visit);
 void ur_status_line(struct ur_gateway *gateway, char *ret, size_t room);

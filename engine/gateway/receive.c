@@ -163,6 +163,7 @@ static void on_removed(struct ur_job *job)
 	upload->session = NULL;
 	free(session);
 	ur_spool_dismiss(gateway->spool, upload);
+	ur_status_wake(gateway, NULL);
 }
 
 static void begin_remove(struct ur_session *session)
@@ -707,7 +708,11 @@ static void step(struct ur_session *session)
 		}
 	}
 	session->stepping = false;
+	struct ur_gateway *gateway = session->gateway;
+	char id[UR_SPOOL_ID];
+	memcpy(id, session->upload->id, sizeof id);
 	ur_session_rest(session);
+	ur_status_wake(gateway, id);
 }
 
 void ur_receive_enter(struct ur_visit *visit, struct ur_spool_upload *upload)

@@ -564,6 +564,9 @@ void ur_route_gone(void *context, struct ur_exchange *x, int why)
 		visit->x = NULL;
 		if (visit->session != NULL) {
 			ur_receive_gone(visit);
+		} else if (visit->awaits != 0) {
+			ur_status_leave(visit);
+			ur_visit_end(visit);
 		}
 	}
 }

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define AWAIT_MS 5000 // an answer waits no longer for bytes
+
 /* ---- URL/status ------------------------------------------------------------------------------ */
 
 static void add_time(struct ur_text *text, const char *name, int64_t ms)
@@ -83,11 +85,83 @@ static void answer_text(struct ur_visit *visit, const char *type, struct ur_text
 	ur_visit_end(visit);
 }
 
-void ur_status_answer(struct ur_visit *visit, const struct ur_spool_upload *upload)
+static void answer_now(struct ur_visit *visit, const struct ur_spool_upload *upload)
 {
 	struct ur_text text = {0};
 	write_status(visit->gateway, upload, &text);
 	answer_text(visit, "application/json", &text);
+}
+
+/** The N of "?durable=N": the answer waits until so much is durable; 0: at once. */
+static uint64_t awaited_by(const struct ur_exchange *x)
+{
+	static const char name[] = "durable=";
+	uint64_t bytes = 0;
+	return x->query != NULL && strncmp(x->query, name, sizeof name - 1) == 0 &&
+			       ur_tus_number(x->query + sizeof name - 1, &bytes) == 0
+		       ? bytes
+		       : 0;
+}
+
+/** There is nothing to wait for: so much is durable, or nobody brings more. */
+static bool is_reached(const struct ur_spool_upload *upload, uint64_t bytes)
+{
+	const struct ur_session *session = upload->session;
+	return upload->outcome.state != UR_SPOOL_RECEIVING || upload->durable >= bytes ||
+	       session == NULL || session->current == NULL;
+}
+
+void ur_status_answer(struct ur_visit *visit, const struct ur_spool_upload *upload)
+{
+	visit->awaits = awaited_by(visit->x);
+	if (visit->awaits == 0 || is_reached(upload, visit->awaits)) {
+		visit->awaits = 0;
+		answer_now(visit, upload);
+		return;
+	}
+	visit->until_ms = ur_gateway_now_ms() + AWAIT_MS;
+	visit->gateway->awaiting++;
+}
+
+void ur_status_leave(struct ur_visit *visit)
+{
+	if (visit->awaits != 0) {
+		visit->awaits = 0;
+		visit->gateway->awaiting--;
+	}
+}
+
+static bool is_due(const struct ur_visit *visit, const struct ur_spool_upload *upload)
+{
+	return visit->awaits != 0 && (upload == NULL || is_reached(upload, visit->awaits) ||
+					     ur_gateway_now_ms() >= visit->until_ms);
+}
+
+/** The first that need not wait any more: about the upload `id`, or about any. */
+static struct ur_visit *next_due(struct ur_gateway *gateway, const char *id)
+{
+	for (struct ur_visit *at = gateway->visits; at != NULL; at = at->older) {
+		if (at->awaits != 0 && (id == NULL || strcmp(at->id, id) == 0) &&
+			is_due(at, ur_spool_find(gateway->spool, at->id))) {
+			return at;
+		}
+	}
+	return NULL;
+}
+
+/** From the start each time: an answer may bring the next request, and that may end others. */
+void ur_status_wake(struct ur_gateway *gateway, const char *id)
+{
+	struct ur_visit *visit = NULL;
+	while (gateway->awaiting > 0 && (visit = next_due(gateway, id)) != NULL) {
+		const struct ur_spool_upload *upload = ur_spool_find(gateway->spool, visit->id);
+		ur_status_leave(visit);
+		if (upload == NULL) {
+			ur_visit_answer(visit, 404, "there is no such upload");
+		} else {
+			answer_now(visit, upload);
+		}
+	}
 }
 
 /* ---- its bytes ------------------------------------------------------------------------------- */

@@ -1,4 +1,4 @@
-/* window - one question at a time: tell me when half of it is free again. */
+/* window - one question at a time: tell me when more is durable than I know of. */
 #include "engine/net/window.h"
 
 #include "engine/net/told.h"
@@ -13,6 +13,7 @@
 #define LOOK_MS 30000
 #define ANSWER_MAX (64u << 10)
 #define HALF (UR_WINDOW / 2)
+#define MISSES_MAX 100u // answers without news: it does not wait with them, or hears nothing of us
 
 static void look(struct ur_window *window);
 
@@ -33,10 +34,15 @@ static void looked(struct ur_request *request)
 		window->blind = true;
 	} else if (told.durable > window->durable) {
 		window->durable = told.durable < window->given ? told.durable : window->given;
-	} else if (is_full(window)) {
-		window->blind = true; // it does not wait with its answer: asking on would be all we do
+		window->misses = 0;
+	} else {
+		window->blind = window->blind || ++window->misses >= MISSES_MAX;
 	}
-	window->moved(window);
+	if (!window->blind && is_full(window)) {
+		look(window);
+	} else {
+		window->moved(window);
+	}
 }
 
 static void look(struct ur_window *window)
@@ -46,7 +52,7 @@ static void look(struct ur_window *window)
 	assert(query != NULL);
 	ur_text_clear(&answer);
 	(void)snprintf(query, sizeof window->url - (size_t)(query - window->url),
-		"?durable=%" PRIu64, window->given > HALF ? window->given - HALF : 0);
+		"?durable=%" PRIu64, window->durable + 1);
 	window->request = (struct ur_request){
 		.method = "GET",
 		.url = window->url,
@@ -68,6 +74,7 @@ void ur_window_open(
 	window->http = http;
 	window->given = offset;
 	window->durable = offset;
+	window->misses = 0;
 	const int size = snprintf(window->url, sizeof window->url - 40, "%s?", status);
 	window->blind = size < 0 || (size_t)size >= sizeof window->url - 40;
 }

@@ -28,6 +28,7 @@ struct ur_window {
 	struct ur_request request;
 	uint64_t given;
 	uint64_t durable;
+	unsigned misses;
 	bool looking;
 	bool blind; // nobody tells
 	char url[1100];

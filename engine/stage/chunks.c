@@ -487,15 +487,13 @@ static struct buffer *next_to_give(struct slot *slot)
 static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 {
 	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
-	struct buffer *buffer = next_to_give(slot);
+	const size_t room = ur_window_room(&slot->window, size);
+	struct buffer *buffer = room == 0 ? NULL : next_to_give(slot);
 	if (buffer == NULL) {
 		return slot->error != 0 ? slot->error : -EAGAIN;
 	}
 	const size_t left = buffer->size - buffer->used;
-	const size_t n = ur_window_room(&slot->window, size < left ? size : left);
-	if (n == 0) {
-		return -EAGAIN; // too much of it is not durable there
-	}
+	const size_t n = room < left ? room : left;
 	memcpy(bytes, buffer->bytes + buffer->used, n);
 	buffer->used += n;
 	ur_window_gave(&slot->window, n);

@@ -411,3 +411,20 @@ has_max() { ask OPTIONS "$FILES" && [ "$(header tus-max-size)" = "$1" ]; }
 	equals "$GATEWAY_CODE" 0
 	wait_for 10 grep -q STOPPING=1 "$T/heard"
 }
+
+@test "a status that is asked to wait for bytes answers when they are durable, or nobody brings more" {
+	anonymous
+	pieces 8
+	create $((2 * HALF))
+	ask GET "$UPLOAD/status?durable=1" # nobody sends
+	equals "$(jq -r .durable <<<"$BODY")" 0
+	slowly 0 "$T/whole" 4M
+	wait_for 20 has_offset 1
+	ask GET "$UPLOAD/status?durable=4000000"
+	[ "$(jq -r .durable <<<"$BODY")" -ge 4000000 ]
+	ask GET "$UPLOAD/status?durable=99999999" # answered by the end of the sender
+	wait "$SENDER"
+	equals "$(say .state)" complete
+	ask GET "$UPLOAD/status?durable=99999999"
+	answered 200
+}
