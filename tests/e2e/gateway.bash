@@ -112,6 +112,7 @@ picture() { # FILE SEED: one valid JPEG
 front_nginx() {
 	local conf
 	conf=$(cd "$E2E/../../nginx/conf" && pwd)
+	# shellcheck disable=SC2317 # start_nginx calls it
 	write_nginx() { # PORT
 		cat <<-CONF
 			daemon off;
