@@ -1,5 +1,6 @@
 /* fuzz_json - what a server (or whatever answers in its place) may say: a digit, then the answer. */
 #include "engine/net/immich.h"
+#include "engine/net/told.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -17,6 +18,26 @@ static void read_checks(const char *json)
 			assert(checks[i].answered);
 			assert(!checks[i].there || ur_immich_is_id(checks[i].asset));
 		}
+	}
+}
+
+/** A gateway's word about an upload, and where it says that one lies. */
+static void read_gateway(const char *text, bool address)
+{
+	static const char base[] = "https://photos.example.org/uringest/files/";
+	struct ur_told told;
+	char short_one[UR_ADDRESS_MAX];
+	char whole[UR_ADDRESS_MAX];
+	if (address) {
+		if (ur_address_read(text, base, short_one) == 0) {
+			assert(ur_address_write(short_one, base, "", whole));
+			assert(strncmp(whole, base, strlen("https://photos.example.org/")) == 0);
+			assert(strpbrk(whole, "?#@ \r\n") == NULL);
+		}
+	} else if (ur_told_read(text, &told, NULL) == 0) {
+		const bool there = told.what == UR_TOLD_CREATED || told.what == UR_TOLD_DUPLICATE;
+		assert(told.what != UR_TOLD_CREATED || told.status == 201);
+		assert(!there || ur_immich_is_id(told.asset));
 	}
 }
 
@@ -80,6 +101,10 @@ static void read_as(char what, const char *json)
 		}
 		return;
 	}
+	case 's':
+	case 'a':
+		read_gateway(json, what == 'a');
+		return;
 	default:
 		read_message(json, what == '8' ? 400 : what == '9' ? 413 : 500);
 		return;
