@@ -10,9 +10,9 @@ usage()
   cat <<'TEXT'
 usage: scripts/run-bats.sh FILE.bats...
 
-  Runs bats files one after the other, prints a line for each and, for those that fail, the tests
-  with what they said.
+  Runs bats files, prints a line for each and, for those that fail, the tests with what they said.
 
+  UR_BATS_JOBS     files at once (the number of processors)
   UR_BATS_TIMEOUT  seconds that one file may take (900)
   UR_COUNTS        a file that "passed failed skipped" is added to
 TEXT
@@ -34,12 +34,14 @@ if ! command -v bats >/dev/null 2>&1; then
   exit 1
 fi
 
-out=$(mktemp) || exit 2
-trap 'rm -f "$out"' EXIT
-passed=0 failed=0 skipped=0
+room=$(mktemp -d) || exit 2
+trap 'rm -rf "$room"' EXIT
+jobs=${UR_BATS_JOBS:-$(nproc)}
 
-for file in "$@"; do
-  status=0
+# run_file FILE NUMBER: what there is to say of it to $room/NUMBER.said, its counts to .counts.
+run_file()
+{
+  local file=$1 out=$room/$2.out status=0 began=$SECONDS plan ok bad skip why= line
   # A test must not wait for an answer that nobody gives, and a hang is a failure.
   timeout -k 10 "${UR_BATS_TIMEOUT:-900}" bats --tap "$file" >"$out" 2>&1 </dev/null ||
     status=$?
@@ -49,7 +51,6 @@ for file in "$@"; do
     /^ok [0-9]+ / { ok++ }
     /^not ok [0-9]+ / { bad++ }
     END { print plan + 0, ok + 0, bad + 0, skip + 0 }' "$out")
-  why=
   if [ $((ok + bad + skip)) -lt "$plan" ]; then
     bad=$((plan - ok - skip))
     why=", ended early"
@@ -64,14 +65,29 @@ for file in "$@"; do
   line="$ok passed"
   [ "$bad" -eq 0 ] || line="$line, $bad failed"
   [ "$skip" -eq 0 ] || line="$line, $skip skipped"
-  printf '  e2e   %-28s %s%s\n' "${file##*/}" "$line" "$why"
-  # The reasons of skipped tests, once each.
-  sed -nE 's/^ok [0-9]+ .*# skip ?(.*)/        skipped: \1/p' "$out" | sort -u
-  if [ "$bad" -gt 0 ]; then
-    grep -vE '^ok |^1\.\.' "$out"
-  fi
-  passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-done
+  {
+    printf '  e2e   %-28s %s%s, %d s\n' "${file##*/}" "$line" "$why" $((SECONDS - began))
+    # The reasons of skipped tests, once each.
+    sed -nE 's/^ok [0-9]+ .*# skip ?(.*)/        skipped: \1/p' "$out" | sort -u
+    [ "$bad" -eq 0 ] || grep -vE '^ok |^1\.\.' "$out"
+  } >"$room/$2.said"
+  echo "$ok $bad $skip" >"$room/$2.counts"
+  cat "$room/$2.said" # in one go: lines of two files never mix
+}
 
+number=0
+for file in "$@"; do
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do
+    wait -n || true
+  done
+  number=$((number + 1))
+  run_file "$file" "$number" &
+done
+wait
+
+read -r passed failed skipped < <(cat "$room"/*.counts |
+  awk '{ p += $1; f += $2; s += $3 } END { print p + 0, f + 0, s + 0 }')
+missing=$((number - $(find "$room" -name '*.counts' | wc -l)))
+failed=$((failed + missing))
 [ -z "${UR_COUNTS-}" ] || printf '%s %s %s\n' "$passed" "$failed" "$skipped" >>"$UR_COUNTS"
 [ "$failed" -eq 0 ]
