@@ -41,7 +41,7 @@ jobs=${UR_BATS_JOBS:-$(nproc)}
 # run_file FILE NUMBER: what there is to say of it to $room/NUMBER.said, its counts to .counts.
 run_file()
 {
-  local file=$1 out=$room/$2.out status=0 began=$SECONDS plan ok bad skip why= line
+  local file=$1 out=$room/$2.out status=0 began=$SECONDS plan ok bad skip why='' line
   # A test must not wait for an answer that nobody gives, and a hang is a failure.
   timeout -k 10 "${UR_BATS_TIMEOUT:-900}" bats --tap "$file" >"$out" 2>&1 </dev/null ||
     status=$?
