@@ -111,7 +111,7 @@ static void draw_grid(FILE *to, const struct frame *f)
 			"<line class=\"grid\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%.1f\" y2=\"%.1f\"/>\n"
 			"<text class=\"soft\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%s</text>\n",
 			x, x, TOP, HEIGHT - BOTTOM, x, HEIGHT - BOTTOM + 20,
-			at < DECADES ? decades[at] : "");
+			at >= 0 && at < DECADES ? decades[at] : "");
 	}
 	for (int at = (int)f->y_low; at <= (int)f->y_high; at++) {
 		const double y = y_of(f, pow(10, at));

@@ -122,6 +122,40 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct u
 	}
 }
 
+struct look {
+	const struct ur_decide *decide;
+	const struct ur_file *file;
+	bool sent;
+};
+
+static int look_at_row(void *context, const struct ur_record *row)
+{
+	struct look *look = context;
+	look->sent = row->run == look->decide->run->id && row->created &&
+		     row->state >= UR_DELIVERED && row->hashed &&
+		     memcmp(row->sha1, look->file->sha1, sizeof row->sha1) == 0;
+	return 0;
+}
+
+bool ur_book_has_sent(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+{
+	struct look look = {.decide = decide, .file = file};
+	struct ur_err err = {0};
+	int64_t folder = 0;
+	bool found = false;
+	if (decide->broken) {
+		return false;
+	}
+	int r = folder_of(decide, item->dir, &folder, &err);
+	r = r < 0 ? r
+		  : ur_ledger_get(decide->ledger, decide->run->destination, folder, file->name,
+			    look_at_row, &look, &found, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	}
+	return r == 0 && look.sent;
+}
+
 void ur_book_asset(struct ur_decide *decide, const struct ur_file *file)
 {
 	struct ur_err err = {0};

@@ -375,8 +375,7 @@ void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 			file->state = UR_SETTLED;
 			file->settled_ns = ur_clock_wall_ns();
 		} else if (file->settle_result == -ESTALE) {
-			ur_judge_close(file, UR_SEEN, UR_OUTCOME_WAITING, file->settle_why);
-			file->remembered = false;
+			ur_judge_changed(item, file, file->settle_why);
 		} else {
 			file->state = UR_DELIVERED;
 			file->reason = file->settle_why;

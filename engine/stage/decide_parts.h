@@ -98,6 +98,8 @@ void ur_decide_answered(struct ur_request *request);
 void ur_judge_item(struct ur_decide *decide, struct ur_item *item);
 void ur_judge_close(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason);
+/** It is not what was looked at: waits for the next run, or has vanished. */
+void ur_judge_changed(const struct ur_item *item, struct ur_file *file, const char *why);
 bool ur_judge_is_open(const struct ur_file *file);
 /** At the end: what became of the sidecars follows from their pictures. */
 void ur_judge_sidecars(struct ur_decide *decide, struct ur_item *item);
@@ -152,6 +154,8 @@ void ur_amend_answered(struct ur_decide *decide, struct ur_item *item);
 /* book.c */
 /** Writes the file's row; a failure ends the run. */
 void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file);
+/** True when this run has sent these bytes from this very path: it was named more than once. */
+bool ur_book_has_sent(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file);
 void ur_book_asset(struct ur_decide *decide, const struct ur_file *file);
 void ur_book_fail(struct ur_decide *decide, int code, const struct ur_err *err);
 

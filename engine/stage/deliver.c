@@ -59,7 +59,7 @@ static const struct ur_file *twin_of(const struct ur_item *item, const struct ur
 }
 
 /** When all that is wanted has been sent: what needed no sending gets its outcome. */
-static void close_present(struct ur_item *item)
+static void close_present(struct ur_decide *decide, struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
@@ -77,6 +77,11 @@ static void close_present(struct ur_item *item)
 				continue;
 			}
 			file->reason = "the same bytes as another file of this run";
+		}
+		if (file->state == UR_DUPLICATE && ur_book_has_sent(decide, item, file)) {
+			ur_judge_close(
+				file, file->state, UR_OUTCOME_VANISHED, "named more than once");
+			continue;
 		}
 		file->outcome =
 			file->state == UR_DUPLICATE ? UR_OUTCOME_DUPLICATE : UR_OUTCOME_PRESENT;
@@ -142,7 +147,7 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 			return;
 		}
 	}
-	close_present(item);
+	close_present(decide, item);
 	ur_decide_go(decide, item, UR_STEP_LINK);
 }
 
@@ -313,10 +318,8 @@ void ur_deliver_result(struct ur_decide *decide, struct ur_item *item)
 		ur_judge_close(file, file->send_body_gone ? UR_SENDING : UR_WANTED,
 			UR_OUTCOME_WAITING, "the run was stopped while it was being sent");
 	} else if (file->send_changed) {
-		const bool gone = file->send_result == -ENOENT;
-		ur_judge_close(file, UR_SEEN, gone ? UR_OUTCOME_VANISHED : UR_OUTCOME_WAITING,
-			"it changed under our hands: looked at again in the next run");
-		file->remembered = false;
+		ur_judge_changed(
+			item, file, "it changed under our hands: looked at again in the next run");
 	} else if (file->send_result == 0) {
 		closed = judge_answer(decide, item, file);
 	} else {

@@ -8,8 +8,10 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/pair.h"
+#include "engine/sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -41,6 +43,26 @@ static bool row_matches(const struct ur_file *file)
 	       memcmp(file->row->sha1, file->sha1, sizeof file->sha1) == 0;
 }
 
+/** Named a second time, and taken away by the first one's end: nothing has its name any more. */
+static bool is_gone(const struct ur_item *item, const struct ur_file *file)
+{
+	struct stat st;
+	const int dir = ur_dir_take(item->dir);
+	if (dir < 0) {
+		return dir == -ENOENT;
+	}
+	const int r = ur_sys.fstatat(dir, file->name, &st, AT_SYMLINK_NOFOLLOW);
+	ur_dir_give(item->dir, dir);
+	return r == -ENOENT;
+}
+
+void ur_judge_changed(const struct ur_item *item, struct ur_file *file, const char *why)
+{
+	ur_judge_close(
+		file, UR_SEEN, is_gone(item, file) ? UR_OUTCOME_VANISHED : UR_OUTCOME_WAITING, why);
+	file->remembered = false;
+}
+
 static void close_unread(struct ur_item *item, struct ur_file *file)
 {
 	switch (-file->error) {
@@ -49,7 +71,7 @@ static void close_unread(struct ur_item *item, struct ur_file *file)
 		ur_judge_close(file, UR_SEEN, UR_OUTCOME_VANISHED, "vanished while we looked");
 		return;
 	case ESTALE:
-		ur_judge_close(file, UR_SEEN, UR_OUTCOME_WAITING,
+		ur_judge_changed(item, file,
 			"it changed while it was being read: looked at again in the next run");
 		return;
 	case ELOOP:

@@ -307,13 +307,16 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 
 @test "a file that is named more than once is removed once and counts once" {
 	start_immichd
-	photos "$T/lib" 5
+	photos "$T/lib" 59
 	photo "$T/lib/1.jpg"
 	find "$T/lib" -type f >"$T/once"
 	cat "$T/once" "$T/once" "$T/once" >"$T/list"
 	import_json --after delete --files-from "$T/list"
-	fields sent=6 found=6 waiting=0 failed=0
+	fields sent=60 found=60 waiting=0 failed=0
 	equals "$(files_in "$T/lib")" 0
+	photos "$T/kept" 60 --seed 9
+	import_json --after keep "$T/kept" "$T/kept"
+	fields sent=60 found=60
 	photo "$T/lib/2.jpg"
 	import_json --after delete "$T/lib" "$T/lib/2.jpg"
 	fields sent=1 found=1
