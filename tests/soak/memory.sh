@@ -39,19 +39,20 @@ check() { # WHAT CONDITION…
 
 # The peak of one import of what mklib makes from the arguments, in KiB, into $peak.
 import() {
-  rm -rf "${dir:?}/lib" "$dir/data" "$dir/ledger.db"*
+  rm -rf "${dir:?}/lib" "$dir/data" "$dir/ledger.db"* "$dir/immichd.log"
   "$bin/mklib" "$dir/lib" --seed 5 --size 2000 "$@" >/dev/null
   "$bin/immichd" --listen 127.0.0.1:0 --data "$dir/data" --key "$IMMICH_API_KEY" --quiet \
     >"$dir/immichd.log" 2>&1 &
   server=$!
-  until grep -q 'listening on' "$dir/immichd.log"; do
+  until grep -qs 'listening on' "$dir/immichd.log"; do
     kill -0 "$server"
     sleep 0.05
   done
   local url
   url=$(sed -n 's/.*listening on //p' "$dir/immichd.log" | head -1)
   /usr/bin/time -f 'peak %M' "$bin/uringest" import --quiet --json --server "$url" \
-    --ledger "$dir/ledger.db" "$dir/lib" 2>"$dir/time" | tail -1 >"$dir/summary"
+    --ledger "$dir/ledger.db" "$dir/lib" 2>"$dir/time" | tail -1 >"$dir/summary" ||
+    { cat "$dir/time" "$dir/summary" "$dir/immichd.log" && return 1; }
   peak=$(sed -n 's/^peak //p' "$dir/time")
   kill "$server"
   wait "$server" 2>/dev/null || true
