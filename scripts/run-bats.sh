@@ -12,7 +12,7 @@ usage: scripts/run-bats.sh FILE.bats...
 
   Runs bats files, prints a line for each and, for those that fail, the tests with what they said.
 
-  UR_BATS_JOBS     files at once (the number of processors)
+  UR_BATS_JOBS     files at once (one more than processors: tests wait a lot)
   UR_BATS_TIMEOUT  seconds that one file may take (900)
   UR_COUNTS        a file that "passed failed skipped" is added to
 TEXT
@@ -36,7 +36,7 @@ fi
 
 room=$(mktemp -d) || exit 2
 trap 'rm -rf "$room"' EXIT
-jobs=${UR_BATS_JOBS:-$(nproc)}
+jobs=${UR_BATS_JOBS:-$(($(nproc) + 1))}
 
 # run_file FILE NUMBER: what there is to say of it to $room/NUMBER.said, its counts to .counts.
 run_file()
