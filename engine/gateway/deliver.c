@@ -655,23 +655,26 @@ static void read_asset(struct ur_session *session)
 	}
 	if (ur_immich_asset_read(ur_text_get(&request->answer), &asset, NULL) < 0) {
 		again(session, UR_DELIVERY_ASSET);
-	} else if (memcmp(asset.sha1, upload->sha1, sizeof asset.sha1) != 0) {
-		unconfirmed(session, "the server stored other bytes; they are kept here");
-	} else if (strcmp(asset.owner, upload->owner) != 0) {
-		unconfirmed(session, "the asset belongs to another user; the bytes are kept here");
-	} else if (asset.trashed) {
-		unconfirmed(session, "it is in the server's trash; the bytes are kept here");
-	} else {
-		go(session, UR_DELIVERY_BYTES, 0);
+		return;
 	}
-}
-
-static bool has_total(const char *content_range, uint64_t length)
-{
-	char want[32];
-	const char *slash = strrchr(content_range, '/');
-	(void)snprintf(want, sizeof want, "/%" PRIu64, length);
-	return slash != NULL && strcmp(slash, want) == 0;
+	switch (ur_immich_prove(&asset, upload->sha1, upload->owner)) {
+	case UR_PROOF_HOLDS:
+		go(session, UR_DELIVERY_BYTES, 0);
+		return;
+	case UR_PROOF_OTHER_BYTES:
+		unconfirmed(session, "the server stored other bytes; they are kept here");
+		return;
+	case UR_PROOF_OTHER_OWNER:
+		unconfirmed(session, "the asset belongs to another user; the bytes are kept here");
+		return;
+	case UR_PROOF_TRASHED:
+		unconfirmed(session, "it is in the server's trash; the bytes are kept here");
+		return;
+	case UR_PROOF_EXTERNAL:
+		unconfirmed(
+			session, "the asset is in an external library; the bytes are kept here");
+		return;
+	}
 }
 
 static void read_bytes(struct ur_session *session)
@@ -680,7 +683,7 @@ static void read_bytes(struct ur_session *session)
 	const struct ur_request *request = &delivery->request;
 	struct ur_gateway *gateway = session->gateway;
 	if (request->result == 0 && request->status == 206 &&
-		has_total(request->content_range, session->upload->length)) {
+		ur_immich_total(request->content_range) == (int64_t)session->upload->length) {
 		gateway->counters.duplicates += session->upload->outcome.duplicate ? 1 : 0;
 		delivery->outcome = session->upload->outcome;
 		delivery->outcome.state = UR_SPOOL_CONFIRMED;

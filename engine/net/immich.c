@@ -498,6 +498,31 @@ int ur_immich_asset_read(const char *json, struct ur_asset *ret, struct ur_err *
 	return r;
 }
 
+enum ur_proof ur_immich_prove(
+	const struct ur_asset *asset, const uint8_t sha1[UR_SHA1_SIZE], const char *owner)
+{
+	if (sha1 != NULL && memcmp(asset->sha1, sha1, sizeof asset->sha1) != 0) {
+		return UR_PROOF_OTHER_BYTES;
+	}
+	if (strcmp(asset->owner, owner) != 0) {
+		return UR_PROOF_OTHER_OWNER;
+	}
+	return asset->trashed    ? UR_PROOF_TRASHED
+	       : asset->external ? UR_PROOF_EXTERNAL
+				 : UR_PROOF_HOLDS;
+}
+
+int64_t ur_immich_total(const char *content_range)
+{
+	const char *slash = strrchr(content_range, '/');
+	int64_t total = 0;
+	if (strncmp(content_range, "bytes ", 6) != 0 || slash == NULL ||
+		ur_parse_number(slash + 1, 0, INT64_MAX, &total) < 0) {
+		return -1;
+	}
+	return total;
+}
+
 void ur_immich_tags_write(struct ur_text *body, char *const *tags, size_t count)
 {
 	ur_text_adds(body, "{\"tags\":[");

@@ -112,6 +112,19 @@ struct ur_asset {
 	char live_movie[UR_ASSET_ID];
 };
 [[nodiscard]] int ur_immich_asset_read(const char *json, struct ur_asset *ret, struct ur_err *err);
+/** Promise 1 (a): whether an asset is a copy that a file may be given up for. */
+enum ur_proof {
+	UR_PROOF_HOLDS,
+	UR_PROOF_OTHER_BYTES,
+	UR_PROOF_OTHER_OWNER,
+	UR_PROOF_TRASHED,
+	UR_PROOF_EXTERNAL, // in an external library: its file may be the very one
+};
+/** `sha1` is NULL where the bytes are not the asset's own, as a sidecar's. */
+enum ur_proof ur_immich_prove(
+	const struct ur_asset *asset, const uint8_t sha1[UR_SHA1_SIZE], const char *owner);
+/** "bytes 99-99/100", the Content-Range of an answer: 100; -1 when it says something else. */
+int64_t ur_immich_total(const char *content_range);
 
 /** `{"tags":[…]}` for PUT /tags, and the ids of its answer (arena-free: `ret` holds room ids). */
 void ur_immich_tags_write(struct ur_text *body, char *const *tags, size_t count);

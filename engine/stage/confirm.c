@@ -181,39 +181,32 @@ static bool judge_asset(struct ur_decide *decide, struct ur_item *item, struct u
 	const struct ur_asset *asset)
 {
 	const bool sidecar = file->class == UR_CLASS_SIDECAR;
-	if (!sidecar && memcmp(asset->sha1, file->sha1, sizeof file->sha1) != 0) {
+	switch (ur_immich_prove(asset, sidecar ? NULL : file->sha1, decide->run->server.user_id)) {
+	case UR_PROOF_HOLDS:
+		return true;
+	case UR_PROOF_OTHER_BYTES:
 		file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 		fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
 			with_id(item, "the server stored other bytes: the file is kept here",
 				file));
-	} else if (strcmp(asset->owner, decide->run->server.user_id) != 0) {
+		break;
+	case UR_PROOF_OTHER_OWNER:
 		fail(file, file->state, file->outcome,
 			with_id(item, "kept: the asset belongs to another user", file));
-	} else if (asset->trashed) {
+		break;
+	case UR_PROOF_TRASHED:
 		fail(file, UR_TRASHED, UR_OUTCOME_REFUSED,
 			with_id(item, "kept: it is in the server's trash", file));
-	} else if (asset->external) {
+		break;
+	case UR_PROOF_EXTERNAL:
 		fail(file, file->state, file->outcome,
 			with_id(item,
 				"kept: the asset is in an external library, its file may be this very one",
 				file));
-	} else {
-		return true;
+		break;
 	}
 	file->not_now = true;
 	return false;
-}
-
-/** "bytes 99-99/100" → 100; -1 when it says something else. */
-static int64_t total_of(const char *content_range)
-{
-	const char *slash = strrchr(content_range, '/');
-	int64_t total = 0;
-	if (strncmp(content_range, "bytes ", 6) != 0 || slash == NULL ||
-		ur_parse_number(slash + 1, 0, INT64_MAX, &total) < 0) {
-		return -1;
-	}
-	return total;
 }
 
 static bool judge_bytes(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
@@ -223,7 +216,8 @@ static bool judge_bytes(struct ur_decide *decide, struct ur_item *item, struct u
 		return call->status == 206 || call->status == 200;
 	}
 	if (!decide->run->options->confirm_bytes) {
-		return call->status == 206 && total_of(call->content_range) == file->identity.size;
+		return call->status == 206 &&
+		       ur_immich_total(call->content_range) == file->identity.size;
 	}
 	struct check_bytes *check = item->call_state;
 	uint8_t sha1[UR_HASH_SHA1];

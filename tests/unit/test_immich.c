@@ -179,6 +179,26 @@ static void an_asset_tells_what_the_settling_needs(void **state)
 	assert_int_equal(ur_immich_asset_read("{\"id\":\"" ID "\"}", &asset, NULL), -EBADMSG);
 }
 
+static void an_asset_is_a_proof_only_if_it_is_this_users_own_copy(void **state)
+{
+	uint8_t sha1[UR_SHA1_SIZE] = {1, 2, 3};
+	struct ur_asset asset = {.owner = OWNER, .sha1 = {1, 2, 3}};
+	(void)state;
+	assert_int_equal(ur_immich_prove(&asset, sha1, OWNER), UR_PROOF_HOLDS);
+	assert_int_equal(ur_immich_prove(&asset, sha1, ID), UR_PROOF_OTHER_OWNER);
+	asset.external = true;
+	assert_int_equal(ur_immich_prove(&asset, sha1, OWNER), UR_PROOF_EXTERNAL);
+	asset.trashed = true;
+	assert_int_equal(ur_immich_prove(&asset, sha1, OWNER), UR_PROOF_TRASHED);
+	sha1[19] = 1;
+	assert_int_equal(ur_immich_prove(&asset, sha1, OWNER), UR_PROOF_OTHER_BYTES);
+	assert_int_equal(ur_immich_prove(&asset, NULL, OWNER), UR_PROOF_TRASHED);
+	assert_int_equal(ur_immich_total("bytes 99-99/100"), 100);
+	assert_int_equal(ur_immich_total("bytes 99-99/*"), -1);
+	assert_int_equal(ur_immich_total("99-99/100"), -1);
+	assert_int_equal(ur_immich_total(""), -1);
+}
+
 static void boundaries_are_never_the_same(void **state)
 {
 	char a[64];
@@ -200,6 +220,7 @@ int main(void)
 		cmocka_unit_test(answers_about_checksums_must_cover_every_question),
 		cmocka_unit_test(the_form_has_its_parts_in_the_order_that_works),
 		cmocka_unit_test(an_asset_tells_what_the_settling_needs),
+		cmocka_unit_test(an_asset_is_a_proof_only_if_it_is_this_users_own_copy),
 		cmocka_unit_test(boundaries_are_never_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
