@@ -54,11 +54,6 @@ static void release(struct ur_visit *visit)
 	visit->gateway->making_bytes -= visit->has_length ? visit->length : 0;
 }
 
-static bool is_full(int code)
-{
-	return code == -ENOSPC || code == -EDQUOT;
-}
-
 static void on_made(struct ur_job *job)
 {
 	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
@@ -67,10 +62,10 @@ static void on_made(struct ur_job *job)
 	release(visit);
 	if (visit->result < 0) {
 		ur_gateway_log(gateway, 4, "an upload could not be made: %s", visit->err.text);
-		gateway->counters.disk_full += is_full(visit->result) ? 1 : 0;
-		ur_visit_answer(visit, is_full(visit->result) ? 507 : 500,
-			is_full(visit->result) ? "the gateway's disk is full; try again later"
-					       : "the gateway's disk failed; try again later");
+		gateway->counters.disk_full += ur_is_full(visit->result) ? 1 : 0;
+		ur_visit_answer(visit, ur_is_full(visit->result) ? 507 : 500,
+			ur_is_full(visit->result) ? "the gateway's disk is full; try again later"
+						  : "the gateway's disk failed; try again later");
 		return;
 	}
 	ur_spool_admit(gateway->spool, upload);
@@ -85,7 +80,7 @@ static void on_made(struct ur_job *job)
 		ur_visit_end(visit); // it stands, and expires if nobody comes for it
 	} else if (upload->outcome.state == UR_SPOOL_RECEIVING &&
 		   (visit->x->has_body || upload->length == 0)) {
-		ur_receive_first(visit, upload);
+		ur_receive_enter(visit, upload);
 	} else {
 		answer_made(visit);
 	}
@@ -94,17 +89,15 @@ static void on_made(struct ur_job *job)
 static void make(struct ur_job *job)
 {
 	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
-	const struct ur_spool_spec spec = {
+	struct ur_spool_spec spec = {
 		.owner = visit->who.user,
 		.length = visit->has_length ? visit->length : UR_SPOOL_LENGTH_UNKNOWN,
 		.metadata = visit->metadata_text,
 		.has_sha1 = visit->metadata->has_sha1,
-		.sha1 = {0},
 		.is_sidecar = visit->metadata->is_sidecar,
 	};
-	struct ur_spool_spec full = spec;
-	memcpy(full.sha1, visit->metadata->sha1, sizeof full.sha1);
-	visit->result = ur_spool_make(visit->gateway->spool, &full, &visit->made, &visit->err);
+	memcpy(spec.sha1, visit->metadata->sha1, sizeof spec.sha1);
+	visit->result = ur_spool_make(visit->gateway->spool, &spec, &visit->made, &visit->err);
 	if (visit->result < 0 || visit->asset[0] == '\0') {
 		return;
 	}
@@ -134,20 +127,6 @@ static void begin_make(struct ur_visit *visit)
 
 static void ask(struct ur_visit *visit, int step);
 
-static bool is_early_asset(const struct ur_visit *visit, const struct ur_asset *asset)
-{
-	return memcmp(asset->sha1, visit->metadata->sha1, sizeof asset->sha1) == 0 &&
-	       strcmp(asset->owner, visit->who.user) == 0 && !asset->trashed && !asset->external;
-}
-
-static bool has_total(const char *content_range, uint64_t length)
-{
-	char want[32];
-	const char *slash = strrchr(content_range, '/');
-	(void)snprintf(want, sizeof want, "/%" PRIu64, length);
-	return slash != NULL && strcmp(slash, want) == 0;
-}
-
 /** True when the next question follows; otherwise visit->asset says how it ended. */
 static bool read_early(struct ur_visit *visit)
 {
@@ -162,11 +141,12 @@ static bool read_early(struct ur_visit *visit)
 		return true;
 	}
 	if (request->result == 0 && visit->step == STEP_ASSET && request->status == 200 &&
-		ur_immich_asset_read(answer, &asset, NULL) == 0 && is_early_asset(visit, &asset)) {
+		ur_immich_asset_read(answer, &asset, NULL) == 0 &&
+		ur_immich_prove(&asset, visit->metadata->sha1, visit->who.user) == UR_PROOF_HOLDS) {
 		return true;
 	}
 	if (request->result == 0 && visit->step == STEP_BYTES && request->status == 206 &&
-		has_total(request->content_range, visit->length)) {
+		ur_immich_total(request->content_range) == (int64_t)visit->length) {
 		return false;
 	}
 	visit->asset[0] = '\0';

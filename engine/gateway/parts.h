@@ -22,6 +22,7 @@
 #include "engine/net/immich.h"
 #include "engine/net/tus.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
 #define UR_UNSAFE_MAX (6u << 20) // bytes that may be lost with the process: then the sender waits
@@ -201,6 +202,11 @@ struct ur_gateway {
 void ur_gateway_log(struct ur_gateway *gateway, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int64_t ur_gateway_now_ms(void); // steady
+/** The disk, or what a user may have of it. */
+static inline bool ur_is_full(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT;
+}
 /** NULL when memory is short. */
 struct ur_session *ur_session_of(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Frees it when nobody needs it any more. */
@@ -229,10 +235,8 @@ bool ur_within_share(const struct ur_gateway *gateway, const char *user, uint64_
 	"of them first"
 
 /* receive */
-/** HEAD, PATCH or DELETE: when it is its turn; whoever sends at present is taken over from. */
+/** HEAD, PATCH, DELETE or a creation's body: when it is its turn; whoever sends at present is taken over from. */
 void ur_receive_enter(struct ur_visit *visit, struct ur_spool_upload *upload);
-/** The body of a creation: the first of the upload's visits. */
-void ur_receive_first(struct ur_visit *visit, struct ur_spool_upload *upload);
 void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size);
 void ur_receive_end(struct ur_visit *visit);
 void ur_receive_gone(struct ur_visit *visit);

@@ -24,9 +24,19 @@
 
 static void step(struct ur_session *session);
 
-static bool is_full(int code)
+static struct ur_session *session_of(struct ur_job *job)
 {
-	return code == -ENOSPC || code == -EDQUOT;
+	return (struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+}
+
+/** Nobody else touches the upload until done() has run. */
+static void begin_chore(struct ur_session *session, void (*run)(struct ur_job *job),
+	void (*done)(struct ur_job *job))
+{
+	session->removing = true;
+	session->job.run = run;
+	session->job.done = done;
+	ur_crew_submit(session->gateway->crew, &session->job);
 }
 
 /* ---- the line -------------------------------------------------------------------------------- */
@@ -36,6 +46,10 @@ static void leave(struct ur_visit *visit)
 	struct ur_session *session = visit->session;
 	struct ur_visit **at = &session->line_first;
 	struct ur_visit *before = NULL;
+	if (visit->receiving) {
+		visit->receiving = false;
+		session->gateway->receiving--;
+	}
 	if (session->current == visit) {
 		session->current = NULL;
 		visit->session = NULL;
@@ -57,9 +71,6 @@ static void leave(struct ur_visit *visit)
 static void close_current(struct ur_session *session, int status, const char *sentence)
 {
 	struct ur_visit *visit = session->current;
-	if (visit->receiving) {
-		session->gateway->receiving--;
-	}
 	leave(visit);
 	ur_visit_answer(visit, status, sentence);
 }
@@ -69,9 +80,6 @@ static void cut_off(struct ur_session *session)
 {
 	struct ur_visit *visit = session->current;
 	assert(visit != NULL);
-	if (visit->receiving) {
-		session->gateway->receiving--;
-	}
 	leave(visit);
 	ur_visit_end(visit);
 }
@@ -80,15 +88,13 @@ static void cut_off(struct ur_session *session)
 
 static void commit(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->result = ur_spool_commit(session->upload, &session->mark, &session->err);
 }
 
 static void on_committed(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->committing = false;
 	session->gateway->counters.checkpoints++;
 	if (session->result == 0) {
@@ -126,15 +132,13 @@ static uint64_t unsafe_bytes(const struct ur_spool_upload *upload)
 
 static void remove_upload(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->result = ur_spool_remove(session->gateway->spool, session->upload, &session->err);
 }
 
 static void on_removed(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	struct ur_gateway *gateway = session->gateway;
 	struct ur_spool_upload *upload = session->upload;
 	if (session->result < 0) {
@@ -173,10 +177,7 @@ static void begin_remove(struct ur_session *session)
 			"it is being delivered to immich-server just now; try again in a moment");
 		return;
 	}
-	session->removing = true;
-	session->job.run = remove_upload;
-	session->job.done = on_removed;
-	ur_crew_submit(session->gateway->crew, &session->job);
+	begin_chore(session, remove_upload, on_removed);
 }
 
 void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *upload)
@@ -186,16 +187,12 @@ void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 		session->committing || ur_deliver_is_busy(session)) {
 		return; // the next sweep comes by
 	}
-	session->removing = true;
-	session->job.run = remove_upload;
-	session->job.done = on_removed;
-	ur_crew_submit(gateway->crew, &session->job);
+	begin_chore(session, remove_upload, on_removed);
 }
 
 static void expire(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_REFUSED,
 		.status = 410,
@@ -208,15 +205,13 @@ static void expire(struct ur_job *job)
 
 static void empty(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->result = ur_spool_empty(session->upload, &session->err);
 }
 
 static void on_emptied(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	session->removing = false;
 	if (session->result < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
@@ -227,8 +222,7 @@ static void on_emptied(struct ur_job *job)
 
 static void on_expired(struct ur_job *job)
 {
-	struct ur_session *session =
-		(struct ur_session *)((char *)job - offsetof(struct ur_session, job));
+	struct ur_session *session = session_of(job);
 	if (session->result < 0) {
 		on_emptied(job);
 		return;
@@ -242,10 +236,7 @@ void ur_receive_empty(struct ur_gateway *gateway, struct ur_spool_upload *upload
 {
 	struct ur_session *session = ur_session_of(gateway, upload);
 	if (session != NULL) {
-		session->removing = true;
-		session->job.run = empty;
-		session->job.done = on_emptied;
-		ur_crew_submit(gateway->crew, &session->job);
+		begin_chore(session, empty, on_emptied);
 	}
 }
 
@@ -256,10 +247,7 @@ void ur_receive_expire(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 		session->committing) {
 		return;
 	}
-	session->removing = true;
-	session->job.run = expire;
-	session->job.done = on_expired;
-	ur_crew_submit(gateway->crew, &session->job);
+	begin_chore(session, expire, on_expired);
 }
 
 /* ---- the end of a request -------------------------------------------------------------------- */
@@ -334,7 +322,7 @@ static void finish_visit(struct ur_session *session, struct ur_visit *visit)
 		}
 		close_current(session,
 			visit->refused == -EBADMSG    ? UR_TUS_STATUS_CHECKSUM
-			: is_full(visit->refused)     ? 507
+			: ur_is_full(visit->refused)  ? 507
 			: visit->refused == -EACCES   ? 403
 			: visit->refused == -EMSGSIZE ? 413
 						      : 500,
@@ -416,11 +404,12 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 	session->gateway->counters.bytes_received += size;
 	if (r < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", upload->id, err.text);
-		session->gateway->counters.disk_full += is_full(r) ? 1 : 0;
-		session->failed = is_full(r) ? session->failed : r;
+		session->gateway->counters.disk_full += ur_is_full(r) ? 1 : 0;
+		session->failed = ur_is_full(r) ? session->failed : r;
 		stop_bytes(session, visit, r,
-			is_full(r) ? "the gateway's disk is full; what is there stays, go on later"
-				   : "the gateway's disk failed; go on later");
+			ur_is_full(r)
+				? "the gateway's disk is full; what is there stays, go on later"
+				: "the gateway's disk failed; go on later");
 		return;
 	}
 	sum_up(visit, bytes, size);
@@ -447,9 +436,6 @@ void ur_receive_gone(struct ur_visit *visit)
 	struct ur_session *session = visit->session;
 	if (session->current == visit && session->removing) {
 		return; // the removal goes on; there is nobody left to tell
-	}
-	if (session->current == visit && visit->receiving) {
-		session->gateway->receiving--;
 	}
 	leave(visit);
 	ur_visit_end(visit);
@@ -731,11 +717,6 @@ void ur_receive_enter(struct ur_visit *visit, struct ur_spool_upload *upload)
 		cut_off(session);
 	}
 	step(session);
-}
-
-void ur_receive_first(struct ur_visit *visit, struct ur_spool_upload *upload)
-{
-	ur_receive_enter(visit, upload);
 }
 
 void ur_receive_stop(struct ur_gateway *gateway)
