@@ -60,6 +60,7 @@ BASE_SRC := \
 	engine/base/arena.c \
 	engine/base/clock.c \
 	engine/base/err.c \
+	engine/base/filter.c \
 	engine/base/pace.c \
 	engine/base/queue.c \
 	engine/base/schedule.c \

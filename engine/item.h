@@ -26,7 +26,7 @@
 #include <stdatomic.h>
 
 #define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
-#define UR_POOL_ITEMS 2048 // what a run holds at once; also how many sends can be under way
+#define UR_POOL_ITEMS 4096 // what a run holds at once; also how many sends can be under way
 #define UR_NONE (-1)
 #define UR_SETTLE_GONE (-ESRCH)       // settle_result: somebody else took it away
 #define UR_RETRY_FIRST_S INT64_C(300) // between a run that failed with a file and the next
@@ -118,6 +118,7 @@ struct ur_file {
 	int64_t settled_ns;
 	int64_t next_ns;
 	char staged[24];
+	uint64_t booked;            // what its row says, hashed; 0: nothing was written yet
 	struct ur_resume *resume;   // in the arena; NULL: it goes as one request
 	bool whole;                 // not in chunks: no gateway takes it
 	struct ur_file *next_same;  // decide: another file under way in the same bucket
@@ -159,6 +160,7 @@ struct ur_item {
 	struct ur_arena arena;
 	struct ur_file *files;
 	int count;
+	bool cold; // scan: little of where it lies was in memory
 
 	/* decide */
 	enum ur_item_step step;

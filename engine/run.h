@@ -16,6 +16,7 @@
 #include <pthread.h>
 
 #define UR_IN_FLIGHT_MAX 512u
+#define UR_PROBES_MAX 16
 
 enum ur_after {
 	UR_AFTER_KEEP,

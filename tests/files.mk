@@ -4,6 +4,7 @@ UNIT_TESTS := \
 	tus \
 	clock \
 	queue \
+	filter \
 	pace \
 	ring \
 	hash \

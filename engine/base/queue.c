@@ -72,6 +72,12 @@ int ur_queue_pop(struct ur_queue *queue, void **ret)
 	return 0;
 }
 
+size_t ur_queue_count(const struct ur_queue *queue)
+{
+	const size_t head = atomic_load_explicit(&queue->head, memory_order_acquire);
+	return atomic_load_explicit(&queue->tail, memory_order_acquire) - head;
+}
+
 void ur_queue_close(struct ur_queue *queue)
 {
 	atomic_store(&queue->closed, 1);

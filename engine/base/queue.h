@@ -27,6 +27,8 @@ struct ur_queue;
 struct ur_queue *ur_queue_free(struct ur_queue *queue);
 [[nodiscard]] int ur_queue_push(struct ur_queue *queue, void *item);
 [[nodiscard]] int ur_queue_pop(struct ur_queue *queue, void **ret);
+/** How many there are: at least so many for the consumer, at most so many for the producer. */
+size_t ur_queue_count(const struct ur_queue *queue);
 /** The producer says that nothing more will come. */
 void ur_queue_close(struct ur_queue *queue);
 

@@ -65,14 +65,14 @@ static const char schema[] =
 	"CREATE INDEX file_staged ON file(staged) WHERE staged <> '';"
 	"CREATE TABLE asset(destination INTEGER NOT NULL, sha1 BLOB NOT NULL, asset TEXT NOT NULL,"
 	" created INTEGER NOT NULL, run INTEGER NOT NULL, at_ns INTEGER NOT NULL,"
-	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;"
-	"CREATE INDEX asset_by_run ON asset(run) WHERE created = 1;" SCHEMA_2 SCHEMA_3;
+	" PRIMARY KEY(destination, sha1)) STRICT, WITHOUT ROWID;" SCHEMA_2 SCHEMA_3;
 
 /** From each older schema to the next one; each is a transaction of its own. */
 static const char *const steps[UR_LEDGER_SCHEMA] = {
 	[1] = SCHEMA_2 "INSERT INTO seal(destination, folder, fresh, marks)"
 		       " SELECT DISTINCT destination, folder, 0, x'' FROM file;",
 	[2] = SCHEMA_3,
+	[3] = "DROP INDEX IF EXISTS asset_by_run;", // a page for each delivery, and nobody asked it
 };
 
 #define COLUMNS                                                                                \

@@ -36,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UR_LEDGER_SCHEMA 3
+#define UR_LEDGER_SCHEMA 4
 #define UR_LEDGER_ASSET 37
 #define UR_LEDGER_SHA1 20
 #define UR_LEDGER_XXH 16

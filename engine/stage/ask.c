@@ -1,8 +1,10 @@
 /*
  * ask - what the server has, asked by checksum, many files at a time.
  *
- *     items to ask ─▶ [one question, at most UR_ASK_BATCH files] ─▶ answers ─▶ wanted, known, …
+ *     items to ask ─▶ [question, at most UR_ASK_BATCH files] ─▶ [answered] ─▶ wanted, known, …
  *
+ * One question is out at a time.  An answer is judged a slice in each turn, so that the next question
+ * leaves, files are read and uploads fed meanwhile.
  * Two files with the same bytes are never wanted at the same time: the second waits in `under_way`
  * for the first and is asked for again when that one is through.
  */
@@ -18,9 +20,14 @@
 
 #define GATHER_MS 30 // how long a question waits for company
 #define ANSWER_MS 120000
+#define SLICE 256u // items that are judged in a turn
 
 struct ur_question {
+	struct ur_question *next; // answered after this one
 	struct ur_request request;
+	int64_t asked_ns; // wall
+	int result;       // 0: it was answered
+	size_t judged;    // of the files
 	struct ur_text body;
 	struct ur_items items;
 	struct ur_file *files[UR_ASK_BATCH];
@@ -128,32 +135,19 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 						   : "the server has it";
 }
 
-/** The server does not have it: unless it once had, or is just storing it, it is wanted. */
-static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+/** The server does not have it: unless it once had (`asset`), it is wanted. */
+static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+	const struct ur_ledger_asset *asset)
 {
-	struct ur_ledger_asset asset = {0};
-	struct ur_err err = {0};
-	bool found = false;
-	bool same = false;
-	int r = ur_ledger_asset_get(
-		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
-	if (r == 0 && !found && decide->run->options->plan) {
-		r = ur_ledger_same_in_run(decide->ledger, decide->run->destination, decide->run->id,
-			file->sha1, atomic_load(&item->dir->ledger_id), file->name, &same, &err);
-	}
-	if (r < 0) {
-		ur_book_fail(decide, r, &err);
-		return;
-	}
-	if (found) {
-		memcpy(file->asset, asset.asset, sizeof file->asset);
+	if (asset != NULL) {
+		memcpy(file->asset, asset->asset, sizeof file->asset);
 		ur_judge_close(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
 			"it was delivered before and is gone from the server now: not sent again by "
 			"itself (uringest verify --resend-missing does)");
-	} else if (same) {
+	} else if (decide->run->options->plan && ur_book_has_planned(decide, item, file)) {
 		ur_judge_close(file, UR_DUPLICATE, UR_OUTCOME_DUPLICATE,
 			"the same bytes as another file of this run");
-	} else {
+	} else if (!decide->broken) {
 		want(decide, file);
 	}
 }
@@ -211,7 +205,7 @@ static bool waits_for_same(struct ur_decide *decide, struct ur_item *item)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
-/** The server may still be storing it, or another item of the same question came first. */
+/** The server may still be storing it, or another item with the same bytes came first. */
 static bool is_too_early(
 	struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file)
 {
@@ -219,20 +213,50 @@ static bool is_too_early(
 	       find_under_way(decide, file) != NULL;
 }
 
-static void judge_answers(struct ur_decide *decide, struct ur_item *item,
-	const struct ur_question *question, size_t from, size_t to)
+/** These bytes came to the server from elsewhere, after it was asked and before we look at that. */
+static bool came_since(const struct ur_decide *decide, const struct ur_item *item,
+	const struct ur_question *question, const struct ur_ledger_asset *asset)
+{
+	return asset->run == decide->run->id && asset->at_ns >= question->asked_ns &&
+	       item->call_tries < UR_CALL_TRIES;
+}
+
+/** False: it has to be asked for again. */
+static bool judge_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+	const struct ur_question *question)
+{
+	struct ur_ledger_asset asset = {0};
+	struct ur_err err = {0};
+	bool found = false;
+	if (is_too_early(decide, item, file)) {
+		return false;
+	}
+	const int r = ur_ledger_asset_get(
+		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+		return true;
+	}
+	if (found && came_since(decide, item, question, &asset)) {
+		return false;
+	}
+	say_absent(decide, item, file, found ? &asset : NULL);
+	return true;
+}
+
+static void judge_item(struct ur_decide *decide, struct ur_item *item, struct ur_question *question)
 {
 	bool again = false;
-	for (size_t i = from; i < to; i++) {
-		struct ur_file *file = question->files[i];
-		const struct ur_check *check = &question->checks[i];
+	while (question->judged < question->count &&
+		question->files[question->judged]->item == item) {
+		struct ur_file *file = question->files[question->judged];
+		const struct ur_check *check = &question->checks[question->judged];
 		if (check->there) {
 			say_there(decide, item, file, check);
-		} else if (is_too_early(decide, item, file)) {
-			again = true;
 		} else {
-			say_absent(decide, item, file);
+			again = !judge_absent(decide, item, file, question) || again;
 		}
+		question->judged++;
 	}
 	if (waits_for_same(decide, item)) {
 		return;
@@ -273,6 +297,7 @@ static void not_answered(struct ur_decide *decide, struct ur_request *request)
 void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
 {
 	struct ur_question *question = decide->question;
+	struct ur_question **last = &decide->answered;
 	struct ur_err err = {0};
 	assert(request == &question->request);
 	decide->question = NULL;
@@ -289,24 +314,38 @@ void ur_ask_answered(struct ur_decide *decide, struct ur_request *request)
 	} else {
 		not_answered(decide, request);
 	}
-	size_t at = 0;
-	struct ur_item *item = NULL;
-	while ((item = ur_items_take(&question->items)) != NULL) {
-		const size_t from = at;
-		while (at < question->count && question->files[at]->item == item) {
-			at++;
-		}
-		if (r < 0) {
-			ur_decide_rest(decide, item, UR_STEP_ASK,
-				ur_decide_pause(
-					decide, item->call_tries++, request->retry_after_ms));
-		} else {
-			judge_answers(decide, item, question, from, at);
-		}
+	question->result = r;
+	while (*last != NULL) {
+		last = &(*last)->next;
 	}
+	*last = question;
+}
+
+static struct ur_question *free_question(struct ur_question *question)
+{
 	ur_text_done(&question->body);
 	ur_request_done(&question->request);
 	free(question);
+	return NULL;
+}
+
+static void judge_slice(struct ur_decide *decide)
+{
+	struct ur_question *question = decide->answered;
+	for (unsigned i = 0; question != NULL && i < SLICE; i++) {
+		struct ur_item *item = ur_items_take(&question->items);
+		if (item == NULL) {
+			decide->answered = question->next;
+			(void)free_question(question);
+			question = decide->answered;
+		} else if (question->result < 0) {
+			ur_decide_rest(decide, item, UR_STEP_ASK,
+				ur_decide_pause(decide, item->call_tries++,
+					question->request.retry_after_ms));
+		} else {
+			judge_item(decide, item, question);
+		}
+	}
 }
 
 bool ur_ask_is_question(const struct ur_decide *decide, const struct ur_request *request)
@@ -349,7 +388,7 @@ static void fill(struct ur_decide *decide, struct ur_question *question)
 	ur_immich_check_end(&question->body);
 }
 
-void ur_ask_turn(struct ur_decide *decide)
+static void ask_next(struct ur_decide *decide)
 {
 	const struct ur_item *first = decide->to_ask.first;
 	if (first == NULL || decide->question != NULL || decide->away) {
@@ -365,10 +404,10 @@ void ur_ask_turn(struct ur_decide *decide)
 	}
 	fill(decide, question);
 	if (question->count == 0) {
-		ur_text_done(&question->body);
-		free(question);
+		(void)free_question(question);
 		return;
 	}
+	question->asked_ns = ur_clock_wall_ns();
 	question->request = (struct ur_request){
 		.method = "POST",
 		.path = "/api/assets/bulk-upload-check",
@@ -383,12 +422,20 @@ void ur_ask_turn(struct ur_decide *decide)
 	ur_decide_submit(decide, &question->request);
 }
 
+void ur_ask_turn(struct ur_decide *decide)
+{
+	ask_next(decide);
+	judge_slice(decide);
+}
+
 void ur_ask_free(struct ur_decide *decide)
 {
+	struct ur_question *question = NULL;
+	while ((question = decide->answered) != NULL) {
+		decide->answered = question->next;
+		(void)free_question(question);
+	}
 	if (decide->question != NULL) {
-		ur_text_done(&decide->question->body);
-		ur_request_done(&decide->question->request);
-		free(decide->question);
-		decide->question = NULL;
+		decide->question = free_question(decide->question);
 	}
 }

@@ -48,19 +48,31 @@ static int64_t first_of(int64_t a, int64_t b)
 	return a != 0 ? a : b;
 }
 
-static void fill_times(const struct ur_file *file, struct ur_record *ret)
+static const struct ur_record *row_alike(const struct ur_file *file)
 {
-	const int64_t now = ur_clock_wall_ns();
 	static const struct ur_record none;
 	const bool same =
 		file->row != NULL && ur_identity_alike(&file->row->identity, &file->identity);
-	const struct ur_record *row = same ? file->row : &none;
-	ret->seen_ns = first_of(row->seen_ns, now);
-	ret->probed_ns = file->fresh ? now : row->probed_ns;
+	return same ? file->row : &none;
+}
+
+/** When it came so far. */
+static void fill_steps(const struct ur_file *file, struct ur_record *ret)
+{
+	const struct ur_record *row = row_alike(file);
 	ret->sending_ns = first_of(file->sending_ns, row->sending_ns);
 	ret->delivered_ns = first_of(file->delivered_ns, row->delivered_ns);
 	ret->confirmed_ns = first_of(file->confirmed_ns, row->confirmed_ns);
 	ret->settled_ns = file->settled_ns;
+}
+
+/** When it was looked at. */
+static void fill_looks(const struct ur_file *file, struct ur_record *ret)
+{
+	const struct ur_record *row = row_alike(file);
+	const int64_t now = ur_clock_wall_ns();
+	ret->seen_ns = first_of(row->seen_ns, now);
+	ret->probed_ns = file->fresh ? now : row->probed_ns;
 }
 
 /**
@@ -84,7 +96,18 @@ static enum ur_state plan_state(const struct ur_file *file)
 	return keep ? file->state : UR_PROBED;
 }
 
-void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+/** What a row says, before the times are in it at which it is written. */
+static uint64_t digest_of(const struct ur_record *record)
+{
+	struct ur_record same = *record; // what its padding holds costs a row at most
+	same.name = NULL;
+	same.reason = NULL;
+	const uint64_t seed = ur_hash_short(record->reason, strlen(record->reason), 0);
+	const uint64_t digest = ur_hash_short(&same, sizeof same, seed);
+	return digest == 0 ? 1 : digest;
+}
+
+void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	const bool plan = decide->run->options->plan;
 	struct ur_err err = {0};
@@ -111,13 +134,21 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct u
 	memcpy(record.xxh, file->xxh, sizeof record.xxh);
 	memcpy(record.asset, file->asset, sizeof record.asset);
 	memcpy(record.staged, file->staged, sizeof record.staged);
+	fill_steps(file, &record);
+	const uint64_t digest = digest_of(&record);
+	if (file->booked == digest) {
+		return; // an item's end books all its files once more: mostly there is nothing new
+	}
 	note_quiet(file, &record);
-	fill_times(file, &record);
+	fill_looks(file, &record);
 	int r = folder_of(decide, item->dir, &record.folder, &err);
 	r = r < 0 ? r : ur_ledger_put(decide->ledger, &record, &err);
 	if (r < 0) {
 		ur_book_fail(decide, r, &err);
-	} else if (decide->dirty_since_ns == 0) {
+		return;
+	}
+	file->booked = digest;
+	if (decide->dirty_since_ns == 0) {
 		decide->dirty_since_ns = ur_clock_steady_ns();
 	}
 }
@@ -154,6 +185,28 @@ bool ur_book_has_sent(struct ur_decide *decide, struct ur_item *item, const stru
 		ur_book_fail(decide, r, &err);
 	}
 	return r == 0 && look.sent;
+}
+
+void ur_book_planned(struct ur_decide *decide, const struct ur_file *file)
+{
+	ur_filter_add(decide->planned, file->sha1);
+}
+
+bool ur_book_has_planned(
+	struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	bool same = false;
+	if (decide->broken || !ur_filter_perhaps(decide->planned, file->sha1)) {
+		return false;
+	}
+	const int r =
+		ur_ledger_same_in_run(decide->ledger, decide->run->destination, decide->run->id,
+			file->sha1, atomic_load(&item->dir->ledger_id), file->name, &same, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	}
+	return same;
 }
 
 void ur_book_asset(struct ur_decide *decide, const struct ur_file *file)

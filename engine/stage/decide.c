@@ -25,6 +25,7 @@
 #define AWAY_MAX_MS 15000
 #define AWAY_ANSWER_MS 15000
 #define TURN_NS INT64_C(4000000) // a turn that nobody waits for begins so long after the last one
+#define TURNS_FED 8              // … while upload has enough
 #define TURN_LIVE 64             // with fewer items there is no company to wait for
 #define FED_LEAST 16u            // files with which upload does not stand still for a turn
 #define STOP_GRACE_MS 10000      // how long sends under way may finish after a stop
@@ -551,20 +552,36 @@ static void cut_off(struct ur_decide *decide, int64_t *stop_ns)
 	}
 }
 
-/**
- * Where neither upload nor a question stands still for it, a turn waits for company: many results
- * share one commit, one look at the queues, one waking of the neighbours.
- */
-static void gather(struct ur_decide *decide)
+/** Upload has more to go on with than results of its own that wait here. */
+static bool upload_is_fed(const struct ur_decide *decide)
 {
 	const unsigned limit = decide->wiring.upload_limit(decide->wiring.upload_context);
 	const unsigned enough = 3 * limit > FED_LEAST ? 3 * limit : FED_LEAST;
-	const bool upload_is_fed = decide->in_upload > enough ||
-				   (decide->in_upload == 0 && decide->to_send.first == NULL);
-	const int64_t left_ns = decide->turn_ns + TURN_NS - ur_clock_steady_ns();
-	if (upload_is_fed && decide->live >= TURN_LIVE && left_ns > 0 && !stopping(decide)) {
+	return decide->in_upload > enough + ur_queue_count(decide->wiring.from_upload);
+}
+
+static bool has_other_work(const struct ur_decide *decide)
+{
+	return decide->answered != NULL || decide->live < TURN_LIVE || stopping(decide);
+}
+
+/**
+ * Where neither upload nor a question stands still for it, a turn waits for company: many results
+ * share one commit, one look at the queues, one waking of the neighbours.  While upload is busy with
+ * what it has, they are worth waiting for longer than for what has just been read.
+ */
+static void gather(struct ur_decide *decide)
+{
+	const bool sending = decide->in_upload > 0 || decide->to_send.first != NULL;
+	const int turns = sending && decide->in_calls + decide->in_settle == 0 ? TURNS_FED : 1;
+	for (int i = 0; i < turns && !has_other_work(decide) && (!sending || upload_is_fed(decide));
+		i++) {
+		const int64_t left_ns = decide->turn_ns + TURN_NS - ur_clock_steady_ns();
 		const struct timespec pause = {0, left_ns};
-		(void)nanosleep(&pause, NULL);
+		if (left_ns > 0) {
+			(void)nanosleep(&pause, NULL);
+		}
+		decide->turn_ns = ur_clock_steady_ns();
 	}
 	decide->turn_ns = ur_clock_steady_ns();
 }
@@ -585,7 +602,7 @@ void ur_decide_run(struct ur_decide *decide)
 		}
 		ur_bell_arm(decide->wiring.bell);
 		any = take_in(decide) || any;
-		if (!any && decide->after_commit.count == 0) {
+		if (!any && decide->after_commit.count == 0 && decide->answered == NULL) {
 			const bool soon = decide->to_ask.count + decide->resting.count > 0;
 			ur_bell_wait(decide->wiring.bell, soon ? 20 : IDLE_MS);
 		}
@@ -601,7 +618,8 @@ int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
 	struct ur_ledger *ledger, struct ur_http *http, struct ur_decide **ret, struct ur_err *err)
 {
 	struct ur_decide *decide = calloc(1, sizeof *decide);
-	if (decide == NULL) {
+	if (decide == NULL || (run->options->plan && ur_filter_new(&decide->planned) < 0)) {
+		free(decide);
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot start deciding");
 	}
 	decide->run = run;
@@ -628,6 +646,7 @@ struct ur_decide *ur_decide_free(struct ur_decide *decide)
 {
 	if (decide != NULL) {
 		ur_ask_free(decide);
+		(void)ur_filter_free(decide->planned);
 		ur_request_done(&decide->away_call);
 		ur_request_done(&decide->quota_call);
 		free(decide);

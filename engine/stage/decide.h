@@ -20,8 +20,6 @@
 #include "engine/base/queue.h"
 #include "engine/run.h"
 
-#define UR_PROBES_MAX 16
-
 struct ur_decide;
 
 struct ur_decide_wiring {

@@ -8,6 +8,8 @@
 
 #include "engine/stage/decide.h"
 
+#include "engine/base/filter.h"
+
 #define UR_BUCKETS 4096u       // of files under way, by SHA-1
 #define UR_ASK_BATCH 2000u     // files in one question
 #define UR_CALL_TRIES 5        // of one question about one file
@@ -36,8 +38,10 @@ struct ur_decide {
 	struct ur_items resting;  // until item.due_ns
 	struct ur_items after_commit;
 	struct ur_file *under_way[UR_BUCKETS];
+	struct ur_filter *planned; // the bytes that this plan would send; NULL: no plan
 	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
-	struct ur_question *question;
+	struct ur_question *question; // is out
+	struct ur_question *answered; // being judged, and those after it
 
 	size_t live;      // items that are not in the pool
 	size_t in_upload; // also those in chunks
@@ -152,10 +156,14 @@ void ur_amend_next(struct ur_decide *decide, struct ur_item *item);
 void ur_amend_answered(struct ur_decide *decide, struct ur_item *item);
 
 /* book.c */
-/** Writes the file's row; a failure ends the run. */
-void ur_book_file(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file);
+/** Writes the file's row, if it says anything else than before; a failure ends the run. */
+void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file);
 /** True when this run has sent these bytes from this very path: it was named more than once. */
 bool ur_book_has_sent(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file);
+/** A plan would send these bytes, and has said so of this file; or of another one. */
+void ur_book_planned(struct ur_decide *decide, const struct ur_file *file);
+bool ur_book_has_planned(
+	struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file);
 void ur_book_asset(struct ur_decide *decide, const struct ur_file *file);
 void ur_book_fail(struct ur_decide *decide, int code, const struct ur_err *err);
 

@@ -123,6 +123,7 @@ void ur_deliver_next(struct ur_decide *decide, struct ur_item *item)
 		if (plan) {
 			ur_judge_close(file, UR_WANTED, UR_OUTCOME_SENT, "would be sent");
 			ur_book_file(decide, item, file);
+			ur_book_planned(decide, file);
 			ur_ask_release(decide, file);
 			continue;
 		}

@@ -55,7 +55,8 @@ struct ur_scan {
 	uint32_t *order;           // its files, as indexes
 	size_t order_room;
 	size_t next_out;
-	unsigned held; // directories since the ledger was held
+	unsigned unheard[UR_PROBES_MAX]; // items for each ring since its bell was rung
+	unsigned held;                   // directories since the ledger was held
 	pthread_t thread;
 	bool started;
 };

@@ -400,7 +400,8 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
 	p->ledger = ur_ledger_free(p->ledger);
 	(void)snprintf(command, sizeof command,
-		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server; pragma user_version=1'",
+		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server;"
+		" create index asset_by_run on asset(run) where created=1; pragma user_version=1'",
 		p->path);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
@@ -411,6 +412,10 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p); // what was there before counts as changed
 	assert_int_equal(marks_of(p->ledger, p), 1);
+	(void)snprintf(command, sizeof command,
+		"test -z \"$(sqlite3 '%s' \"select 1 from sqlite_schema where name='asset_by_run'\")\"",
+		p->path);
+	assert_int_equal(system(command), 0);
 }
 
 static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void **state)
