@@ -23,7 +23,7 @@
 #define BUFFER (256u << 10)
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
-#define COLD_SIZE (4 << 20) // smaller files are left to the kernel
+#define COLD_SIZE (4 << 20) // smaller files are left to the kernel, but where nothing is in memory
 #define FORGET_EVERY (8u << 20)
 #define COLD_SHARE 2  // less than half of it in memory is not in memory
 #define FLUSH_LEAST 4 // buffers that are hashed together although the lanes are fewer
@@ -50,6 +50,7 @@ struct slot {
 	uint64_t edge_first;
 	bool wants_hash; // otherwise only the head, for a message or for the pair
 	bool wants_meta;
+	bool direct; // it is read past the page cache
 	unsigned char head[UR_KIND_HEAD];
 	size_t head_size;
 	unsigned char *whole; // a sidecar that is larger than the buffer
@@ -265,14 +266,34 @@ static size_t next_size(const struct slot *slot)
 		return (size_t)left;
 	}
 	/* So that the last read holds the whole tail. */
-	return left < BUFFER + EDGE ? (size_t)left - EDGE : BUFFER;
+	return left < BUFFER + EDGE ? ((size_t)left - EDGE) / UR_RING_BLOCK * UR_RING_BLOCK
+				    : BUFFER;
 }
 
 static void read_next(struct slot *slot)
 {
+	const size_t size = next_size(slot);
 	slot->op.done = arrived;
-	ur_ring_read(slot->probe->ring, &slot->op, slot->fd, slot->buffer, next_size(slot),
-		slot->offset);
+	if (slot->direct) {
+		const size_t blocks = (size + UR_RING_BLOCK - 1) / UR_RING_BLOCK;
+		ur_ring_read_direct(slot->probe->ring, &slot->op, slot->fd, slot->buffer,
+			blocks * UR_RING_BLOCK, slot->offset);
+	} else {
+		ur_ring_read(
+			slot->probe->ring, &slot->op, slot->fd, slot->buffer, size, slot->offset);
+	}
+}
+
+/** Whatever was wrong with a direct read, the page cache tells what the file is. */
+static void read_by_cache(struct slot *slot)
+{
+	const int r = ur_sys.direct(slot->fd, false);
+	slot->direct = false;
+	if (r < 0) {
+		give_up(slot, r);
+	} else {
+		read_next(slot);
+	}
 }
 
 /** From the first bytes: what it is.  False when the rest need not be read. */
@@ -383,13 +404,18 @@ static void hashed(struct slot *slot)
 static void arrived(struct ur_op *op)
 {
 	struct slot *slot = (struct slot *)op;
+	const size_t size = next_size(slot);
+	if (slot->direct && op->result != (int64_t)size) {
+		read_by_cache(slot);
+		return;
+	}
 	if (op->result < 0) {
 		give_up(slot, (int)op->result);
 		return;
 	}
-	const size_t size = (size_t)op->result;
-	atomic_fetch_add_explicit(&slot->probe->run->bytes_read, size, memory_order_relaxed);
-	if (size != op->size) { // it shrank while we read
+	atomic_fetch_add_explicit(
+		&slot->probe->run->bytes_read, (size_t)op->result, memory_order_relaxed);
+	if ((size_t)op->result != size) { // it shrank while we read
 		give_up(slot, -ESTALE);
 		return;
 	}
@@ -443,12 +469,18 @@ static bool is_being_written(int fd)
 	return r == -EAGAIN;
 }
 
-/** A large file that nobody had in memory shall not push out what somebody has. */
+/**
+ * What nobody had in memory shall not push out what somebody has.  A plan reads it past the page
+ * cache, which costs less, too; an import reads it once more before long, when it is sent.
+ */
 static void see_if_cold(struct slot *slot)
 {
+	const struct ur_item *item = slot->item;
 	const int64_t size = slot->before.st_size;
-	const int64_t cached = size < COLD_SIZE ? size : ur_sys.cached(slot->fd);
+	const int64_t cached = size < COLD_SIZE && !item->cold ? size : ur_sys.cached(slot->fd);
 	slot->file->cold = cached >= 0 && cached < size / COLD_SHARE;
+	slot->direct = slot->file->cold && slot->probe->run->options->plan && !slot->wants_meta &&
+		       item->dir->fs.trusted && ur_sys.direct(slot->fd, true) == 0;
 }
 
 /**
@@ -459,7 +491,7 @@ static void let_go_behind(struct slot *slot)
 {
 	const uint64_t end = slot->offset + slot->filled;
 	const bool last = end == (uint64_t)slot->before.st_size;
-	if (slot->file->cold && slot->probe->run->options->plan &&
+	if (slot->file->cold && slot->probe->run->options->plan && !slot->direct &&
 		(last || slot->offset / FORGET_EVERY != end / FORGET_EVERY)) {
 		ur_sys.forget(slot->fd, 0, last ? 0 : (off_t)end);
 	}
@@ -548,6 +580,7 @@ static void open_file(struct slot *slot)
 	const struct ur_dir *dir = slot->item->dir;
 	slot->offset = 0;
 	slot->edge_first = 0;
+	slot->direct = false;
 	slot->dir_fd = ur_dir_take(dir);
 	if (slot->dir_fd < 0) {
 		const int code = slot->dir_fd;
@@ -662,7 +695,7 @@ static int set_up(struct ur_probe *probe, struct ur_err *err)
 	for (int i = 0; i < SLOTS && r == 0; i++) {
 		struct slot *slot = &probe->slots[i];
 		slot->probe = probe;
-		slot->buffer = malloc(BUFFER);
+		slot->buffer = aligned_alloc(UR_RING_BLOCK, BUFFER);
 		r = slot->buffer == NULL ? -ENOMEM : ur_digest_new(&slot->digest);
 		probe->idle[probe->idle_count++] = slot;
 	}

@@ -10,13 +10,45 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+#define CROWD 128u // items that are worth beginning with
+#define GATHER_STEP_NS 1000000
+#define GATHER_STEPS 20
+#define HANDFUL 32u // items that a sleeping probe is woken for before the folder ends
 
 /* ---- items ----------------------------------------------------------------------------------- */
+
+static void wake_probes(struct ur_scan *scan)
+{
+	for (size_t k = 0; k < scan->wiring.out_count; k++) {
+		if (scan->unheard[k] > 0) {
+			scan->unheard[k] = 0;
+			ur_bell_ring(scan->wiring.out_bells[k]);
+		}
+	}
+}
+
+/**
+ * The pool is empty: whoever holds the items sets the pace, and gives them back one by one.  Files
+ * that are read together share the lanes of the hash and the wakings of the threads, so a small
+ * crowd is waited for, but never for long.
+ */
+static void gather_items(struct ur_scan *scan)
+{
+	const struct timespec step = {0, GATHER_STEP_NS};
+	for (int i = 0; i < GATHER_STEPS && !ur_scan_stopped(scan) &&
+			ur_queue_count(scan->wiring.free_items) < CROWD;
+		i++) {
+		(void)nanosleep(&step, NULL);
+	}
+}
 
 static struct ur_item *take_item(struct ur_scan *scan)
 {
 	void *item = NULL;
 	while (ur_queue_pop(scan->wiring.free_items, &item) < 0) {
+		wake_probes(scan);
 		ur_bell_arm(scan->wiring.bell);
 		if (ur_queue_pop(scan->wiring.free_items, &item) == 0) {
 			break;
@@ -26,23 +58,27 @@ static struct ur_item *take_item(struct ur_scan *scan)
 		}
 		ur_ledger_let_go(scan->ledger);
 		ur_bell_wait(scan->wiring.bell, 1000);
+		gather_items(scan);
 	}
 	return item;
 }
 
 static void give_item(struct ur_scan *scan, struct ur_item *item)
 {
-	const size_t rings =
-		ur_lister_is_cold(scan->lister) ? scan->wiring.out_count : scan->wiring.out_warm;
-	const size_t k = scan->next_out++ % rings;
+	const size_t rings = item->cold ? scan->wiring.out_count : scan->wiring.out_warm;
+	const size_t k = scan->next_out++ / HANDFUL % rings;
 	while (ur_queue_push(scan->wiring.out[k], item) < 0) {
+		wake_probes(scan);
 		ur_bell_arm(scan->wiring.bell);
 		if (ur_queue_push(scan->wiring.out[k], item) == 0) {
 			break;
 		}
 		ur_bell_wait(scan->wiring.bell, 100);
 	}
-	ur_bell_ring(scan->wiring.out_bells[k]);
+	if (++scan->unheard[k] == HANDFUL) {
+		scan->unheard[k] = 0;
+		ur_bell_ring(scan->wiring.out_bells[k]);
+	}
 }
 
 static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file *file,
@@ -83,7 +119,10 @@ static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *o
 	}
 	ur_arena_reset(&item->arena);
 	struct ur_arena arena = item->arena;
-	*item = (struct ur_item){.arena = arena, .dir = ur_dir_ref(dir), .count = (int)count};
+	*item = (struct ur_item){.arena = arena,
+		.dir = ur_dir_ref(dir),
+		.count = (int)count,
+		.cold = ur_lister_is_cold(scan->lister)};
 	item->files = ur_arena_alloc(&item->arena, count * sizeof *item->files);
 	int r = item->files == NULL ? -ENOMEM : 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
@@ -204,6 +243,7 @@ int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
 	for (size_t i = 0; i < span_count && r == 0 && !ur_scan_stopped(scan); i++) {
 		r = emit_group(scan, dir, scan->order + spans[i].from, spans[i].count);
 	}
+	wake_probes(scan);
 	free(spans);
 	return r;
 }

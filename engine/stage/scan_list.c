@@ -17,7 +17,7 @@
 #define SLICE 256u           // entries of a large directory that a thread takes at a time
 #define MEASURE_ENTRIES 512u // after so many it is decided whether the disk is cold
 #define MEASURE_EVERY 64u    // directories between two decisions: asking costs, too
-#define COLD_ENTRIES 64      // sleeping more often than once in so many entries is cold
+#define COLD_ENTRIES 1024    // sleeping more often than once in so many entries is cold
 
 enum look_state {
 	LOOK_FREE,

@@ -136,6 +136,7 @@ static void prepare(struct ur_ring *ring, struct ur_op *op)
 	case UR_RING_OPEN:
 		io_uring_prep_openat(sqe, op->fd, op->buffer, (int)op->size, 0);
 		break;
+	case UR_RING_READ_DIRECT:
 	case UR_RING_READ: {
 		const size_t left = op->size - op->got;
 		io_uring_prep_read(sqe, op->fd, (char *)op->buffer + op->got,
@@ -173,15 +174,29 @@ void ur_ring_open(struct ur_ring *ring, struct ur_op *op, int dir, const char *p
 	ask(ring, op);
 }
 
-void ur_ring_read(
-	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset)
+static void ask_read(struct ur_ring *ring, struct ur_op *op, int what, int fd, void *buffer,
+	size_t size, uint64_t offset)
 {
-	op->what = UR_RING_READ;
+	op->what = what;
 	op->fd = fd;
 	op->buffer = buffer;
 	op->size = size;
 	op->offset = offset;
 	ask(ring, op);
+}
+
+void ur_ring_read(
+	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset)
+{
+	ask_read(ring, op, UR_RING_READ, fd, buffer, size, offset);
+}
+
+void ur_ring_read_direct(
+	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset)
+{
+	assert(size % UR_RING_BLOCK == 0 && offset % UR_RING_BLOCK == 0);
+	assert((uintptr_t)buffer % UR_RING_BLOCK == 0);
+	ask_read(ring, op, UR_RING_READ_DIRECT, fd, buffer, size, offset);
 }
 
 void ur_ring_close(struct ur_ring *ring, struct ur_op *op, int fd)

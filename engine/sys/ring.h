@@ -26,6 +26,7 @@
 #include <sys/types.h>
 
 #define UR_RING_ENTRIES_MAX 4096u
+#define UR_RING_BLOCK 4096u
 
 enum ur_ring_kind {
 	UR_RING_AUTO,  // io_uring, else system calls
@@ -57,6 +58,12 @@ struct ur_ring *ur_ring_free(struct ur_ring *ring);
 void ur_ring_open(struct ur_ring *ring, struct ur_op *op, int dir, const char *path, int flags);
 void ur_ring_read(
 	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset);
+/**
+ * One read and no second one, for a descriptor that reads past the page cache: size, offset and
+ * buffer are multiples of UR_RING_BLOCK, and a short answer is the answer.
+ */
+void ur_ring_read_direct(
+	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset);
 void ur_ring_close(struct ur_ring *ring, struct ur_op *op, int fd);
 
 /**
@@ -77,6 +84,7 @@ const char *ur_ring_about(const struct ur_ring *ring);
 enum {
 	UR_RING_OPEN,
 	UR_RING_READ,
+	UR_RING_READ_DIRECT,
 	UR_RING_CLOSE
 };
 /** Carries `op` out at once through ur_sys; op->result is set, done() is not called. */

@@ -13,6 +13,9 @@ void ur_ring_sync_now(struct ur_op *op)
 	case UR_RING_READ:
 		op->result = ur_sys_pread_all(op->fd, op->buffer, op->size, (off_t)op->offset);
 		return;
+	case UR_RING_READ_DIRECT:
+		op->result = ur_sys.pread(op->fd, op->buffer, op->size, (off_t)op->offset);
+		return;
 	case UR_RING_CLOSE:
 		op->result = ur_sys.close(op->fd);
 		return;

@@ -243,6 +243,13 @@ static void sys_forget(int fd, off_t offset, off_t size)
 	(void)posix_fadvise(fd, offset, size, POSIX_FADV_DONTNEED);
 }
 
+static int sys_direct(int fd, bool past)
+{
+	const int flags = fcntl(fd, F_GETFL);
+	const int wanted = past ? flags | O_DIRECT : flags & ~O_DIRECT;
+	return flags < 0 || fcntl(fd, F_SETFL, wanted) < 0 ? -errno : 0;
+}
+
 struct ur_sys ur_sys = {
 	.openat = sys_openat,
 	.openat_beneath = sys_openat_beneath,
@@ -268,6 +275,7 @@ struct ur_sys ur_sys = {
 	.flock = sys_flock,
 	.utimens = sys_utimens,
 	.cached = sys_cached,
+	.direct = sys_direct,
 	.forget = sys_forget,
 	.effect = NULL,
 };

@@ -53,6 +53,8 @@ struct ur_sys {
 	int (*utimens)(int fd, const struct timespec times[2]);
 	/** How many bytes of the file are in memory; -ENOSYS before Linux 6.5. */
 	int64_t (*cached)(int fd);
+	/** Reads past the page cache, or by it again; -EINVAL where the file system cannot. */
+	int (*direct)(int fd, bool past);
 	/** What was read of the file need not stay in memory for our sake; only advice. */
 	void (*forget)(int fd, off_t offset, off_t size);
 	/** Marks a side effect of the kind `what`, before (false) and after (true). */
