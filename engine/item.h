@@ -160,7 +160,6 @@ struct ur_item {
 	struct ur_arena arena;
 	struct ur_file *files;
 	int count;
-	bool cold; // scan: little of where it lies was in memory
 
 	/* decide */
 	enum ur_item_step step;

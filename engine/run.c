@@ -79,6 +79,21 @@ void ur_run_warn(struct ur_run *run, const char *format, ...)
 	(void)pthread_mutex_unlock(&run->talk);
 }
 
+#define COLD_ALL 1024 // coldness, when none of the last files was in memory
+#define COLD_LAST 16  // so many they are, roughly
+
+void ur_run_see_cold(struct ur_run *run, bool cold)
+{
+	const int before = atomic_load_explicit(&run->coldness, memory_order_relaxed);
+	const int step = ((cold ? COLD_ALL : 0) - before) / COLD_LAST;
+	atomic_store_explicit(&run->coldness, before + step, memory_order_relaxed); // a hint
+}
+
+bool ur_run_is_cold(const struct ur_run *run)
+{
+	return atomic_load_explicit(&run->coldness, memory_order_relaxed) > COLD_ALL / 2;
+}
+
 void ur_run_see_in_flight(struct ur_run *run)
 {
 	const uint32_t now = atomic_load_explicit(&run->in_flight, memory_order_relaxed);

@@ -93,6 +93,7 @@ struct ur_run {
 	_Atomic uint32_t in_flight; // requests of all reading threads
 	_Atomic uint64_t
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
+	atomic_int coldness;                      // see ur_run_is_cold
 	_Atomic uint64_t folder_errors;
 	_Atomic uint64_t wanted;        // against options.limit
 	_Atomic uint64_t chunk_ceiling; // what a 413 taught about the gateway's proxy, 0: nothing
@@ -114,6 +115,9 @@ void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** A file that had to be read was in memory, or was not: most of the last few decide. */
+void ur_run_see_cold(struct ur_run *run, bool cold);
+bool ur_run_is_cold(const struct ur_run *run);
 /** One more look at how many requests are in flight, and the median of all looks. */
 void ur_run_see_in_flight(struct ur_run *run);
 unsigned ur_run_in_flight_median(const struct ur_run *run);

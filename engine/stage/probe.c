@@ -24,6 +24,7 @@
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
 #define COLD_SIZE (4 << 20) // smaller files are left to the kernel, but where nothing is in memory
+#define SAMPLE 8u           // of which one in so many is asked about
 #define FORGET_EVERY (8u << 20)
 #define COLD_SHARE 2  // less than half of it in memory is not in memory
 #define FLUSH_LEAST 4 // buffers that are hashed together although the lanes are fewer
@@ -76,6 +77,7 @@ struct ur_probe {
 	bool input_closed;
 	uint32_t in_flight; // as the run was last told
 	bool news;          // items went out since the bell was rung
+	unsigned samples;   // files, of which some are asked about
 };
 
 static void next_file(struct slot *slot);
@@ -469,6 +471,20 @@ static bool is_being_written(int fd)
 	return r == -EAGAIN;
 }
 
+/** How much of the file is in memory, if that is worth the asking; all of it, when it is unknown. */
+static int64_t cached_of(struct slot *slot)
+{
+	struct ur_probe *probe = slot->probe;
+	const int64_t size = slot->before.st_size;
+	const bool asks =
+		size >= COLD_SIZE || ur_run_is_cold(probe->run) || probe->samples++ % SAMPLE == 0;
+	const int64_t cached = asks ? ur_sys.cached(slot->fd) : size;
+	if (asks && cached >= 0) {
+		ur_run_see_cold(probe->run, cached < size / COLD_SHARE);
+	}
+	return cached < 0 ? size : cached;
+}
+
 /**
  * What nobody had in memory shall not push out what somebody has.  A plan reads it past the page
  * cache, which costs less, too; an import reads it once more before long, when it is sent.
@@ -477,8 +493,7 @@ static void see_if_cold(struct slot *slot)
 {
 	const struct ur_item *item = slot->item;
 	const int64_t size = slot->before.st_size;
-	const int64_t cached = size < COLD_SIZE && !item->cold ? size : ur_sys.cached(slot->fd);
-	slot->file->cold = cached >= 0 && cached < size / COLD_SHARE;
+	slot->file->cold = cached_of(slot) < size / COLD_SHARE;
 	slot->direct = slot->file->cold && slot->probe->run->options->plan && !slot->wants_meta &&
 		       item->dir->fs.trusted && ur_sys.direct(slot->fd, true) == 0;
 }

@@ -308,6 +308,7 @@ static int walk(struct ur_scan *scan, struct ur_root *root)
 	}
 	while (r == 0 && ur_lister_count(scan->lister) > 0 && !ur_scan_stopped(scan)) {
 		struct ur_listed at;
+		ur_lister_tell(scan->lister, ur_run_is_cold(scan->run));
 		ur_lister_next(scan->lister, &scan->listing, &at);
 		r = scan_dir(scan, &at);
 		ur_scan_rules_unref(at.rules);

@@ -65,7 +65,8 @@ static struct ur_item *take_item(struct ur_scan *scan)
 
 static void give_item(struct ur_scan *scan, struct ur_item *item)
 {
-	const size_t rings = item->cold ? scan->wiring.out_count : scan->wiring.out_warm;
+	const size_t rings =
+		ur_lister_is_cold(scan->lister) ? scan->wiring.out_count : scan->wiring.out_warm;
 	const size_t k = scan->next_out++ / HANDFUL % rings;
 	while (ur_queue_push(scan->wiring.out[k], item) < 0) {
 		wake_probes(scan);
@@ -119,10 +120,7 @@ static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *o
 	}
 	ur_arena_reset(&item->arena);
 	struct ur_arena arena = item->arena;
-	*item = (struct ur_item){.arena = arena,
-		.dir = ur_dir_ref(dir),
-		.count = (int)count,
-		.cold = ur_lister_is_cold(scan->lister)};
+	*item = (struct ur_item){.arena = arena, .dir = ur_dir_ref(dir), .count = (int)count};
 	item->files = ur_arena_alloc(&item->arena, count * sizeof *item->files);
 	int r = item->files == NULL ? -ENOMEM : 0;
 	for (size_t i = 0; i < count && r == 0; i++) {

@@ -17,7 +17,7 @@
 #define SLICE 256u           // entries of a large directory that a thread takes at a time
 #define MEASURE_ENTRIES 512u // after so many it is decided whether the disk is cold
 #define MEASURE_EVERY 64u    // directories between two decisions: asking costs, too
-#define COLD_ENTRIES 1024    // sleeping more often than once in so many entries is cold
+#define COLD_ENTRIES 64      // sleeping more often than once in so many entries is cold
 
 enum look_state {
 	LOOK_FREE,
@@ -68,6 +68,7 @@ struct ur_lister {
 	size_t unmeasured; // directories until the next is measured
 	int64_t slept;
 	atomic_bool cold;
+	atomic_bool told_cold;
 };
 
 /* ---- listing, without the lock --------------------------------------------------------------- */
@@ -134,7 +135,7 @@ static void measure(struct ur_lister *lister, size_t entries, int64_t slept)
 
 static void list_one(struct ur_lister *lister, struct look *look)
 {
-	const bool cold = atomic_load(&lister->cold);
+	const bool cold = ur_lister_is_cold(lister);
 	const bool measuring = lister->unmeasured == 0;
 	lister->unmeasured -= measuring ? 0 : 1;
 	(void)pthread_mutex_unlock(&lister->lock);
@@ -285,7 +286,7 @@ void ur_lister_next(struct ur_lister *lister, struct ur_listing *listing, struct
 	assert(lister->count > 0);
 	(void)pthread_mutex_lock(&lister->lock);
 	add_helpers(lister,
-		atomic_load(&lister->cold) ? UR_LISTER_HELPERS_COLD : UR_LISTER_HELPERS_WARM);
+		ur_lister_is_cold(lister) ? UR_LISTER_HELPERS_COLD : UR_LISTER_HELPERS_WARM);
 	struct look *look = look_at_top(lister);
 	const struct pending *top = &lister->stack[--lister->count];
 	*ret = (struct ur_listed){top->dir, top->rules, look->fd, look->result, look->whole};
@@ -318,7 +319,7 @@ int ur_lister_finish(struct ur_lister *lister, struct ur_listing *listing, int f
 	if (r < 0) {
 		return r;
 	}
-	if (atomic_load(&lister->cold)) {
+	if (ur_lister_is_cold(lister)) {
 		ur_listing_sort(listing);
 	}
 	stat_shared(lister, listing, fd, follow);
@@ -349,7 +350,13 @@ struct ur_dir *ur_lister_drop(struct ur_lister *lister, struct ur_scan_rules **r
 
 bool ur_lister_is_cold(const struct ur_lister *lister)
 {
-	return atomic_load(&lister->cold);
+	return atomic_load_explicit(&lister->cold, memory_order_relaxed) ||
+	       atomic_load_explicit(&lister->told_cold, memory_order_relaxed);
+}
+
+void ur_lister_tell(struct ur_lister *lister, bool cold)
+{
+	atomic_store_explicit(&lister->told_cold, cold, memory_order_relaxed);
 }
 
 int ur_lister_new(struct ur_lister **ret)

@@ -22,6 +22,7 @@ static void items_come_out_in_the_order_they_went_in(void **state)
 	for (int round = 0; round < 100; round++) {
 		for (int i = 0; i < 8; i++) {
 			assert_int_equal(ur_queue_push(queue, &items[i]), 0);
+			assert_int_equal(ur_queue_count(queue), i + 1);
 		}
 		assert_int_equal(ur_queue_push(queue, &items[0]), -EAGAIN);
 		for (int i = 0; i < 8; i++) {

@@ -185,6 +185,52 @@ static void short_reads_are_carried_on(void **state)
 	ur_sys = real;
 }
 
+static void note_done(struct ur_op *op)
+{
+	op->done = NULL;
+}
+
+/* The end of a file is hardly ever that of a block: a second read from there could not be aligned. */
+static void read_past_the_cache(struct place *place, enum ur_ring_kind kind)
+{
+	struct ur_ring *ring = NULL;
+	struct ur_err err = {0};
+	struct ur_op op = {.done = note_done};
+	const size_t room = (SIZE / UR_RING_BLOCK + 1) * UR_RING_BLOCK;
+	const int fd = ur_sys.openat(place->fd, "f3", O_RDONLY, 0);
+	assert_true(fd >= 0);
+	if (ur_ring_new(kind, 8, &ring, &err) < 0 || ur_sys.direct(fd, true) < 0) {
+		print_message("not to be had here: %s\n", err.text);
+		(void)ur_ring_free(ring);
+		(void)ur_sys.close(fd);
+		skip();
+	}
+	char *bytes = aligned_alloc(UR_RING_BLOCK, room);
+	ur_ring_read_direct(ring, &op, fd, bytes, room, 0);
+	while (op.done != NULL) {
+		(void)ur_ring_run(ring, -1, 1000);
+	}
+	assert_int_equal(op.result, SIZE);
+	for (size_t i = 0; i < SIZE; i++) {
+		assert_int_equal(bytes[i], 'a' + 3);
+	}
+	assert_int_equal(ur_sys.direct(fd, false), 0);
+	assert_int_equal(fcntl(fd, F_GETFL) & O_DIRECT, 0);
+	free(bytes);
+	(void)ur_sys.close(fd);
+	(void)ur_ring_free(ring);
+}
+
+static void a_direct_read_ends_with_the_file_by_io_uring(void **state)
+{
+	read_past_the_cache(*state, UR_RING_URING);
+}
+
+static void a_direct_read_ends_with_the_file_by_system_calls(void **state)
+{
+	read_past_the_cache(*state, UR_RING_SYNC);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +238,8 @@ int main(void)
 		cmocka_unit_test(files_are_read_by_system_calls),
 		cmocka_unit_test(failures_are_negative_errnos),
 		cmocka_unit_test(short_reads_are_carried_on),
+		cmocka_unit_test(a_direct_read_ends_with_the_file_by_io_uring),
+		cmocka_unit_test(a_direct_read_ends_with_the_file_by_system_calls),
 	};
 	return cmocka_run_group_tests(tests, make_place, remove_place);
 }
