@@ -348,6 +348,19 @@ arrived() { [ "$(server_count)" -ge "$1" ]; }
 	compare_stored
 }
 
+@test "no more uploads at once than the server works at: what is beyond only waits there" {
+	start_immichd
+	photos "$T/lib" 1500
+	mischief 'POST /api/assets: latency=10 places=4'
+	import_json --concurrency 64 "$T/lib"
+	fields sent=1500
+	local many
+	many=$(field concurrency)
+	[ "$many" -ge 3 ] || equals "$many" "at least 3"
+	[ "$many" -le 16 ] || equals "$many" "at most 16"
+	compare_stored
+}
+
 in_memory() { fincore -b -n -o RES "$1" | tr -d ' '; }
 # What is written and flushed is thrown out of memory, where the file system lets us.
 cool() { dd of="$1" oflag=nocache conv=notrunc,fdatasync count=0 status=none; }
