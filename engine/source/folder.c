@@ -61,6 +61,20 @@ struct ur_identity ur_identity_of(const struct stat *st, uint64_t fs)
 	};
 }
 
+int ur_identity_check(int fd, const struct ur_identity *known, struct ur_identity *ret_now)
+{
+	struct stat st;
+	const int r = ur_sys.fstat(fd, &st);
+	if (r < 0) {
+		return r;
+	}
+	const struct ur_identity now = ur_identity_of(&st, known->fs);
+	if (ret_now != NULL) {
+		*ret_now = now;
+	}
+	return S_ISREG(st.st_mode) && ur_identity_alike(&now, known) ? 0 : -ESTALE;
+}
+
 int ur_fs_of(int fd, struct ur_fs *ret)
 {
 	struct statfs fs;

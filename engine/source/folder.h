@@ -45,6 +45,12 @@ bool ur_identity_same(const struct ur_identity *a, const struct ur_identity *b);
 /** The same but for ctime, which a rename or a new hard link changes too. */
 bool ur_identity_alike(const struct ur_identity *a, const struct ur_identity *b);
 struct ur_identity ur_identity_of(const struct stat *st, uint64_t fs);
+/**
+ * What is open is a regular file like `known`: what it is now is in *ret_now, which may be NULL;
+ * -ESTALE when it is another one.
+ */
+[[nodiscard]] int ur_identity_check(
+	int fd, const struct ur_identity *known, struct ur_identity *ret_now);
 
 /** What a file system is worth. */
 struct ur_fs {

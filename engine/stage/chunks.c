@@ -340,18 +340,6 @@ static void begin_reading(struct slot *slot, enum reading what, uint64_t from, u
 	fill(slot);
 }
 
-/** The descriptor is still that of the file that was probed. */
-static int check_identity(const struct slot *slot, const struct ur_file *file)
-{
-	struct stat st;
-	const int r = ur_sys.fstat(slot->fd, &st);
-	if (r < 0) {
-		return r;
-	}
-	const struct ur_identity now = ur_identity_of(&st, file->identity.fs);
-	return S_ISREG(st.st_mode) && ur_identity_alike(&now, &file->identity) ? 0 : -ESTALE;
-}
-
 static uint64_t chunk_end(const struct slot *slot)
 {
 	return slot->transfer.offset + slot->transfer.chunk;
@@ -406,7 +394,7 @@ static void feed(struct slot *slot, const struct buffer *buffer)
 static void hashed_all(struct slot *slot)
 {
 	int r = check_whole(slot);
-	r = r < 0 ? r : check_identity(slot, slot->file);
+	r = r < 0 ? r : ur_identity_check(slot->fd, &slot->file->identity, NULL);
 	set_checksum(slot);
 	conclude_code(slot, r, "it is not the file that was read before");
 }
@@ -440,7 +428,9 @@ static int verify_part(struct slot *slot, const struct buffer *buffer)
 	if (memcmp(xxh, slot->part_xxh, sizeof xxh) != 0) {
 		return -ESTALE;
 	}
-	return slot->read_end == slot->transfer.spec.length ? check_identity(slot, slot->file) : 0;
+	return slot->read_end == slot->transfer.spec.length
+		       ? ur_identity_check(slot->fd, &slot->file->identity, NULL)
+		       : 0;
 }
 
 static void filled(struct ur_op *op)
@@ -528,7 +518,7 @@ static int take_opened(struct slot *slot, const struct ur_file *file)
 		return (int)slot->op.result;
 	}
 	slot->fd = (int)slot->op.result;
-	return check_identity(slot, file);
+	return ur_identity_check(slot->fd, &file->identity, NULL);
 }
 
 /** From where the file's own hash stands, or the chunk begins, to the chunk's end. */

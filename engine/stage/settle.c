@@ -48,7 +48,7 @@ struct removal {
  */
 static int hold(struct removal *x)
 {
-	struct stat st = {0};
+	struct ur_identity now = {0};
 	x->fd = ur_sys.openat(
 		x->dir_fd, x->file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (x->fd < 0) {
@@ -58,16 +58,9 @@ static int hold(struct removal *x)
 	if (ur_sys.lease(x->fd, true) == -EAGAIN) {
 		return -ETXTBSY;
 	}
-	const int r = ur_sys.fstat(x->fd, &st);
-	if (r < 0) {
-		return r;
-	}
-	const struct ur_identity now = ur_identity_of(&st, x->file->identity.fs);
-	if (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity)) {
-		return -ESTALE;
-	}
+	const int r = ur_identity_check(x->fd, &x->file->identity, &now);
 	x->suspicious = !ur_identity_same(&now, &x->file->identity);
-	return 0;
+	return r;
 }
 
 static int stage(struct removal *x)
@@ -154,17 +147,13 @@ static bool must_hash_again(const struct removal *x)
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
 static int prove(struct removal *x, int *ret_fd)
 {
-	struct stat st = {0};
+	struct ur_identity now = {0};
 	const int fd = ur_sys.openat(
 		x->staging_fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
 	}
-	int r = ur_sys.fstat(fd, &st);
-	const struct ur_identity now = ur_identity_of(&st, x->file->identity.fs);
-	if (r == 0 && (!S_ISREG(st.st_mode) || !ur_identity_alike(&now, &x->file->identity))) {
-		r = -ESTALE;
-	}
+	int r = ur_identity_check(fd, &x->file->identity, &now);
 	/* Who waits for our first lease to be given up counts as a writer too. */
 	if (r == 0 && ur_sys.lease(fd, true) == -EAGAIN) {
 		r = -ETXTBSY;

@@ -209,17 +209,11 @@ static void fill(struct slot *slot)
 /** The last buffer is in: only if all bytes are those that were probed may it go. */
 static int verify(struct slot *slot)
 {
-	struct stat st;
 	uint8_t xxh[UR_HASH_XXH];
-	const int r = ur_sys.fstat(slot->fd, &st);
-	if (r < 0) {
-		return r;
-	}
-	const struct ur_identity now = ur_identity_of(&st, slot->file->identity.fs);
 	ur_xxh_end(slot->xxh, xxh);
-	const bool same = ur_identity_alike(&now, &slot->file->identity) &&
-			  memcmp(xxh, slot->file->xxh, sizeof xxh) == 0;
-	return same ? 0 : -ESTALE;
+	return memcmp(xxh, slot->file->xxh, sizeof xxh) != 0
+		       ? -ESTALE
+		       : ur_identity_check(slot->fd, &slot->file->identity, NULL);
 }
 
 static void filled(struct ur_op *op)
@@ -375,19 +369,13 @@ static void open_named(struct slot *slot, const char *name, void (*done)(struct 
 /** The descriptor in op->result, if it is still the file that was probed. */
 static int check_opened(struct slot *slot, struct ur_op *op, const struct ur_file *file)
 {
-	struct stat st;
 	ur_dir_give(slot->item->dir, slot->dir_fd);
 	slot->dir_fd = -1;
 	if (op->result < 0) {
 		return (int)op->result;
 	}
 	slot->fd = (int)op->result;
-	const int r = ur_sys.fstat(slot->fd, &st);
-	if (r < 0) {
-		return r;
-	}
-	const struct ur_identity now = ur_identity_of(&st, file->identity.fs);
-	return S_ISREG(st.st_mode) && ur_identity_alike(&now, &file->identity) ? 0 : -ESTALE;
+	return ur_identity_check(slot->fd, &file->identity, NULL);
 }
 
 static void sidecar_read(struct ur_op *op)
