@@ -4,7 +4,8 @@
  *     items to ask ─▶ [question, at most UR_ASK_BATCH files] ─▶ [answered] ─▶ wanted, known, …
  *
  * One question is out at a time.  An answer is judged a slice in each turn, so that the next question
- * leaves, files are read and uploads fed meanwhile.
+ * leaves, files are read and uploads fed meanwhile.  What such an answer says of bytes that were under
+ * way when it was asked for, and no longer are, is stale: they are asked for again.
  * Two files with the same bytes are never wanted at the same time: the second waits in `under_way`
  * for the first and is asked for again when that one is through.
  */
@@ -25,9 +26,9 @@
 struct ur_question {
 	struct ur_question *next; // answered after this one
 	struct ur_request request;
-	int64_t asked_ns; // wall
-	int result;       // 0: it was answered
-	size_t judged;    // of the files
+	uint32_t number;
+	int result;    // 0: it was answered
+	size_t judged; // of the files
 	struct ur_text body;
 	struct ur_items items;
 	struct ur_file *files[UR_ASK_BATCH];
@@ -60,6 +61,14 @@ static void put_under_way(struct ur_decide *decide, struct ur_file *file)
 	*bucket = file;
 }
 
+/** By other bytes of the hash than the buckets. */
+static uint32_t *stamp_of(struct ur_decide *decide, const struct ur_file *file)
+{
+	uint16_t key = 0;
+	memcpy(&key, file->sha1 + sizeof(uint32_t), sizeof key);
+	return &decide->stamps[key];
+}
+
 void ur_ask_release(struct ur_decide *decide, struct ur_file *file)
 {
 	struct ur_file **at = bucket_of(decide, file);
@@ -70,6 +79,9 @@ void ur_ask_release(struct ur_decide *decide, struct ur_file *file)
 		return; // was not under way
 	}
 	*at = file->next_same;
+	if (!decide->run->options->plan) { // which brings nothing to the server
+		*stamp_of(decide, file) = decide->questions;
+	}
 	struct ur_item *item = file->same_items;
 	file->same_items = NULL;
 	while (item != NULL) {
@@ -135,12 +147,18 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 						   : "the server has it";
 }
 
-/** The server does not have it: unless it once had (`asset`), it is wanted. */
-static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	const struct ur_ledger_asset *asset)
+/** The server does not have it: unless it once had, it is wanted. */
+static void say_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
-	if (asset != NULL) {
-		memcpy(file->asset, asset->asset, sizeof file->asset);
+	struct ur_ledger_asset asset = {0};
+	struct ur_err err = {0};
+	bool found = false;
+	const int r = ur_ledger_asset_get(
+		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
+	if (r < 0) {
+		ur_book_fail(decide, r, &err);
+	} else if (found) {
+		memcpy(file->asset, asset.asset, sizeof file->asset);
 		ur_judge_close(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
 			"it was delivered before and is gone from the server now: not sent again by "
 			"itself (uringest verify --resend-missing does)");
@@ -213,48 +231,29 @@ static bool is_too_early(
 	       find_under_way(decide, file) != NULL;
 }
 
-/** These bytes came to the server from elsewhere, after it was asked and before we look at that. */
-static bool came_since(const struct ur_decide *decide, const struct ur_item *item,
-	const struct ur_question *question, const struct ur_ledger_asset *asset)
+/** Since the server was asked, these bytes (or some with the same stamp) were under way and are not. */
+static bool is_stale(
+	struct ur_decide *decide, const struct ur_file *file, const struct ur_question *question)
 {
-	return asset->run == decide->run->id && asset->at_ns >= question->asked_ns &&
-	       item->call_tries < UR_CALL_TRIES;
-}
-
-/** False: it has to be asked for again. */
-static bool judge_absent(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	const struct ur_question *question)
-{
-	struct ur_ledger_asset asset = {0};
-	struct ur_err err = {0};
-	bool found = false;
-	if (is_too_early(decide, item, file)) {
-		return false;
-	}
-	const int r = ur_ledger_asset_get(
-		decide->ledger, decide->run->destination, file->sha1, &asset, &found, &err);
-	if (r < 0) {
-		ur_book_fail(decide, r, &err);
-		return true;
-	}
-	if (found && came_since(decide, item, question, &asset)) {
-		return false;
-	}
-	say_absent(decide, item, file, found ? &asset : NULL);
-	return true;
+	return *stamp_of(decide, file) >= question->number;
 }
 
 static void judge_item(struct ur_decide *decide, struct ur_item *item, struct ur_question *question)
 {
 	bool again = false;
+	bool stale = false;
 	while (question->judged < question->count &&
 		question->files[question->judged]->item == item) {
 		struct ur_file *file = question->files[question->judged];
 		const struct ur_check *check = &question->checks[question->judged];
 		if (check->there) {
 			say_there(decide, item, file, check);
+		} else if (is_too_early(decide, item, file)) {
+			again = true;
+		} else if (is_stale(decide, file, question)) {
+			stale = true;
 		} else {
-			again = !judge_absent(decide, item, file, question) || again;
+			say_absent(decide, item, file);
 		}
 		question->judged++;
 	}
@@ -264,6 +263,10 @@ static void judge_item(struct ur_decide *decide, struct ur_item *item, struct ur
 	if (again && !has_wanted(item)) {
 		ur_decide_rest(
 			decide, item, UR_STEP_ASK, ur_decide_pause(decide, item->call_tries++, -1));
+		return;
+	}
+	if (stale && !has_wanted(item)) {
+		ur_decide_go(decide, item, UR_STEP_ASK);
 		return;
 	}
 	item->asking_lost = false;
@@ -407,7 +410,7 @@ static void ask_next(struct ur_decide *decide)
 		(void)free_question(question);
 		return;
 	}
-	question->asked_ns = ur_clock_wall_ns();
+	question->number = ++decide->questions;
 	question->request = (struct ur_request){
 		.method = "POST",
 		.path = "/api/assets/bulk-upload-check",

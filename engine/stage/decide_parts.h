@@ -11,6 +11,7 @@
 #include "engine/base/filter.h"
 
 #define UR_BUCKETS 4096u       // of files under way, by SHA-1
+#define UR_STAMPS 65536u       // a stamp for each value of two bytes of it
 #define UR_ASK_BATCH 2000u     // files in one question
 #define UR_CALL_TRIES 5        // of one question about one file
 #define UR_LARGE_MAX 8u        // large files on their way at once
@@ -40,6 +41,8 @@ struct ur_decide {
 	struct ur_file *under_way[UR_BUCKETS];
 	struct ur_filter *planned; // the bytes that this plan would send; NULL: no plan
 	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
+	uint32_t questions;    // asked so far
+	uint32_t stamps[UR_STAMPS];   // the last question when such bytes stopped being under way
 	struct ur_question *question; // is out
 	struct ur_question *answered; // being judged, and those after it
 

@@ -348,6 +348,19 @@ arrived() { [ "$(server_count)" -ge "$1" ]; }
 	compare_stored
 }
 
+@test "what is delivered while the server thinks about its copies makes them copies" {
+	start_immichd
+	mkdir "$T/lib"
+	photos "$T/lib/a" 1500
+	cp -r "$T/lib/a" "$T/lib/b"
+	mischief 'POST /api/assets/bulk-upload-check: latency=700'
+	import_json "$T/lib"
+	equals "$CODE" 0
+	fields sent=1500 duplicate=1500 refused=0
+	equals "$(uploads)" 1500
+	compare_all
+}
+
 @test "no more uploads at once than the server works at: what is beyond only waits there" {
 	start_immichd
 	photos "$T/lib" 1500
