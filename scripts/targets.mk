@@ -36,10 +36,10 @@ deps-aarch64: deps ## install the cross compiler, qemu, and a sysroot below buil
 # --- tests ----------------------------------------------------------------------------------------
 # Files of tests/e2e, without folder and ending: what takes minutes, and what the sanitizers run.
 E2E_SLOW ?=
-E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 21_gateway 23_tus
+E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 31_cold 41_gateway 43_tus
 
 # Those that take longest begin first, so that they do not end alone.
-E2E_FIRST := 22_delivery 27_backup 24_abuse 24_verify 23_deploy 14_weather 20_resumable
+E2E_FIRST := 42_delivery 27_backup 45_abuse 24_verify 23_deploy 14_weather 40_resumable
 
 E2E_FOUND := $(sort $(wildcard tests/e2e/[0-9]*.bats))
 E2E_ALL := $(filter $(E2E_FIRST:%=tests/e2e/%.bats),$(E2E_FOUND)) \

@@ -17,8 +17,8 @@ run() { # BUILD FILE…
   (cd "$here" && BUILD=$build UR_BATS_TIMEOUT=3600 ../../scripts/run-bats.sh "$@") || failed=1
 }
 
-UR_CREATIONS=${UR_CREATIONS:-100000} UR_SLOW=${UR_SLOW:-60} run "${BUILD:-release}" 24_abuse.bats
+UR_CREATIONS=${UR_CREATIONS:-100000} UR_SLOW=${UR_SLOW:-60} run "${BUILD:-release}" 45_abuse.bats
 unset UR_SLOW
-run asan 21_gateway.bats 22_delivery.bats 23_tus.bats 24_abuse.bats
-run tsan 21_gateway.bats 22_delivery.bats 23_tus.bats
+run asan 41_gateway.bats 42_delivery.bats 43_tus.bats 45_abuse.bats
+run tsan 41_gateway.bats 42_delivery.bats 43_tus.bats
 exit $failed
