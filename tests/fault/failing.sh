@@ -13,7 +13,7 @@ usage()
 usage: tests/fault/failing.sh [CALL:ERROR...]
 
   CALL   openat close fstat fstatat fstatfs getdents pread pwrite fsync unlinkat rename_new
-         mkdirat lease flock utimens malloc
+         mkdirat lease flock utimens cached malloc
   ERROR  EIO, ENOSPC, …
 
   STEP   every STEP-th call (15); 1: every one
@@ -116,7 +116,7 @@ if [ $# -eq 0 ]; then
     rename_new:EACCES mkdirat:EACCES mkdirat:ENOSPC lease:EAGAIN flock:ENOLCK \
     openat:across:ENOSPC pread:across:EIO pwrite:across:ENOSPC fsync:across:EIO \
     mkdirat:across:ENOSPC rename_new:across:EIO unlinkat:across:EIO utimens:across:EPERM \
-    rename_new:move:EIO malloc:ENOMEM
+    rename_new:move:EIO cached:ENOSYS malloc:ENOMEM
 fi
 if [ -n "${ONLY-}" ]; then
   enter 0

@@ -126,6 +126,7 @@ enum call {
 	LEASE,
 	FLOCK,
 	UTIMENS,
+	CACHED,
 	MALLOC,
 	CALLS,
 };
@@ -133,7 +134,7 @@ enum call {
 static const char *const call_names[CALLS] = {"openat", "close", "fstat", "fstatat", "fstatfs",
 	"getdents", "pread", "pwrite", "fsync", "fdatasync", "sync_ahead", "ftruncate", "reserve",
 	"unlinkat", "rename_new", "rename_over", "linkat", "mkdirat", "lease", "flock", "utimens",
-	"malloc"};
+	"cached", "malloc"};
 
 static enum call failing = CALLS;
 static unsigned long failing_at;
@@ -437,6 +438,12 @@ static int faulty_flock(int fd, int operation)
 	return error != 0 ? error : real.flock(fd, operation);
 }
 
+static int64_t faulty_cached(int fd)
+{
+	const int error = fails(CACHED);
+	return error != 0 ? error : real.cached(fd);
+}
+
 static int faulty_utimens(int fd, const struct timespec times[2])
 {
 	const int error = fails(UTIMENS);
@@ -589,31 +596,30 @@ __attribute__((constructor)) static void begin(void)
 	const char *log_path = getenv("UR_FAULT_LOG");
 	const char *clock = getenv("UR_FAULT_CLOCK");
 	real = ur_sys;
-	ur_sys = (struct ur_sys){
-		.openat = faulty_openat,
-		.openat_beneath = faulty_openat_beneath,
-		.close = faulty_close,
-		.fstat = faulty_fstat,
-		.fstatat = faulty_fstatat,
-		.fstatfs = faulty_fstatfs,
-		.getdents = faulty_getdents,
-		.pread = faulty_pread,
-		.pwrite = faulty_pwrite,
-		.fsync = faulty_fsync,
-		.fdatasync = faulty_fdatasync,
-		.sync_ahead = faulty_sync_ahead,
-		.ftruncate = faulty_ftruncate,
-		.reserve = faulty_reserve,
-		.unlinkat = faulty_unlinkat,
-		.rename_new = faulty_rename_new,
-		.rename_over = faulty_rename_over,
-		.linkat = faulty_linkat,
-		.mkdirat = faulty_mkdirat,
-		.lease = faulty_lease,
-		.flock = faulty_flock,
-		.utimens = faulty_utimens,
-		.effect = point,
-	};
+	ur_sys.openat = faulty_openat;
+	ur_sys.openat_beneath = faulty_openat_beneath;
+	ur_sys.close = faulty_close;
+	ur_sys.fstat = faulty_fstat;
+	ur_sys.fstatat = faulty_fstatat;
+	ur_sys.fstatfs = faulty_fstatfs;
+	ur_sys.getdents = faulty_getdents;
+	ur_sys.pread = faulty_pread;
+	ur_sys.pwrite = faulty_pwrite;
+	ur_sys.fsync = faulty_fsync;
+	ur_sys.fdatasync = faulty_fdatasync;
+	ur_sys.sync_ahead = faulty_sync_ahead;
+	ur_sys.ftruncate = faulty_ftruncate;
+	ur_sys.reserve = faulty_reserve;
+	ur_sys.unlinkat = faulty_unlinkat;
+	ur_sys.rename_new = faulty_rename_new;
+	ur_sys.rename_over = faulty_rename_over;
+	ur_sys.linkat = faulty_linkat;
+	ur_sys.mkdirat = faulty_mkdirat;
+	ur_sys.lease = faulty_lease;
+	ur_sys.flock = faulty_flock;
+	ur_sys.utimens = faulty_utimens;
+	ur_sys.cached = faulty_cached;
+	ur_sys.effect = point;
 	crash_at = number("UR_FAULT_CRASH");
 	change_at = number("UR_FAULT_AT");
 	count_path = getenv("UR_FAULT_COUNT");

@@ -393,7 +393,7 @@ static void a_reader_that_holds_sees_one_state_until_it_lets_go(void **state)
 static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state)
 {
 	struct place *p = *state;
-	char command[256];
+	char command[512];
 	struct ur_record row = row_of(p, "a.jpg");
 	bool found = false;
 	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
