@@ -24,7 +24,8 @@
 #define EDGE (64u << 10)
 #define IDLE_MS 1000
 #define COLD_SIZE (4 << 20) // smaller files are left to the kernel, but where nothing is in memory
-#define SAMPLE 8u           // of which one in so many is asked about
+#define REGISTER_SIZE (64 << 10) // with smaller files it gains little
+#define SAMPLE 8u                // of which one in so many is asked about
 #define FORGET_EVERY (8u << 20)
 #define COLD_SHARE 2  // less than half of it in memory is not in memory
 #define FLUSH_LEAST 4 // buffers that are hashed together although the lanes are fewer
@@ -67,6 +68,8 @@ struct ur_probe {
 	struct ur_ring *ring;
 	struct ur_hasher *hasher;
 	struct ur_magic *magic;
+	unsigned char *memory; // of all buffers
+	bool registered;       // with the ring, or that was tried
 	struct slot slots[SLOTS];
 	struct slot *idle[SLOTS];
 	int idle_count;
@@ -485,6 +488,15 @@ static int64_t cached_of(struct slot *slot)
 	return cached < 0 ? size : cached;
 }
 
+/** Not before it is known to be of use: memory that is registered is taken at once, and all of it. */
+static void register_buffers(struct ur_probe *probe)
+{
+	if (!probe->registered) {
+		probe->registered = true;
+		(void)ur_ring_register(probe->ring, probe->memory, (size_t)SLOTS * BUFFER);
+	}
+}
+
 /**
  * What nobody had in memory shall not push out what somebody has.  A plan reads it past the page
  * cache, which costs less, too; an import reads it once more before long, when it is sent.
@@ -496,6 +508,9 @@ static void see_if_cold(struct slot *slot)
 	slot->file->cold = cached_of(slot) < size / COLD_SHARE;
 	slot->direct = slot->file->cold && slot->probe->run->options->plan && !slot->wants_meta &&
 		       item->dir->fs.trusted && ur_sys.direct(slot->fd, true) == 0;
+	if (slot->direct && size >= REGISTER_SIZE) {
+		register_buffers(slot->probe);
+	}
 }
 
 /**
@@ -707,11 +722,13 @@ static int set_up(struct ur_probe *probe, struct ur_err *err)
 		probe->flush_at = width < FLUSH_LEAST ? FLUSH_LEAST : width;
 		assert(probe->flush_at <= SLOTS);
 	}
+	probe->memory = aligned_alloc(UR_RING_BLOCK, (size_t)SLOTS * BUFFER);
+	r = r == 0 && probe->memory == NULL ? -ENOMEM : r;
 	for (int i = 0; i < SLOTS && r == 0; i++) {
 		struct slot *slot = &probe->slots[i];
 		slot->probe = probe;
-		slot->buffer = aligned_alloc(UR_RING_BLOCK, BUFFER);
-		r = slot->buffer == NULL ? -ENOMEM : ur_digest_new(&slot->digest);
+		slot->buffer = probe->memory + (size_t)i * BUFFER;
+		r = ur_digest_new(&slot->digest);
 		probe->idle[probe->idle_count++] = slot;
 	}
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare for reading") : 0;
@@ -720,12 +737,12 @@ static int set_up(struct ur_probe *probe, struct ur_err *err)
 static void tear_down(struct ur_probe *probe)
 {
 	for (int i = 0; i < SLOTS; i++) {
-		free(probe->slots[i].buffer);
 		(void)ur_digest_free(probe->slots[i].digest);
 	}
 	(void)ur_hasher_free(probe->hasher);
 	(void)ur_magic_free(probe->magic);
 	(void)ur_ring_free(probe->ring);
+	free(probe->memory);
 }
 
 static void hash_all(struct ur_probe *probe)

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define REAP_BATCH 64u
@@ -27,9 +28,11 @@
 struct ur_ring {
 	bool uring;
 	struct io_uring io;
-	int event_fd;           // signalled with completions; also how a poll outside sees us
-	size_t in_flight;       // asked for and not yet done()
-	uint64_t ops;           // asked for
+	int event_fd;      // signalled with completions; also how a poll outside sees us
+	size_t in_flight;  // asked for and not yet done()
+	uint64_t ops;      // asked for
+	const char *fixed; // registered memory, NULL: none
+	size_t fixed_size;
 	struct ur_op *finished; // completed, done() still to run, in order
 	struct ur_op **finished_end;
 	char about[160];
@@ -124,6 +127,13 @@ static void finish(struct ur_ring *ring, struct ur_op *op)
 	ring->finished_end = &op->next;
 }
 
+static bool is_fixed(const struct ur_ring *ring, const struct ur_op *op)
+{
+	const char *bytes = op->buffer;
+	return ring->fixed != NULL && bytes >= ring->fixed &&
+	       bytes + op->size <= ring->fixed + ring->fixed_size;
+}
+
 static void prepare(struct ur_ring *ring, struct ur_op *op)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&ring->io);
@@ -137,6 +147,13 @@ static void prepare(struct ur_ring *ring, struct ur_op *op)
 		io_uring_prep_openat(sqe, op->fd, op->buffer, (int)op->size, 0);
 		break;
 	case UR_RING_READ_DIRECT:
+		if (is_fixed(ring, op)) {
+			io_uring_prep_read_fixed(
+				sqe, op->fd, op->buffer, (unsigned)op->size, op->offset, 0);
+		} else {
+			io_uring_prep_read(sqe, op->fd, op->buffer, (unsigned)op->size, op->offset);
+		}
+		break;
 	case UR_RING_READ: {
 		const size_t left = op->size - op->got;
 		io_uring_prep_read(sqe, op->fd, (char *)op->buffer + op->got,
@@ -189,6 +206,17 @@ void ur_ring_read(
 	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset)
 {
 	ask_read(ring, op, UR_RING_READ, fd, buffer, size, offset);
+}
+
+int ur_ring_register(struct ur_ring *ring, void *memory, size_t size)
+{
+	const struct iovec all = {memory, size};
+	const int r = ring->uring ? io_uring_register_buffers(&ring->io, &all, 1) : -EOPNOTSUPP;
+	if (r == 0) {
+		ring->fixed = memory;
+		ring->fixed_size = size;
+	}
+	return r;
 }
 
 void ur_ring_read_direct(

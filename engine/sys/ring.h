@@ -59,6 +59,12 @@ void ur_ring_open(struct ur_ring *ring, struct ur_op *op, int dir, const char *p
 void ur_ring_read(
 	struct ur_ring *ring, struct ur_op *op, int fd, void *buffer, size_t size, uint64_t offset);
 /**
+ * Memory that direct reads go to: the kernel looks its pages up once and not for each read.  Once for
+ * a ring; the memory must outlive it.  -ENOMEM where RLIMIT_MEMLOCK does not allow it (it is pinned):
+ * the reads work without.
+ */
+int ur_ring_register(struct ur_ring *ring, void *memory, size_t size);
+/**
  * One read and no second one, for a descriptor that reads past the page cache: size, offset and
  * buffer are multiples of UR_RING_BLOCK, and a short answer is the answer.
  */

@@ -191,7 +191,7 @@ static void note_done(struct ur_op *op)
 }
 
 /* The end of a file is hardly ever that of a block: a second read from there could not be aligned. */
-static void read_past_the_cache(struct place *place, enum ur_ring_kind kind)
+static void read_past_the_cache(struct place *place, enum ur_ring_kind kind, bool registered)
 {
 	struct ur_ring *ring = NULL;
 	struct ur_err err = {0};
@@ -206,6 +206,9 @@ static void read_past_the_cache(struct place *place, enum ur_ring_kind kind)
 		skip();
 	}
 	char *bytes = aligned_alloc(UR_RING_BLOCK, room);
+	if (registered && ur_ring_register(ring, bytes, room) < 0) {
+		print_message("this user may pin no memory\n");
+	}
 	ur_ring_read_direct(ring, &op, fd, bytes, room, 0);
 	while (op.done != NULL) {
 		(void)ur_ring_run(ring, -1, 1000);
@@ -216,19 +219,24 @@ static void read_past_the_cache(struct place *place, enum ur_ring_kind kind)
 	}
 	assert_int_equal(ur_sys.direct(fd, false), 0);
 	assert_int_equal(fcntl(fd, F_GETFL) & O_DIRECT, 0);
-	free(bytes);
 	(void)ur_sys.close(fd);
 	(void)ur_ring_free(ring);
+	free(bytes);
 }
 
 static void a_direct_read_ends_with_the_file_by_io_uring(void **state)
 {
-	read_past_the_cache(*state, UR_RING_URING);
+	read_past_the_cache(*state, UR_RING_URING, false);
+}
+
+static void a_direct_read_ends_with_the_file_in_registered_memory(void **state)
+{
+	read_past_the_cache(*state, UR_RING_URING, true);
 }
 
 static void a_direct_read_ends_with_the_file_by_system_calls(void **state)
 {
-	read_past_the_cache(*state, UR_RING_SYNC);
+	read_past_the_cache(*state, UR_RING_SYNC, false);
 }
 
 int main(void)
@@ -239,6 +247,7 @@ int main(void)
 		cmocka_unit_test(failures_are_negative_errnos),
 		cmocka_unit_test(short_reads_are_carried_on),
 		cmocka_unit_test(a_direct_read_ends_with_the_file_by_io_uring),
+		cmocka_unit_test(a_direct_read_ends_with_the_file_in_registered_memory),
 		cmocka_unit_test(a_direct_read_ends_with_the_file_by_system_calls),
 	};
 	return cmocka_run_group_tests(tests, make_place, remove_place);
