@@ -35,6 +35,9 @@ ENGINE_SRC := \
 	engine/source/ignore.c \
 	engine/source/staging.c \
 	engine/ledger/ledger.c \
+	engine/ledger/ledger_rows.c \
+	engine/ledger/ledger_facts.c \
+	engine/ledger/ledger_people.c \
 	engine/ledger/marks.c \
 	engine/settings.c \
 	engine/run.c \
