@@ -51,6 +51,9 @@ ENGINE_SRC := \
 	engine/stage/probe.c \
 	engine/stage/upload.c \
 	engine/stage/chunks.c \
+	engine/stage/chunks_disk.c \
+	engine/stage/chunks_requests.c \
+	engine/stage/chunks_gateway.c \
 	engine/stage/settle.c \
 	engine/stage/recover.c \
 	engine/stage/decide.c \

@@ -41,9 +41,10 @@ BEGIN {
   allow("stage", below)
   allow("decide", below " decide")
   allow("scan", below " scan")
+  allow("chunks", below " chunks")
   allow("gateway", "base sys net media settings gateway")
-  allow("pipeline", below " stage decide scan gateway pipeline")
-  allow("cli", below " stage decide scan gateway pipeline cli")
+  allow("pipeline", below " stage decide scan chunks gateway pipeline")
+  allow("cli", below " stage decide scan chunks gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -70,6 +71,8 @@ function layer_of(path)
     return "pipeline"
   if (path ~ /^engine\/stage\/scan[a-z_]*\.[ch]$/)
     return "scan"
+  if (path ~ /^engine\/stage\/chunks[a-z_]*\.[ch]$/)
+    return "chunks"
   # One stage in several files, that share decide.h and decide_parts.h.
   if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm|amend|book)\.[ch]$/)
     return "decide"

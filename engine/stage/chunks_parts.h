@@ -1,0 +1,160 @@
+/**
+ * chunks_parts - what the parts of `chunks` share.  Included by stage/chunks*.c only.
+ *
+ *     chunks.c           slots, the life of a transfer in one, the guest
+ *     chunks_disk.c      opening, reading, hashing: a chunk, and the sidecar
+ *     chunks_requests.c  what the gateway is asked and sent, and what it answers
+ *     chunks_gateway.c   is there a gateway?
+ *
+ *   Threads  http's
+ */
+#ifndef UR_STAGE_CHUNKS_PARTS_H
+#define UR_STAGE_CHUNKS_PARTS_H
+
+#include "engine/media/hash_stream.h"
+#include "engine/net/transfer.h"
+#include "engine/net/tus.h"
+#include "engine/net/window.h"
+#include "engine/stage/chunks.h"
+
+#define UR_CHUNKS_BUFFER (512u << 10)
+#define UR_CHUNKS_NAME_ROOM 1024u
+#define UR_CHUNKS_ANSWER_MS 60000
+#define UR_CHUNKS_ANSWER_MAX (64u << 10)
+#define UR_CHUNKS_UPLOAD_ID 33 // its 32 digits and a NUL
+
+enum ur_chunks_reading { // what the buffers are for
+	READING_NOTHING,
+	READING_HASH,
+	READING_SEND,
+};
+
+struct ur_chunks_buffer {
+	struct ur_op op; // first: the ring gives it back
+	struct ur_chunks_slot *slot;
+	unsigned char *bytes;
+	size_t size;
+	size_t used;
+	bool in_flight;
+	bool ready;
+};
+
+struct ur_chunks_slot {
+	struct ur_op op; // first: opens, and the sidecar's read
+	struct ur_transport transport;
+	struct ur_transfer transfer;
+	struct ur_stream stream;
+	struct ur_request request;
+	struct ur_window window;
+	struct ur_chunks *chunks;
+	struct ur_item *item; // NULL: idle
+	struct ur_file *file;
+	struct ur_file *sidecar;
+	struct ur_resume *resume;
+
+	/* The disk. */
+	int dir_fd;
+	int fd;
+	bool opening;
+	enum ur_chunks_reading reading;
+	struct ur_chunks_buffer buffers[2];
+	int filling;
+	int giving;
+	uint64_t read_at;
+	uint64_t read_end;
+	int error;
+	struct ur_xxh *whole; // of the file, up to whole_at
+	uint64_t whole_at;
+	struct ur_xxh *part; // of the chunk
+	struct ur_sha1 sha1; // the same, for a gateway that knows no other
+	uint8_t part_xxh[UR_HASH_XXH];
+	struct ur_tus_checksum checksum;
+	unsigned char *sidecar_bytes;
+
+	/* What the present state waits for. */
+	bool concluding;  // the outcome is known, reads are still in flight
+	bool failed;      // the outcome was known at once: it is told in the next turn
+	uint64_t counted; // bytes that stand in the run's count
+	bool based;       // where it stood before this run is known
+	struct ur_transfer_outcome outcome;
+	int64_t due_ns; // steady; 0: no timer
+	int64_t sent_ns;
+	char words[UR_TRANSFER_WHY_MAX];
+	char location[UR_HTTP_FIELD_MAX];
+	bool early;
+	char clear[UR_ADDRESS_MAX]; // of the upload that goes first
+	char related[UR_CHUNKS_UPLOAD_ID];
+	char url[UR_ADDRESS_MAX];
+	char lines[3][160];
+	struct ur_text metadata;
+	char name[UR_CHUNKS_NAME_ROOM];
+};
+
+enum ur_chunks_gateway {
+	GATEWAY_UNASKED,
+	GATEWAY_ASKED, // the answer is on its way, or a pause before the next question
+	GATEWAY_THERE,
+	GATEWAY_NONE,
+};
+
+struct ur_chunks {
+	struct ur_run *run;
+	struct ur_chunks_wiring wiring;
+	struct ur_http *http;
+	struct ur_ring *ring;
+	struct ur_chunks_slot *slots;
+	unsigned slot_count;
+	struct ur_transfer_pace pace;
+	char base[UR_ADDRESS_MAX]; // ends in /files/
+
+	enum ur_chunks_gateway gateway;
+	bool gateway_silent;  // NONE, but it may be back
+	struct ur_item *held; // came before the gateway's answer
+	struct ur_request ask;
+	bool asking;
+	unsigned asks;
+	int64_t ask_due_ns;
+	enum ur_tus_algorithm algorithm;
+	bool version_fits;
+	bool makes_uploads;
+	bool warned;
+	uint64_t seed;
+};
+
+/* chunks.c */
+bool ur_chunks_stopping(const struct ur_chunks *chunks);
+/** The outcome is in slot->outcome; what is still being read comes back first. */
+void ur_chunks_conclude(struct ur_chunks_slot *slot);
+/** The same with an outcome of the code alone; `what` is said of an error. */
+void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *what);
+/** It failed before it began: an outcome never comes at once. */
+void ur_chunks_fail_soon(struct ur_chunks_slot *slot, int code, const char *what);
+
+/* chunks_disk.c */
+/** Where the chunk that is to go next ends. */
+uint64_t ur_chunks_chunk_end(const struct ur_chunks_slot *slot);
+void ur_chunks_begin_reading(
+	struct ur_chunks_slot *slot, enum ur_chunks_reading what, uint64_t from, uint64_t to);
+/** Opens the file unless it is; at the end the chunk's checksum is known. */
+void ur_chunks_hash_chunk(struct ur_chunks_slot *slot);
+/** slot->stream: what was read for READING_SEND, on its way. */
+ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size);
+/** Reads the sidecar unless it was, and sends it. */
+void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot);
+
+/* chunks_requests.c */
+/** A request without a body; `tail` is put behind the address. */
+void ur_chunks_ask_simply(
+	struct ur_chunks_slot *slot, const char *method, const char *address, const char *tail);
+/** The same file, said in the same words, with the same sidecar: only then an upload goes on. */
+uint64_t ur_chunks_about(struct ur_chunks_slot *slot);
+void ur_chunks_create_upload(struct ur_chunks_slot *slot);
+/** What stands in slot->sidecar_bytes. */
+void ur_chunks_send_sidecar(struct ur_chunks_slot *slot);
+void ur_chunks_send_chunk(struct ur_chunks_slot *slot);
+
+/* chunks_gateway.c */
+/** True when what is in the queue can be dealt with; asks whether there is a gateway, if need be. */
+bool ur_chunks_is_ready(struct ur_chunks *chunks);
+
+#endif
