@@ -74,6 +74,8 @@ ENGINE_SRC := \
 	engine/gateway/create.c \
 	engine/gateway/receive.c \
 	engine/gateway/deliver.c \
+	engine/gateway/deliver_request.c \
+	engine/gateway/deliver_confirm.c \
 	engine/gateway/status.c \
 	engine/gateway/gateway.c \
 	engine/pipeline.c \

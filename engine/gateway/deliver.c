@@ -12,8 +12,11 @@
  *     401 403                the credential is dropped; the owner's next request brings another
  *     408 429 5xx, no answer again, for as long as it takes
  *     other 4xx              refused: kept, shown, and removed keep_refused later
+ *
+ * This file has all deliveries, and takes the steps; SEND is in deliver_request, CHECK, ASSET and
+ * BYTES are in deliver_confirm.
  */
-#include "engine/gateway/parts.h"
+#include "engine/gateway/deliver_parts.h"
 
 #include "engine/base/clock.h"
 #include "engine/gateway/seal.h"
@@ -21,7 +24,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <inttypes.h>
 #include <openssl/crypto.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,35 +31,25 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ASK_MS 60000
 #define LOST_MS 300000 // the server may store for so long after the last byte
 #define FIRST_PAUSE_MS 1000
 #define LONGEST_PAUSE_MS 300000
 #define RELATED_MS 2000
-#define DAY_MS (INT64_C(24) * 3600 * 1000)
-#define VERSION_MS (3600 * INT64_C(1000))
 #define SIDECAR_MAX (1u << 20)
-#define KEY_NAME "key"
-#define DOUBTFUL 200 // an outcome's status: delivered, but not by a 201
-#define WAITS_FOR_OWNER "it waits for the next request of its owner with a key that may upload"
 #define BUSY_MAX 16u // deliveries that ask or send at once
 
-/** How long the server may still be storing what it was sent. */
-static int64_t lost_ms(const struct ur_gateway *gateway)
+int64_t ur_deliver_lost_ms(const struct ur_gateway *gateway)
 {
 	return gateway->limits.answer_wait_ms < LOST_MS ? gateway->limits.answer_wait_ms : LOST_MS;
 }
 
-static void go(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
+void ur_deliver_go(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
 {
 	session->delivery->step = next;
 	session->delivery->due_ms = ur_gateway_now_ms() + wait_ms;
 }
 
-/** What its status says while nothing is concluded; not on disk, a restart finds it out anew. */
-static void explain(struct ur_session *session, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-static void explain(struct ur_session *session, const char *format, ...)
+void ur_deliver_explain(struct ur_session *session, const char *format, ...)
 {
 	struct ur_spool_outcome *outcome = &session->upload->outcome;
 	va_list list;
@@ -66,20 +58,7 @@ static void explain(struct ur_session *session, const char *format, ...)
 	va_end(list);
 }
 
-/** One line when it goes, one when it comes back, however many deliveries wait. */
-static void note_server(struct ur_gateway *gateway, bool answers)
-{
-	if (gateway->server_away && answers) {
-		ur_gateway_log(gateway, 5, "immich-server answers again");
-	} else if (!gateway->server_away && !answers) {
-		ur_gateway_log(gateway, 4,
-			"immich-server does not answer as it should; deliveries wait for it");
-	}
-	gateway->server_away = !answers;
-}
-
-/** 1 s, 2 s, 4 s … 5 min, give or take a quarter. */
-static int64_t pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
+int64_t ur_deliver_pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
 {
 	const unsigned doublings = delivery->pauses < 9 ? delivery->pauses : 9;
 	int64_t wait = (int64_t)FIRST_PAUSE_MS << doublings;
@@ -90,7 +69,7 @@ static int64_t pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
 
 /* ---- the credential -------------------------------------------------------------------------- */
 
-static void forget_credential(struct ur_delivery *delivery)
+void ur_deliver_forget_credential(struct ur_delivery *delivery)
 {
 	ur_credential_wipe(&delivery->credential);
 	delivery->has_credential = false;
@@ -112,7 +91,7 @@ void ur_deliver_keep_credential(struct ur_gateway *gateway, struct ur_spool_uplo
 	int r = written < 0 ? -EIO
 			    : ur_seal(gateway->options.seal, upload->id, upload->owner, plain,
 				      (size_t)written, sealed, &size);
-	r = r < 0 ? r : ur_spool_keep(upload, KEY_NAME, sealed, size, &err);
+	r = r < 0 ? r : ur_spool_keep(upload, UR_DELIVER_KEY_NAME, sealed, size, &err);
 	OPENSSL_cleanse(plain, sizeof plain);
 	if (r < 0) {
 		ur_gateway_log(gateway, 4,
@@ -130,7 +109,8 @@ static void recall_credential(struct ur_session *session)
 	size_t size = 0;
 	size_t opened = 0;
 	if (gateway->options.has_seal &&
-		ur_spool_recall(session->upload, KEY_NAME, sealed, sizeof sealed, &size) == 0 &&
+		ur_spool_recall(
+			session->upload, UR_DELIVER_KEY_NAME, sealed, sizeof sealed, &size) == 0 &&
 		ur_unseal(gateway->options.seal, session->upload->id, session->upload->owner,
 			sealed, size, plain, &opened) == 0 &&
 		opened > 1 && opened <= sizeof delivery->credential.line) {
@@ -140,565 +120,6 @@ static void recall_credential(struct ur_session *session)
 		delivery->has_credential = true;
 	}
 	OPENSSL_cleanse(plain, sizeof plain);
-}
-
-/* ---- outcomes, durable ----------------------------------------------------------------------- */
-
-/** A sidecar has its picture's fate, but beside a picture that was there already it did not travel. */
-static void judge_sidecar(struct ur_delivery *delivery)
-{
-	struct ur_spool_outcome *outcome = &delivery->related_outcome;
-	*outcome = delivery->outcome;
-	if (outcome->duplicate) {
-		outcome->state = UR_SPOOL_REFUSED;
-		(void)snprintf(outcome->words, sizeof outcome->words,
-			"its picture was on the server already, and a sidecar travels only with a new one");
-	}
-}
-
-static struct ur_session *session_of(struct ur_job *job)
-{
-	const struct ur_delivery *delivery =
-		(struct ur_delivery *)((char *)job - offsetof(struct ur_delivery, job));
-	return delivery->request.context;
-}
-
-static bool is_last(const struct ur_delivery *delivery)
-{
-	return delivery->outcome.state == UR_SPOOL_CONFIRMED ||
-	       delivery->outcome.state == UR_SPOOL_REFUSED;
-}
-
-static void conclude(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	delivery->result = ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
-	if (delivery->result == 0 && delivery->related != NULL &&
-		delivery->outcome.state == UR_SPOOL_CONFIRMED) {
-		judge_sidecar(delivery);
-		delivery->result = ur_spool_conclude(
-			delivery->related, &delivery->related_outcome, &delivery->err);
-	}
-}
-
-/** Its end is on disk and known: what is not needed any more goes. */
-static void tidy(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	(void)ur_spool_wipe(session->upload, KEY_NAME);
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED) {
-		delivery->result = ur_spool_empty(session->upload, &delivery->err);
-	}
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		(void)ur_spool_wipe(delivery->related, KEY_NAME);
-		if (delivery->result == 0 &&
-			delivery->related_outcome.state == UR_SPOOL_CONFIRMED) {
-			delivery->result = ur_spool_empty(delivery->related, &delivery->err);
-		}
-	}
-}
-
-static void send(struct ur_session *session);
-static void advance(struct ur_session *session);
-
-static void on_tidied(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->delivery->busy = false;
-	if (session->delivery->result < 0) { // the next start tries again
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
-			session->delivery->err.text);
-	}
-}
-
-static void on_concluded(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	delivery->busy = false;
-	if (delivery->result < 0) {
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
-			delivery->err.text);
-		go(session, UR_DELIVERY_CHECK, pause_ms(delivery, -1));
-		return;
-	}
-	session->upload->outcome = delivery->outcome;
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		delivery->related->outcome = delivery->related_outcome;
-	}
-	if (is_last(delivery)) {
-		delivery->busy = true;
-		job->run = tidy;
-		job->done = on_tidied;
-		ur_crew_submit(session->gateway->crew, job);
-	} else if (delivery->step == UR_DELIVERY_SEND) {
-		send(session);
-	} else {
-		advance(session);
-	}
-}
-
-static void settle_outcome(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
-{
-	struct ur_delivery *delivery = session->delivery;
-	delivery->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
-	delivery->outcome.tries = delivery->tries;
-	go(session, next, wait_ms);
-	delivery->busy = true;
-	delivery->job.run = conclude;
-	delivery->job.done = on_concluded;
-	ur_crew_submit(session->gateway->crew, &delivery->job);
-}
-
-static void refuse(struct ur_session *session, int status, const char *words)
-{
-	struct ur_delivery *delivery = session->delivery;
-	session->gateway->counters.refused++;
-	ur_gateway_log(session->gateway, 4, "upload %s: immich-server refuses it: %s",
-		session->upload->id, words);
-	delivery->outcome.state = UR_SPOOL_REFUSED;
-	delivery->outcome.status = status;
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
-	settle_outcome(session, UR_DELIVERY_SETTLED, 0);
-}
-
-/* ---- questions ------------------------------------------------------------------------------- */
-
-static void read_check(struct ur_session *session);
-static void read_sent(struct ur_session *session);
-static void read_asset(struct ur_session *session);
-static void read_bytes(struct ur_session *session);
-static void unconfirmed(struct ur_session *session, const char *why);
-
-static void read_answer(struct ur_session *session)
-{
-	switch (session->delivery->step) {
-	case UR_DELIVERY_CHECK:
-		read_check(session);
-		return;
-	case UR_DELIVERY_SEND:
-		read_sent(session);
-		return;
-	case UR_DELIVERY_ASSET:
-		read_asset(session);
-		return;
-	case UR_DELIVERY_BYTES:
-		read_bytes(session);
-		return;
-	case UR_DELIVERY_KEY:
-	case UR_DELIVERY_RELATED:
-	case UR_DELIVERY_SETTLED:
-		break;
-	}
-	assert(!"an answer to a question that was not asked");
-}
-
-static void on_answer(struct ur_post *post)
-{
-	struct ur_delivery *delivery =
-		(struct ur_delivery *)((char *)post - offsetof(struct ur_delivery, post));
-	struct ur_session *session = delivery->request.context;
-	const struct ur_request *request = &delivery->request;
-	delivery->busy = false;
-	if (delivery->step == UR_DELIVERY_SEND) {
-		session->gateway->carrying--;
-		if (delivery->fd >= 0) {
-			(void)close(delivery->fd);
-			delivery->fd = -1;
-		}
-	}
-	const bool proving =
-		delivery->step == UR_DELIVERY_ASSET || delivery->step == UR_DELIVERY_BYTES;
-	if (request->result == 0 && request->status == 403 && proving) {
-		delivery->lacks_proof = true;
-		unconfirmed(session,
-			"delivered, but this key lacks asset.read or asset.download: the bytes are kept "
-			"here until a key comes by that lets the server prove that it holds them");
-		return;
-	}
-	if (request->result == 0 && request->status < 300) {
-		note_server(session->gateway, true);
-	}
-	if (request->result == 0 && (request->status == 401 || request->status == 403)) {
-		explain(session, "immich-server refuses this key; " WAITS_FOR_OWNER);
-		ur_gateway_log(session->gateway, 4,
-			"upload %s: immich-server refuses its owner's key; " WAITS_FOR_OWNER,
-			session->upload->id);
-		if (delivery->has_credential) {
-			ur_gate_forget(session->gateway->gate, &delivery->credential);
-		}
-		forget_credential(delivery);
-		(void)ur_spool_wipe(session->upload, KEY_NAME);
-		go(session, UR_DELIVERY_KEY, 0);
-		return;
-	}
-	read_answer(session);
-	advance(session);
-}
-
-static void answered(struct ur_request *request)
-{
-	struct ur_session *session = request->context;
-	session->delivery->post.run = on_answer;
-	ur_httpd_post(session->gateway->httpd, &session->delivery->post);
-}
-
-static struct ur_request *new_request(
-	struct ur_session *session, const char *method, const char *path)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_request *request = &delivery->request;
-	ur_request_done(request);
-	*request = (struct ur_request){
-		.method = method,
-		.path = path,
-		.answer_wait_ms = ASK_MS,
-		.answer_max = 1u << 20,
-		.done = answered,
-		.owner = delivery,
-		.context = session,
-	};
-	(void)snprintf(
-		request->header[0], sizeof request->header[0], "%s", delivery->credential.line);
-	delivery->busy = true;
-	return request;
-}
-
-/** It may pass: the same step again, later. */
-static void again(struct ur_session *session, enum ur_delivery_step step)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	const int64_t asked = request->retry_after_ms;
-	const bool away = request->result < 0 || request->status >= 500 || request->status == 429;
-	delivery->pauses++;
-	if (away) {
-		note_server(session->gateway, false);
-	}
-	if (request->result < 0) {
-		explain(session, "immich-server does not answer at present; it is tried again");
-	} else if (away) {
-		explain(session, "immich-server answers %d at present; it is tried again",
-			request->status);
-	}
-	go(session, step, pause_ms(delivery, request->result == 0 ? asked : -1));
-}
-
-/* ---- is it there already? -------------------------------------------------------------------- */
-
-static void check(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_request *request = new_request(session, "POST", "/api/assets/bulk-upload-check");
-	ur_text_clear(&delivery->head);
-	ur_immich_check_begin(&delivery->head);
-	ur_immich_check_add(&delivery->head, 0, session->upload->sha1);
-	ur_immich_check_end(&delivery->head);
-	if (!ur_text_ok(&delivery->head)) {
-		delivery->busy = false;
-		again(session, UR_DELIVERY_CHECK);
-		return;
-	}
-	request->content_type = "application/json";
-	request->pieces[0] = (struct ur_piece){
-		.bytes = ur_text_get(&delivery->head), .size = delivery->head.size};
-	request->piece_count = 1;
-	ur_http_submit(session->gateway->ask, request);
-}
-
-static void found_there(struct ur_session *session, const char *asset)
-{
-	struct ur_delivery *delivery = session->delivery;
-	delivery->outcome.state = UR_SPOOL_DELIVERED;
-	delivery->outcome.status = delivery->suspect ? DOUBTFUL : 0;
-	delivery->pauses = 0;
-	delivery->outcome.duplicate = !delivery->suspect;
-	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
-		delivery->suspect ? "delivered; the server's answer was lost, so its bytes are "
-				    "asked for later"
-				  : "the server had it already");
-	settle_outcome(session, UR_DELIVERY_ASSET,
-		delivery->suspect ? session->gateway->limits.suspect_wait_ms : 0);
-}
-
-static void begin_send(struct ur_session *session);
-
-static void read_check(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	struct ur_check said = {0};
-	const bool told = request->result == 0 && request->status == 200 &&
-			  ur_immich_check_read(ur_text_get(&request->answer), &said, 1, NULL) == 0;
-	const bool may_come = ur_gateway_now_ms() < delivery->lost_until_ms;
-	if (!told || (!said.there && may_come)) {
-		again(session, UR_DELIVERY_CHECK);
-	} else if (said.there && said.trashed) {
-		delivery->outcome.trashed = true;
-		memcpy(delivery->outcome.asset, said.asset, sizeof said.asset);
-		refuse(session, 409,
-			"it is in the server's trash: restore it there, or delete it for good and "
-			"upload it again");
-	} else if (said.there) {
-		found_there(session, said.asset);
-	} else {
-		begin_send(session);
-	}
-}
-
-/* ---- the one ordinary request ---------------------------------------------------------------- */
-
-/** On http's thread: the page cache still holds most of it, and nobody else waits here. */
-static ssize_t give(struct ur_stream *stream, void *buffer, size_t size)
-{
-	struct ur_delivery *delivery =
-		(struct ur_delivery *)((char *)stream - offsetof(struct ur_delivery, stream));
-	const ssize_t got = ur_sys.pread(delivery->fd, buffer, size, (off_t)delivery->at);
-	if (got > 0) {
-		delivery->at += (uint64_t)got;
-	}
-	return got == 0 ? -EIO : got;
-}
-
-static int64_t time_of(const char *text)
-{
-	int64_t ns = 0;
-	bool zoned = false;
-	return text[0] != '\0' && ur_clock_parse_iso(text, &ns, &zoned) == 0 ? ns
-									     : ur_clock_wall_ns();
-}
-
-static const char *or_null(const char *text)
-{
-	return text[0] == '\0' ? NULL : text;
-}
-
-static void write_body(struct ur_session *session, char boundary[64])
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_tus_metadata *said = delivery->metadata;
-	const struct ur_upload_fields fields = {
-		.name = said->filename[0] == '\0' ? "upload" : said->filename,
-		.created_ns = time_of(said->created),
-		.modified_ns = time_of(said->modified),
-		.size = session->upload->length,
-		.live_movie = or_null(said->live_movie),
-		.sidecar_name = delivery->sidecar != NULL ? "file.xmp" : NULL,
-		.sidecar_size = delivery->sidecar_size,
-		.device_asset = or_null(said->device_asset),
-		.device = or_null(said->device),
-		.visibility = or_null(said->visibility),
-		.favorite = said->favorite,
-	};
-	ur_text_clear(&delivery->head);
-	ur_text_clear(&delivery->middle);
-	ur_text_clear(&delivery->tail);
-	ur_immich_upload_write(session->gateway->server.dialect, &fields, boundary, &delivery->head,
-		&delivery->middle, &delivery->tail);
-}
-
-static void add_piece(struct ur_request *request, const void *bytes, size_t size)
-{
-	if (size > 0) {
-		request->pieces[request->piece_count++] =
-			(struct ur_piece){.bytes = bytes, .size = size};
-	}
-}
-
-static void send(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	char boundary[64];
-	char hex[2 * UR_SHA1_SIZE + 1];
-	struct ur_err err = {0};
-	delivery->fd = ur_spool_open(session->upload, &err);
-	if (delivery->fd < 0) {
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
-		again(session, UR_DELIVERY_CHECK);
-		return;
-	}
-	ur_immich_boundary(boundary, delivery->content_type);
-	write_body(session, boundary);
-	struct ur_request *request = new_request(session, "POST", "/api/assets");
-	ur_hex(session->upload->sha1, sizeof session->upload->sha1, hex);
-	(void)snprintf(request->header[1], sizeof request->header[1], "x-immich-checksum: %s", hex);
-	request->content_type = delivery->content_type;
-	request->answer_wait_ms = session->gateway->limits.answer_wait_ms;
-	request->upload = true;
-	add_piece(request, ur_text_get(&delivery->head), delivery->head.size);
-	add_piece(request, delivery->sidecar, delivery->sidecar_size);
-	add_piece(request, ur_text_get(&delivery->middle), delivery->middle.size);
-	delivery->at = 0;
-	delivery->stream.read = give;
-	request->pieces[request->piece_count++] =
-		(struct ur_piece){.stream = &delivery->stream, .size = session->upload->length};
-	add_piece(request, ur_text_get(&delivery->tail), delivery->tail.size);
-	session->gateway->carrying++;
-	ur_http_submit(session->gateway->carry, request);
-}
-
-/** What the process may not forget: from now on the server may have it without our knowing. */
-static void begin_send(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_gateway *gateway = session->gateway;
-	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries) {
-		go(session, UR_DELIVERY_CHECK,
-			500); // asked again: in the meantime it may have come
-		return;
-	}
-	delivery->outcome = (struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE};
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
-		"being delivered to immich-server");
-	delivery->tries++;
-	settle_outcome(session, UR_DELIVERY_SEND, 0);
-}
-
-static void sent(struct ur_session *session, const char *asset, bool duplicate)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_gateway *gateway = session->gateway;
-	gateway->counters.bytes_delivered += session->upload->length;
-	gateway->counters.delivered += duplicate ? 0 : 1;
-	delivery->pauses = 0;
-	delivery->suspect = duplicate; // we had just been told that it is not there
-	delivery->outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_DELIVERED,
-		.duplicate = duplicate,
-		.status = delivery->request.status,
-	};
-	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
-		duplicate ? "the server says duplicate to bytes that it had not known before; they "
-			    "are asked for later"
-			  : "delivered");
-	settle_outcome(session, UR_DELIVERY_ASSET,
-		duplicate ? gateway->limits.suspect_wait_ms : gateway->limits.settle_after_ms);
-}
-
-static void read_sent(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	char asset[UR_ASSET_ID];
-	char words[UR_MESSAGE_MAX];
-	bool duplicate = false;
-	const int status = request->status;
-	if (request->result == 0 && (status == 201 || status == 200) &&
-		ur_immich_upload_read(ur_text_get(&request->answer), asset, &duplicate, NULL) ==
-			0) {
-		sent(session, asset, duplicate || status == 200);
-		return;
-	}
-	if (request->result == 0 && status >= 400 && status < 500 && status != 408 &&
-		status != 429) {
-		ur_immich_message(status, ur_text_get(&request->answer), request->html, words);
-		refuse(session, status, words);
-		return;
-	}
-	const bool perhaps = request->body_gone || (request->result == 0 && status >= 500);
-	delivery->suspect = delivery->suspect || perhaps;
-	if (request->result < 0 && request->body_gone) {
-		delivery->lost_until_ms = ur_gateway_now_ms() + lost_ms(session->gateway);
-	}
-	again(session, UR_DELIVERY_CHECK);
-}
-
-/* ---- promise 1 ------------------------------------------------------------------------------- */
-
-static void ask_asset(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const bool bytes = delivery->step == UR_DELIVERY_BYTES;
-	const uint64_t length = session->upload->length;
-	(void)snprintf(delivery->path, sizeof delivery->path, "/api/assets/%s%s",
-		session->upload->outcome.asset, bytes ? "/original" : "");
-	struct ur_request *request = new_request(session, "GET", delivery->path);
-	if (bytes) {
-		(void)snprintf(request->header[1], sizeof request->header[1],
-			"Range: bytes=%" PRIu64 "-%" PRIu64, length - 1, length - 1);
-	}
-	ur_http_submit(session->gateway->ask, request);
-}
-
-/** The server cannot show it: the bytes stay here, and it is asked again tomorrow. */
-static void unconfirmed(struct ur_session *session, const char *why)
-{
-	struct ur_delivery *delivery = session->delivery;
-	ur_gateway_log(session->gateway, 3, "upload %s, asset %s: %s", session->upload->id,
-		session->upload->outcome.asset, why);
-	delivery->outcome = session->upload->outcome;
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", why);
-	settle_outcome(session, UR_DELIVERY_ASSET, DAY_MS);
-}
-
-static void read_asset(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	const struct ur_spool_upload *upload = session->upload;
-	struct ur_asset asset = {0};
-	if (request->result < 0 || request->status >= 500 || request->status == 429 ||
-		request->status == 408) {
-		again(session, UR_DELIVERY_ASSET);
-		return;
-	}
-	if (request->status != 200) {
-		/* Gone again, or never quite there: as if it had not been sent. */
-		delivery->suspect = true;
-		delivery->outcome.asset[0] = '\0';
-		again(session, UR_DELIVERY_CHECK);
-		return;
-	}
-	if (ur_immich_asset_read(ur_text_get(&request->answer), &asset, NULL) < 0) {
-		again(session, UR_DELIVERY_ASSET);
-		return;
-	}
-	switch (ur_immich_prove(&asset, upload->sha1, upload->owner)) {
-	case UR_PROOF_HOLDS:
-		go(session, UR_DELIVERY_BYTES, 0);
-		return;
-	case UR_PROOF_OTHER_BYTES:
-		unconfirmed(session, "the server stored other bytes; they are kept here");
-		return;
-	case UR_PROOF_OTHER_OWNER:
-		unconfirmed(session, "the asset belongs to another user; the bytes are kept here");
-		return;
-	case UR_PROOF_TRASHED:
-		unconfirmed(session, "it is in the server's trash; the bytes are kept here");
-		return;
-	case UR_PROOF_EXTERNAL:
-		unconfirmed(
-			session, "the asset is in an external library; the bytes are kept here");
-		return;
-	}
-}
-
-static void read_bytes(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	struct ur_gateway *gateway = session->gateway;
-	if (request->result == 0 && request->status == 206 &&
-		ur_immich_total(request->content_range) == (int64_t)session->upload->length) {
-		gateway->counters.duplicates += session->upload->outcome.duplicate ? 1 : 0;
-		delivery->outcome = session->upload->outcome;
-		delivery->outcome.state = UR_SPOOL_CONFIRMED;
-		(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
-			delivery->outcome.duplicate ? "the server had it already"
-						    : "the server holds it");
-		settle_outcome(session, UR_DELIVERY_SETTLED, 0);
-	} else if (request->result < 0 || request->status == 429 || request->status == 408 ||
-		   request->status == 502 || request->status == 503 || request->status == 504) {
-		again(session, UR_DELIVERY_BYTES);
-	} else {
-		unconfirmed(session,
-			"broken there: the server names it but does not give its bytes; they are kept "
-			"here");
-	}
 }
 
 /* ---- what belongs together ------------------------------------------------------------------- */
@@ -785,48 +206,6 @@ static int read_metadata(struct ur_session *session)
 	return 0;
 }
 
-/* ---- the server's version -------------------------------------------------------------------- */
-
-static void on_version(struct ur_post *post)
-{
-	struct ur_gateway *gateway =
-		(struct ur_gateway *)((char *)post - offsetof(struct ur_gateway, version_post));
-	const struct ur_request *request = &gateway->version_request;
-	gateway->version_asking = false;
-	gateway->version_until_ms = ur_gateway_now_ms() + 2000;
-	if (request->result == 0 && request->status == 200 &&
-		ur_immich_read_version(ur_text_get(&request->answer), &gateway->server, NULL) ==
-			0) {
-		gateway->version_until_ms = ur_gateway_now_ms() + VERSION_MS;
-	}
-	note_server(gateway, gateway->server.dialect != NULL);
-}
-
-static void version_answered(struct ur_request *request)
-{
-	struct ur_gateway *gateway = request->owner;
-	gateway->version_post.run = on_version;
-	ur_httpd_post(gateway->httpd, &gateway->version_post);
-}
-
-static void ask_version(struct ur_gateway *gateway)
-{
-	if (gateway->version_asking || ur_gateway_now_ms() < gateway->version_until_ms) {
-		return;
-	}
-	ur_request_done(&gateway->version_request);
-	gateway->version_request = (struct ur_request){
-		.method = "GET",
-		.path = "/api/server/version",
-		.answer_wait_ms = ASK_MS,
-		.answer_max = 64u << 10,
-		.done = version_answered,
-		.owner = gateway,
-	};
-	gateway->version_asking = true;
-	ur_http_submit(gateway->ask, &gateway->version_request);
-}
-
 /* ---- all deliveries -------------------------------------------------------------------------- */
 
 /** With a credential, from wherever an earlier process or key left it. */
@@ -836,7 +215,7 @@ static void set_out(struct ur_session *session)
 	const struct ur_spool_upload *upload = session->upload;
 	const struct ur_gateway_limits *limits = &session->gateway->limits;
 	if (upload->outcome.state != UR_SPOOL_DELIVERED) {
-		go(session, UR_DELIVERY_RELATED, 0);
+		ur_deliver_go(session, UR_DELIVERY_RELATED, 0);
 		return;
 	}
 	if (read_metadata(session) == 0) {
@@ -850,7 +229,7 @@ static void set_out(struct ur_session *session)
 		delivery->suspect ? limits->suspect_wait_ms : limits->settle_after_ms;
 	const int64_t passed_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
 	const bool waits = passed_ms >= 0 && passed_ms < wait_ms && !upload->outcome.duplicate;
-	go(session, UR_DELIVERY_ASSET, waits ? wait_ms - passed_ms : 0);
+	ur_deliver_go(session, UR_DELIVERY_ASSET, waits ? wait_ms - passed_ms : 0);
 }
 
 static void run(struct ur_session *session)
@@ -866,32 +245,34 @@ static void run(struct ur_session *session)
 		if (read_metadata(session) < 0) {
 			ur_gateway_log(session->gateway, 3,
 				"upload %s: its metadata cannot be read", session->upload->id);
-			go(session, UR_DELIVERY_RELATED, LONGEST_PAUSE_MS);
+			ur_deliver_go(session, UR_DELIVERY_RELATED, LONGEST_PAUSE_MS);
 		} else if (session->upload->length == 0) {
-			refuse(session, 400, "an empty file is no picture; it is not sent");
+			ur_deliver_refuse(
+				session, 400, "an empty file is no picture; it is not sent");
 		} else if (gather(session)) {
-			go(session, UR_DELIVERY_CHECK, 0);
+			ur_deliver_go(session, UR_DELIVERY_CHECK, 0);
 		} else {
-			explain(session, "waits for the upload that belongs to it");
-			go(session, UR_DELIVERY_RELATED, RELATED_MS);
+			ur_deliver_explain(session, "waits for the upload that belongs to it");
+			ur_deliver_go(session, UR_DELIVERY_RELATED, RELATED_MS);
 		}
 		return;
 	case UR_DELIVERY_CHECK:
 		if (session->gateway->carrying >= session->gateway->limits.deliveries ||
 			session->gateway->server.dialect == NULL) {
-			explain(session,
+			ur_deliver_explain(session,
 				session->gateway->server.dialect == NULL
 					? "immich-server does not answer at present; it is "
 					  "tried again"
 					: "waits for its turn");
-			go(session, UR_DELIVERY_CHECK, 500); // nothing could follow from the answer
+			ur_deliver_go(session, UR_DELIVERY_CHECK,
+				500); // nothing could follow from the answer
 		} else {
-			check(session);
+			ur_deliver_check(session);
 		}
 		return;
 	case UR_DELIVERY_ASSET:
 	case UR_DELIVERY_BYTES:
-		ask_asset(session);
+		ur_deliver_ask_asset(session);
 		return;
 	case UR_DELIVERY_SEND:
 	case UR_DELIVERY_SETTLED:
@@ -905,8 +286,7 @@ static bool is_over(const struct ur_session *session)
 	return session->delivery->step == UR_DELIVERY_SETTLED && !session->delivery->busy;
 }
 
-/** Several steps may follow each other without waiting. */
-static void advance(struct ur_session *session)
+void ur_deliver_advance(struct ur_session *session)
 {
 	const struct ur_delivery *delivery = session->delivery;
 	for (int i = 0; i < UR_DELIVERY_SETTLED && !delivery->busy && !is_over(session) &&
@@ -924,11 +304,11 @@ void ur_deliver_tick(struct ur_gateway *gateway)
 	if (gateway->options.immich == NULL) {
 		return;
 	}
-	ask_version(gateway);
+	ur_deliver_ask_version(gateway);
 	while (*at != NULL) {
 		struct ur_session *session = *at;
 		if (busy < BUSY_MAX) {
-			advance(session);
+			ur_deliver_advance(session);
 		}
 		busy += session->delivery->busy ? 1 : 0;
 		if (is_over(session)) {
@@ -960,10 +340,10 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	/* A start found it: what was under way then may have reached the server. */
 	delivery->suspect = upload->outcome.state == UR_SPOOL_COMPLETE
 				    ? upload->outcome.tries > 0
-				    : upload->outcome.status == DOUBTFUL;
+				    : upload->outcome.status == UR_DELIVER_DOUBTFUL;
 	if (upload->outcome.tries > 0 && upload->outcome.state == UR_SPOOL_COMPLETE) {
 		const int64_t gone_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
-		const int64_t most_ms = lost_ms(gateway);
+		const int64_t most_ms = ur_deliver_lost_ms(gateway);
 		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;
 		delivery->lost_until_ms = ur_gateway_now_ms() + (left_ms > 0 ? left_ms : 0);
 	}
@@ -977,11 +357,11 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 		recall_credential(session);
 	}
 	if (!delivery->has_credential) {
-		explain(session, "its key was not kept; " WAITS_FOR_OWNER);
+		ur_deliver_explain(session, "its key was not kept; " UR_DELIVER_WAITS_FOR_OWNER);
 	}
-	go(session, UR_DELIVERY_KEY, 0);
+	ur_deliver_go(session, UR_DELIVERY_KEY, 0);
 	if (gateway->server.dialect != NULL) {
-		advance(session);
+		ur_deliver_advance(session);
 	}
 }
 
@@ -1045,7 +425,7 @@ void ur_deliver_free(struct ur_session *session)
 		at = &(*at)->delivery->next;
 	}
 	*at = delivery->next;
-	forget_credential(delivery);
+	ur_deliver_forget_credential(delivery);
 	OPENSSL_cleanse(delivery->request.header, sizeof delivery->request.header);
 	ur_request_done(&delivery->request);
 	ur_text_done(&delivery->head);

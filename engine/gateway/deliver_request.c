@@ -1,0 +1,296 @@
+/*
+ * deliver_request - the one ordinary request that carries the bytes, and outcomes on disk.
+ *
+ *     begin_send ─▶ tries + 1, durable ─▶ send ─▶ read_sent ─▶ outcome, durable ─▶ the next step
+ *
+ * Nothing follows from an outcome before it is on disk.
+ */
+#include "engine/gateway/deliver_parts.h"
+
+#include "engine/base/clock.h"
+#include "engine/sys/sys.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- the one ordinary request ---------------------------------------------------------------- */
+
+/** On http's thread: the page cache still holds most of it, and nobody else waits here. */
+static ssize_t give(struct ur_stream *stream, void *buffer, size_t size)
+{
+	struct ur_delivery *delivery =
+		(struct ur_delivery *)((char *)stream - offsetof(struct ur_delivery, stream));
+	const ssize_t got = ur_sys.pread(delivery->fd, buffer, size, (off_t)delivery->at);
+	if (got > 0) {
+		delivery->at += (uint64_t)got;
+	}
+	return got == 0 ? -EIO : got;
+}
+
+static int64_t time_of(const char *text)
+{
+	int64_t ns = 0;
+	bool zoned = false;
+	return text[0] != '\0' && ur_clock_parse_iso(text, &ns, &zoned) == 0 ? ns
+									     : ur_clock_wall_ns();
+}
+
+static const char *or_null(const char *text)
+{
+	return text[0] == '\0' ? NULL : text;
+}
+
+static void write_body(struct ur_session *session, char boundary[64])
+{
+	struct ur_delivery *delivery = session->delivery;
+	const struct ur_tus_metadata *said = delivery->metadata;
+	const struct ur_upload_fields fields = {
+		.name = said->filename[0] == '\0' ? "upload" : said->filename,
+		.created_ns = time_of(said->created),
+		.modified_ns = time_of(said->modified),
+		.size = session->upload->length,
+		.live_movie = or_null(said->live_movie),
+		.sidecar_name = delivery->sidecar != NULL ? "file.xmp" : NULL,
+		.sidecar_size = delivery->sidecar_size,
+		.device_asset = or_null(said->device_asset),
+		.device = or_null(said->device),
+		.visibility = or_null(said->visibility),
+		.favorite = said->favorite,
+	};
+	ur_text_clear(&delivery->head);
+	ur_text_clear(&delivery->middle);
+	ur_text_clear(&delivery->tail);
+	ur_immich_upload_write(session->gateway->server.dialect, &fields, boundary, &delivery->head,
+		&delivery->middle, &delivery->tail);
+}
+
+static void add_piece(struct ur_request *request, const void *bytes, size_t size)
+{
+	if (size > 0) {
+		request->pieces[request->piece_count++] =
+			(struct ur_piece){.bytes = bytes, .size = size};
+	}
+}
+
+static void send(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	char boundary[64];
+	char hex[2 * UR_SHA1_SIZE + 1];
+	struct ur_err err = {0};
+	delivery->fd = ur_spool_open(session->upload, &err);
+	if (delivery->fd < 0) {
+		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
+		ur_deliver_again(session, UR_DELIVERY_CHECK);
+		return;
+	}
+	ur_immich_boundary(boundary, delivery->content_type);
+	write_body(session, boundary);
+	struct ur_request *request = ur_deliver_new_request(session, "POST", "/api/assets");
+	ur_hex(session->upload->sha1, sizeof session->upload->sha1, hex);
+	(void)snprintf(request->header[1], sizeof request->header[1], "x-immich-checksum: %s", hex);
+	request->content_type = delivery->content_type;
+	request->answer_wait_ms = session->gateway->limits.answer_wait_ms;
+	request->upload = true;
+	add_piece(request, ur_text_get(&delivery->head), delivery->head.size);
+	add_piece(request, delivery->sidecar, delivery->sidecar_size);
+	add_piece(request, ur_text_get(&delivery->middle), delivery->middle.size);
+	delivery->at = 0;
+	delivery->stream.read = give;
+	request->pieces[request->piece_count++] =
+		(struct ur_piece){.stream = &delivery->stream, .size = session->upload->length};
+	add_piece(request, ur_text_get(&delivery->tail), delivery->tail.size);
+	session->gateway->carrying++;
+	ur_http_submit(session->gateway->carry, request);
+}
+
+/* ---- outcomes, durable ----------------------------------------------------------------------- */
+
+/** A sidecar has its picture's fate, but beside a picture that was there already it did not travel. */
+static void judge_sidecar(struct ur_delivery *delivery)
+{
+	struct ur_spool_outcome *outcome = &delivery->related_outcome;
+	*outcome = delivery->outcome;
+	if (outcome->duplicate) {
+		outcome->state = UR_SPOOL_REFUSED;
+		(void)snprintf(outcome->words, sizeof outcome->words,
+			"its picture was on the server already, and a sidecar travels only with a new one");
+	}
+}
+
+static struct ur_session *session_of(struct ur_job *job)
+{
+	const struct ur_delivery *delivery =
+		(struct ur_delivery *)((char *)job - offsetof(struct ur_delivery, job));
+	return delivery->request.context;
+}
+
+static bool is_last(const struct ur_delivery *delivery)
+{
+	return delivery->outcome.state == UR_SPOOL_CONFIRMED ||
+	       delivery->outcome.state == UR_SPOOL_REFUSED;
+}
+
+static void conclude(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	struct ur_delivery *delivery = session->delivery;
+	delivery->result = ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
+	if (delivery->result == 0 && delivery->related != NULL &&
+		delivery->outcome.state == UR_SPOOL_CONFIRMED) {
+		judge_sidecar(delivery);
+		delivery->result = ur_spool_conclude(
+			delivery->related, &delivery->related_outcome, &delivery->err);
+	}
+}
+
+/** Its end is on disk and known: what is not needed any more goes. */
+static void tidy(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	struct ur_delivery *delivery = session->delivery;
+	(void)ur_spool_wipe(session->upload, UR_DELIVER_KEY_NAME);
+	if (delivery->outcome.state == UR_SPOOL_CONFIRMED) {
+		delivery->result = ur_spool_empty(session->upload, &delivery->err);
+	}
+	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
+		(void)ur_spool_wipe(delivery->related, UR_DELIVER_KEY_NAME);
+		if (delivery->result == 0 &&
+			delivery->related_outcome.state == UR_SPOOL_CONFIRMED) {
+			delivery->result = ur_spool_empty(delivery->related, &delivery->err);
+		}
+	}
+}
+
+static void on_tidied(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	session->delivery->busy = false;
+	if (session->delivery->result < 0) { // the next start tries again
+		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
+			session->delivery->err.text);
+	}
+}
+
+static void on_concluded(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	struct ur_delivery *delivery = session->delivery;
+	delivery->busy = false;
+	if (delivery->result < 0) {
+		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
+			delivery->err.text);
+		ur_deliver_go(session, UR_DELIVERY_CHECK, ur_deliver_pause_ms(delivery, -1));
+		return;
+	}
+	session->upload->outcome = delivery->outcome;
+	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
+		delivery->related->outcome = delivery->related_outcome;
+	}
+	if (is_last(delivery)) {
+		delivery->busy = true;
+		job->run = tidy;
+		job->done = on_tidied;
+		ur_crew_submit(session->gateway->crew, job);
+	} else if (delivery->step == UR_DELIVERY_SEND) {
+		send(session);
+	} else {
+		ur_deliver_advance(session);
+	}
+}
+
+void ur_deliver_settle_outcome(
+	struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
+{
+	struct ur_delivery *delivery = session->delivery;
+	delivery->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
+	delivery->outcome.tries = delivery->tries;
+	ur_deliver_go(session, next, wait_ms);
+	delivery->busy = true;
+	delivery->job.run = conclude;
+	delivery->job.done = on_concluded;
+	ur_crew_submit(session->gateway->crew, &delivery->job);
+}
+
+void ur_deliver_refuse(struct ur_session *session, int status, const char *words)
+{
+	struct ur_delivery *delivery = session->delivery;
+	session->gateway->counters.refused++;
+	ur_gateway_log(session->gateway, 4, "upload %s: immich-server refuses it: %s",
+		session->upload->id, words);
+	delivery->outcome.state = UR_SPOOL_REFUSED;
+	delivery->outcome.status = status;
+	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
+	ur_deliver_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
+}
+
+/* ---- sending --------------------------------------------------------------------------------- */
+
+/** What the process may not forget: from now on the server may have it without our knowing. */
+void ur_deliver_begin_send(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_gateway *gateway = session->gateway;
+	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries) {
+		ur_deliver_go(session, UR_DELIVERY_CHECK,
+			500); // asked again: in the meantime it may have come
+		return;
+	}
+	delivery->outcome = (struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE};
+	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
+		"being delivered to immich-server");
+	delivery->tries++;
+	ur_deliver_settle_outcome(session, UR_DELIVERY_SEND, 0);
+}
+
+static void sent(struct ur_session *session, const char *asset, bool duplicate)
+{
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_gateway *gateway = session->gateway;
+	gateway->counters.bytes_delivered += session->upload->length;
+	gateway->counters.delivered += duplicate ? 0 : 1;
+	delivery->pauses = 0;
+	delivery->suspect = duplicate; // we had just been told that it is not there
+	delivery->outcome = (struct ur_spool_outcome){
+		.state = UR_SPOOL_DELIVERED,
+		.duplicate = duplicate,
+		.status = delivery->request.status,
+	};
+	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
+	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
+		duplicate ? "the server says duplicate to bytes that it had not known before; they "
+			    "are asked for later"
+			  : "delivered");
+	ur_deliver_settle_outcome(session, UR_DELIVERY_ASSET,
+		duplicate ? gateway->limits.suspect_wait_ms : gateway->limits.settle_after_ms);
+}
+
+void ur_deliver_read_sent(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	const struct ur_request *request = &delivery->request;
+	char asset[UR_ASSET_ID];
+	char words[UR_MESSAGE_MAX];
+	bool duplicate = false;
+	const int status = request->status;
+	if (request->result == 0 && (status == 201 || status == 200) &&
+		ur_immich_upload_read(ur_text_get(&request->answer), asset, &duplicate, NULL) ==
+			0) {
+		sent(session, asset, duplicate || status == 200);
+		return;
+	}
+	if (request->result == 0 && status >= 400 && status < 500 && status != 408 &&
+		status != 429) {
+		ur_immich_message(status, ur_text_get(&request->answer), request->html, words);
+		ur_deliver_refuse(session, status, words);
+		return;
+	}
+	const bool perhaps = request->body_gone || (request->result == 0 && status >= 500);
+	delivery->suspect = delivery->suspect || perhaps;
+	if (request->result < 0 && request->body_gone) {
+		delivery->lost_until_ms =
+			ur_gateway_now_ms() + ur_deliver_lost_ms(session->gateway);
+	}
+	ur_deliver_again(session, UR_DELIVERY_CHECK);
+}
