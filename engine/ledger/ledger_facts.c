@@ -17,7 +17,7 @@ int ur_ledger_destination(struct ur_ledger *ledger, const char *user_id, const c
 	int r = ur_ledger_ensure_transaction(ledger, err);
 	sqlite3_stmt *s = r < 0 ? NULL : ur_ledger_use(ledger, DESTINATION_PUT, err);
 	if (s == NULL) {
-		return -EIO;
+		return r < 0 ? r : -EIO;
 	}
 	ur_ledger_bind_text(s, 1, user_id);
 	ur_ledger_bind_text(s, 2, user_name);
@@ -29,12 +29,10 @@ int ur_ledger_destination(struct ur_ledger *ledger, const char *user_id, const c
 		return r < 0 ? r : -EIO;
 	}
 	ur_ledger_bind_text(s, 1, user_id);
-	if (sqlite3_step(s) != SQLITE_ROW) {
-		return ur_ledger_complain(ledger, err, "be read");
-	}
-	*ret = sqlite3_column_int64(s, 0);
+	r = sqlite3_step(s) == SQLITE_ROW ? 0 : ur_ledger_complain(ledger, err, "be read");
+	*ret = r < 0 ? 0 : sqlite3_column_int64(s, 0);
 	(void)sqlite3_reset(s);
-	return 0;
+	return r;
 }
 
 int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination, const char *command,
@@ -43,7 +41,7 @@ int ur_ledger_run_begin(struct ur_ledger *ledger, int64_t destination, const cha
 	int r = ur_ledger_ensure_transaction(ledger, err);
 	sqlite3_stmt *s = r < 0 ? NULL : ur_ledger_use(ledger, RUN_BEGIN, err);
 	if (s == NULL) {
-		return -EIO;
+		return r < 0 ? r : -EIO;
 	}
 	(void)sqlite3_bind_int64(s, 1, destination);
 	ur_ledger_bind_text(s, 2, command);
@@ -59,7 +57,7 @@ int ur_ledger_run_end(
 	int r = ur_ledger_ensure_transaction(ledger, err);
 	sqlite3_stmt *s = r < 0 ? NULL : ur_ledger_use(ledger, RUN_END, err);
 	if (s == NULL) {
-		return -EIO;
+		return r < 0 ? r : -EIO;
 	}
 	(void)sqlite3_bind_int64(s, 1, run);
 	(void)sqlite3_bind_int64(s, 2, ur_clock_wall_ns());
