@@ -498,8 +498,9 @@ static void register_buffers(struct ur_probe *probe)
 }
 
 /**
- * What nobody had in memory shall not push out what somebody has.  A plan reads it past the page
- * cache, which costs less, too; an import reads it once more before long, when it is sent.
+ * What nobody had in memory shall not push out what somebody has.  A plan reads what is read in one go
+ * past the page cache, which is cheaper and faster; larger files by the cache, which reads ahead, and
+ * is told to forget them.  An import reads once more before long, when it sends.
  */
 static void see_if_cold(struct slot *slot)
 {
@@ -507,7 +508,8 @@ static void see_if_cold(struct slot *slot)
 	const int64_t size = slot->before.st_size;
 	slot->file->cold = cached_of(slot) < size / COLD_SHARE;
 	slot->direct = slot->file->cold && slot->probe->run->options->plan && !slot->wants_meta &&
-		       item->dir->fs.trusted && ur_sys.direct(slot->fd, true) == 0;
+		       size <= BUFFER && item->dir->fs.trusted &&
+		       ur_sys.direct(slot->fd, true) == 0;
 	if (slot->direct && size >= REGISTER_SIZE) {
 		register_buffers(slot->probe);
 	}

@@ -15,7 +15,9 @@
 #define CROWD 128u // items that are worth beginning with
 #define GATHER_STEP_NS 1000000
 #define GATHER_STEPS 20
-#define HANDFUL 32u // items that a sleeping probe is woken for before the folder ends
+#define HANDFUL 32u // neighbours that one ring gets, and is woken for before the folder ends
+#define HANDFUL_BYTES (4 << 20) // … or fewer that are as large as this together
+#define LARGE (512 << 10)       // of which more rings would have too much under way
 
 /* ---- items ----------------------------------------------------------------------------------- */
 
@@ -63,11 +65,34 @@ static struct ur_item *take_item(struct ur_scan *scan)
 	return item;
 }
 
+static int64_t bytes_of(const struct ur_item *item)
+{
+	int64_t bytes = 0;
+	for (int i = 0; i < item->count; i++) {
+		bytes += item->files[i].identity.size;
+	}
+	return bytes;
+}
+
+/** Which ring is next, when one of them has had a handful.  Large files are read ahead as it is. */
+static size_t choose_ring(struct ur_scan *scan, const struct ur_item *item)
+{
+	const int64_t bytes = bytes_of(item);
+	const bool many = bytes < LARGE && ur_lister_is_cold(scan->lister);
+	const size_t rings = many ? scan->wiring.out_count : scan->wiring.out_warm;
+	if (scan->given >= HANDFUL || scan->given_bytes >= HANDFUL_BYTES) {
+		scan->ring++;
+		scan->given = 0;
+		scan->given_bytes = 0;
+	}
+	scan->given++;
+	scan->given_bytes += bytes;
+	return scan->ring % rings;
+}
+
 static void give_item(struct ur_scan *scan, struct ur_item *item)
 {
-	const size_t rings =
-		ur_lister_is_cold(scan->lister) ? scan->wiring.out_count : scan->wiring.out_warm;
-	const size_t k = scan->next_out++ / HANDFUL % rings;
+	const size_t k = choose_ring(scan, item);
 	while (ur_queue_push(scan->wiring.out[k], item) < 0) {
 		wake_probes(scan);
 		ur_bell_arm(scan->wiring.bell);

@@ -54,7 +54,9 @@ struct ur_scan {
 	struct ur_listing listing; // of the directory that is being looked at
 	uint32_t *order;           // its files, as indexes
 	size_t order_room;
-	size_t next_out;
+	size_t ring;    // counts the handfuls
+	unsigned given; // items of the present one
+	int64_t given_bytes;
 	unsigned unheard[UR_PROBES_MAX]; // items for each ring since its bell was rung
 	unsigned held;                   // directories since the ledger was held
 	pthread_t thread;
