@@ -16,20 +16,28 @@ $(REFERENCE): $(REFERENCE).o
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
 
-bench: all $(REFERENCE) ## how fast it is, beside find, openssl, sha1sum, curl (bench/README.md)
+SCAN_BENCH := $(OUT)/bench/scan_bench
+
+$(SCAN_BENCH): $(SCAN_BENCH).o $(OUT)/liburingest.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(call pkg_libs,$(ENGINE_PKGS)) -lm
+
+BENCH_PROGRAMS := $(REFERENCE) $(SCAN_BENCH)
+
+bench: all $(BENCH_PROGRAMS) ## how fast it is, beside find, openssl, sha1sum, curl (bench/README.md)
 	$(Q)$(OUT)/uringest bench $(BENCH_OPTIONS) --save $(BENCH_SAVE) --plot $(BENCH_PLOT)
 	@echo "figures in $(BENCH_SAVE), plot in $(BENCH_PLOT)"
 
 # Only JSON on stdout, also when something is compiled first.
 bench-ci: ## two minutes of it, as JSON (bench/compare OLD NEW)
-	$(Q)$(MAKE) --no-print-directory all $(REFERENCE) >&2
+	$(Q)$(MAKE) --no-print-directory all $(BENCH_PROGRAMS) >&2
 	$(Q)timeout -k 10 900 $(OUT)/uringest bench --quick --json $(BENCH_OPTIONS)
 
-bench-table: all $(REFERENCE) ## the same two minutes, as a table; figures in BENCH_SAVE too
+bench-table: all $(BENCH_PROGRAMS) ## the same two minutes, as a table; figures in BENCH_SAVE too
 	$(Q)timeout -k 10 900 $(OUT)/uringest bench --quick $(BENCH_OPTIONS) --save $(BENCH_SAVE)
 
 # The end-to-end tests compare a little, too.
-e2e e2e-slow: $(REFERENCE)
+e2e e2e-slow: $(BENCH_PROGRAMS)
 
 HASH_BENCH := $(OUT)/bench/hash_bench
 

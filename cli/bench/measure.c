@@ -28,6 +28,19 @@ struct places {
 	char ledger[UR_BENCH_PATH];
 };
 
+/** Programs that stand in bench/, beside uringest. */
+static const char *const in_bench[] = {"reference", "scan_bench"};
+
+static const char *find_in_bench(const char *name, size_t size)
+{
+	for (size_t i = 0; i < sizeof in_bench / sizeof *in_bench; i++) {
+		if (strlen(in_bench[i]) == size && memcmp(in_bench[i], name, size) == 0) {
+			return in_bench[i];
+		}
+	}
+	return NULL;
+}
+
 /** A path in the stage's folder, or beside uringest; else what the stage says. */
 static void add_place(struct ur_text *text, const struct ur_bench_stage *stage,
 	const struct places *places, const char *name)
@@ -35,8 +48,8 @@ static void add_place(struct ur_text *text, const struct ur_bench_stage *stage,
 	char path[UR_BENCH_PATH + 32];
 	if (strcmp(name, "uringest") == 0 || strcmp(name, "mklib") == 0) {
 		(void)snprintf(path, sizeof path, "%s/%s", stage->programs, name);
-	} else if (strcmp(name, "reference") == 0) {
-		(void)snprintf(path, sizeof path, "%s/bench/reference", stage->programs);
+	} else if (find_in_bench(name, strlen(name)) != NULL) {
+		(void)snprintf(path, sizeof path, "%s/bench/%s", stage->programs, name);
 	} else if (strcmp(name, "tree") == 0) {
 		(void)snprintf(path, sizeof path, "%s", places->tree);
 	} else if (strcmp(name, "list") == 0) {
@@ -147,8 +160,10 @@ static bool has_program(const struct ur_bench_stage *stage, const struct ur_benc
 {
 	char path[UR_BENCH_PATH + 32];
 	const char *needs = runner->needs;
-	if (strstr(runner->command, "{reference}") != NULL) {
-		(void)snprintf(path, sizeof path, "%s/bench/reference", stage->programs);
+	const char *first = runner->command[0] == '{' ? runner->command + 1 : "";
+	const char *bench = find_in_bench(first, strcspn(first, "}"));
+	if (bench != NULL) {
+		(void)snprintf(path, sizeof path, "%s/bench/%s", stage->programs, bench);
 		needs = path;
 	}
 	if (needs == NULL) {

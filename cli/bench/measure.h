@@ -36,8 +36,8 @@ enum ur_bench_before {
 
 struct ur_bench_runner {
 	const char *label; // in claims and in the table
-	const char
-		*command; // {uringest} {reference} {tree} {list} {film} {ledger} {server} {url} …
+	const char *
+		command; // {uringest} {reference} {scan_bench} {tree} {list} {film} {ledger} {server} {url} …
 	unsigned before;
 	unsigned folders;  // the files lie in so many folders; 0: a hundred files in each
 	const char *needs; // a program; "$NAME": the one that the environment variable names

@@ -185,3 +185,10 @@ none_of_the_servers() { ! pgrep -f "immichd.*$TMPDIR" >/dev/null; }
 	run "$BIN/bench/reference" read "$T/lib" 0
 	equals "$status" 2
 }
+
+@test "the first half of a run hashes what there is, and leaves no row" {
+	photos "$T/lib" 150 --size 5K --per-dir 7
+	equals "$("$BIN/bench/scan_bench" "$T/lib" "$T/scan.db")" \
+		"150 files hashed, 0 not, $(bytes_in "$T/lib") bytes"
+	equals "$(sqlite3 "$T/scan.db" 'SELECT count(*) FROM file')" 0
+}
