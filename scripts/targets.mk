@@ -85,6 +85,9 @@ e2e: all ## the fast end-to-end tests (E2E=FILE.bats for one)
 e2e-slow: all ## the slow end-to-end tests
 	$(Q)BUILD=$(BUILD) scripts/run-bats.sh $(E2E_SLOW:%=tests/e2e/%.bats)
 
+forced: all $(OUT)/uringest-faulty $(OUT)/tests/unit/test_ring ## the main job and some crashes, with each way to hash and to read
+	$(Q)BUILD=$(BUILD) scripts/run-forced.sh
+
 include tests/fuzz/fuzz.mk
 # clang counts assert(!"a sentence") among the doubtful conversions; here it is how a state that
 # cannot be says so.
@@ -143,5 +146,5 @@ demo: deps ## import a small library into a server of our own, and show what hap
 	$(Q)$(MAKE) --no-print-directory $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(JOBS)) all
 	$(Q)BUILD=$(BUILD) scripts/demo.sh
 
-.PHONY: deps deps-lint deps-list deps-aarch64 test test-all asan tsan aarch64 unit e2e e2e-slow replay golden-count \
+.PHONY: deps deps-lint deps-list deps-aarch64 test test-all asan tsan aarch64 unit e2e e2e-slow forced replay golden-count \
 	fuzz-count soak cover lint lint-fresh format install demo

@@ -218,11 +218,17 @@ stop_nginx() {
 ur() {
 	local command=$1
 	shift
-	local more=()
+	local more=() forced=()
 	case $command in
 	import | plan | drain | verify)
 		more+=(--server "$URL")
 		[ -z "${CACERT-}" ] || more+=(--cacert "$CACERT")
+		;;
+	esac
+	case $command in
+	import | plan | drain)
+		read -ra forced <<<"${UR_FORCE-}" # one path among several, see `make forced`
+		more+=("${forced[@]}")
 		;;
 	esac
 	CODE=0
