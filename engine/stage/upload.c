@@ -46,6 +46,7 @@ struct buffer {
 	size_t used; // handed out
 	bool reading;
 	bool ready;
+	bool checked; // hashed, and the last one verified
 };
 
 struct slot {
@@ -216,6 +217,20 @@ static int verify(struct slot *slot)
 		       : ur_identity_check(slot->fd, &slot->file->identity, NULL);
 }
 
+/** In the order of the file, whatever order the reads came back in: before its bytes go. */
+static void check(struct slot *slot, struct buffer *buffer)
+{
+	const uint64_t end = buffer->op.offset + buffer->size;
+	buffer->checked = true;
+	ur_xxh_feed(slot->xxh, buffer->bytes, buffer->size);
+	if (end == (uint64_t)slot->file->identity.size) {
+		slot->error = verify(slot);
+	}
+	if (slot->file->cold && end % FORGET_EVERY == 0) {
+		ur_sys.forget(slot->fd, 0, (off_t)end); // it was read for us alone
+	}
+}
+
 static void filled(struct ur_op *op)
 {
 	struct buffer *buffer = (struct buffer *)op;
@@ -230,17 +245,13 @@ static void filled(struct ur_op *op)
 	} else {
 		buffer->size = (size_t)op->result;
 		buffer->used = 0;
-		ur_xxh_feed(slot->xxh, buffer->bytes, buffer->size);
-		const uint64_t end = op->offset + op->size;
-		if (end == (uint64_t)slot->file->identity.size) {
-			slot->error = verify(slot);
-		}
-		if (slot->file->cold && end % FORGET_EVERY == 0) {
-			ur_sys.forget(slot->fd, 0, (off_t)end); // it was read for us alone
-		}
-		buffer->ready = slot->error == 0;
+		buffer->checked = false;
+		buffer->ready = true;
 	}
 	if (slot->state == SLOT_FIRST) {
+		if (buffer->ready) {
+			check(slot, buffer);
+		}
 		if (slot->error != 0) {
 			give_up(slot, slot->error,
 				"it changed or could not be read before sending");
@@ -257,7 +268,10 @@ static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 {
 	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
 	struct buffer *buffer = &slot->buffers[slot->giving];
-	if (!buffer->ready) {
+	if (buffer->ready && !buffer->checked) {
+		check(slot, buffer);
+	}
+	if (!buffer->ready || slot->error != 0) {
 		return slot->error != 0 ? slot->error : -EAGAIN;
 	}
 	const size_t left = buffer->size - buffer->used;
