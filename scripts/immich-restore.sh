@@ -67,8 +67,6 @@ backup_lock
 umask 077
 replaced=$STATE/replaced
 work=$(mktemp -d "$STATE/restore.XXXXXX")
-stamp=$(date -u +%Y%m%dT%H%M%SZ)
-new=${DATABASE}_new_$stamp before=${DATABASE}_before_$stamp
 
 if [ "$action" = forget ]; then
   trap 'rm -rf "$work"' EXIT
@@ -146,6 +144,16 @@ files_back() {
   [ ! -d "$replaced/$stamp" ] || rsync --archive --numeric-ids "$replaced/$stamp/" "$LIBRARY/" && rm -rf "${replaced:?}/$stamp"
 }
 
+# What this restore leaves has a name by the second; one of the same second may have left its own.
+name_what_stays() {
+  while
+    stamp=$(date -u +%Y%m%dT%H%M%SZ)
+    new=${DATABASE}_new_$stamp before=${DATABASE}_before_$stamp
+    [ -e "$replaced/$stamp" ] ||
+      { [ -n "$database" ] && { database_exists "$new" || database_exists "$before"; }; }
+  do sleep 0.2; done
+}
+
 # --- the steps ------------------------------------------------------------------------------------
 
 check_version() {
@@ -181,7 +189,7 @@ fi
 if [ -n "$DRY_RUN" ]; then
   say "$id is whole: $DUMP_TABLES tables, $DUMP_ROWS assets"
   [ -z "$library" ] || say "would add what is missing to $LIBRARY, of $(wc -l <"$work/lines") files, and replace what differs"
-  [ -z "$database" ] || say "would load the dump beside $DATABASE, stop ${WORKERS[*]}, rename $DATABASE to $before and the new one to $DATABASE, and start"
+  [ -z "$database" ] || say "would load the dump beside $DATABASE, stop ${WORKERS[*]}, rename $DATABASE to ${DATABASE}_before_TIME and the new one to $DATABASE, and start"
   exit 0
 fi
 if [ -z "$yes" ]; then
@@ -197,9 +205,12 @@ if [ -n "$library" ] && [ "$(stat -c %d "$LIBRARY")" != "$(stat -c %d "${PLACE_D
   [ "$needed" -le 0 ] || room_for "$LIBRARY" "$needed" "the library"
 fi
 
-if [ -n "$database" ]; then
+if [ -z "$database" ]; then
+  name_what_stays
+else
   compose up -d --wait immich-postgres || die "the database does not start; nothing was changed"
   need_database
+  name_what_stays
   if database_exists "$DATABASE"; then had=yes; fi
   made=yes
   make_database "$new" "$work/database.settings" || die "cannot make a new database; nothing was changed"

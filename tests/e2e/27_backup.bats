@@ -590,6 +590,37 @@ SH
   contents immich | diff "$T/before" -
 }
 
+@test "two restores of the same second: each keeps its own database and files of before" {
+  saved
+  contents immich >"$T/before"
+  # The first question for the time is answered with the same second, both times.
+  cat >"$T/bin/date" <<SH
+#!/bin/bash
+if [ "\$*" = "-u +%Y%m%dT%H%M%SZ" ] && [ -e "$T/frozen" ]; then
+  cat "$T/frozen"
+  exec rm "$T/frozen"
+fi
+exec $(command -v date) "\$@"
+SH
+  chmod +x "$T/bin/date"
+  for n in 1 2; do
+    rows "DELETE FROM album"
+    echo "rotten $n" >"$(asset 1)"
+    echo 20300101T000000Z >"$T/frozen"
+    run -0 restore --yes "$ID"
+    [ ! -e "$T/frozen" ]
+    contents immich | diff "$T/before" -
+  done
+  equals "$(databases | grep -oE 'immich_before_[0-9TZ]+' | wc -l)" 2
+  equals "$(find "$T/state/replaced" -type f -exec cat {} + | sort | tr '\n' ' ')" "rotten 1 rotten 2 "
+  for n in 1 2; do
+    echo "rotten again $n" >"$(asset 1)"
+    echo 20310101T000000Z >"$T/frozen"
+    run -0 restore --yes --library-only "$ID"
+  done
+  equals "$(find "$T/state/replaced" -type f | wc -l)" 4
+}
+
 @test "it asks, wants a generation that exists, and refuses one of a newer Immich" {
   saved
   remember_all
