@@ -88,6 +88,10 @@ equals() {
 	[ "$1" = "$2" ] || { echo "it is '$1' and should be '$2'${3:+ ($3)}" && return 1; }
 }
 
+# at_least NUMBER LEAST, at_most NUMBER MOST: say both when it is not so.
+at_least() { [ "$1" -ge "$2" ] || { echo "it is $1 and should be at least $2" && return 1; }; }
+at_most() { [ "$1" -le "$2" ] || { echo "it is $1 and should be at most $2" && return 1; }; }
+
 # has TEXT PART, lacks TEXT PART: fixed strings, and the text when they are not as asked.
 has() { [[ "$1" == *"$2"* ]] || { printf "'%s' is not in:\n%s\n" "$2" "$1" && return 1; }; }
 lacks() { [[ "$1" != *"$2"* ]] || { printf "'%s' is in:\n%s\n" "$2" "$1" && return 1; }; }
