@@ -28,11 +28,13 @@ esac
 out=build/${BUILD:-release}
 program=$out/uringest
 tests=(tests/e2e/10_main.bats tests/e2e/13_settle.bats tests/e2e/31_cold.bats)
+room=$(mktemp -d) || exit 2
+trap 'rm -rf "$room"' EXIT
 
 # Nobody listens there: it ends with what is wrong with the options, or with that.
 lacks_hash()
 {
-  IMMICH_API_KEY=none "$program" plan --hash="$1" --ledger "$(mktemp -u)" --server http://127.0.0.1:1 \
+  IMMICH_API_KEY=none "$program" plan --hash="$1" --ledger "$room/ledger" --server http://127.0.0.1:1 \
     /dev/null 2>&1 </dev/null | grep -q 'this processor cannot'
 }
 

@@ -260,14 +260,16 @@ static void judge_item(struct ur_decide *decide, struct ur_item *item, struct ur
 	if (waits_for_same(decide, item)) {
 		return;
 	}
-	if (again && !has_wanted(item)) {
-		ur_decide_rest(
-			decide, item, UR_STEP_ASK, ur_decide_pause(decide, item->call_tries++, -1));
-		return;
-	}
-	if (stale && !has_wanted(item)) {
-		ur_decide_go(decide, item, UR_STEP_ASK);
-		return;
+	if (!has_wanted(item)) {
+		if (again) {
+			ur_decide_rest(decide, item, UR_STEP_ASK,
+				ur_decide_pause(decide, item->call_tries++, -1));
+			return;
+		}
+		if (stale) {
+			ur_decide_go(decide, item, UR_STEP_ASK);
+			return;
+		}
 	}
 	item->asking_lost = false;
 	item->call_tries = 0;

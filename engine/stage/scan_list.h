@@ -52,7 +52,7 @@ void ur_lister_next(struct ur_lister *lister, struct ur_listing *listing, struct
 	struct ur_lister *lister, struct ur_listing *listing, int fd, bool follow);
 /** The directory on top, unlisted. */
 struct ur_dir *ur_lister_drop(struct ur_lister *lister, struct ur_scan_rules **ret_rules);
-/** Whether listing waits for the disk. */
+/** Whether listing waits for the disk, or was told that reading does. */
 bool ur_lister_is_cold(const struct ur_lister *lister);
 /** Whoever reads the files has found that they are not in memory, whatever the inodes are. */
 void ur_lister_tell(struct ur_lister *lister, bool cold);

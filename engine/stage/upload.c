@@ -271,8 +271,11 @@ static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 	if (buffer->ready && !buffer->checked) {
 		check(slot, buffer);
 	}
-	if (!buffer->ready || slot->error != 0) {
-		return slot->error != 0 ? slot->error : -EAGAIN;
+	if (slot->error != 0) {
+		return slot->error;
+	}
+	if (!buffer->ready) {
+		return -EAGAIN;
 	}
 	const size_t left = buffer->size - buffer->used;
 	const size_t n = size < left ? size : left;
