@@ -9,6 +9,7 @@
 #include <strings.h>
 
 #define TEXT_FIRST 128u
+#define FORMAT_FIRST 64u // bytes that are made room for before the length is known
 #define TEXT_MAX (64u << 20)
 
 void ur_text_done(struct ur_text *text)
@@ -72,12 +73,20 @@ void ur_text_addf(struct ur_text *text, const char *format, ...)
 	va_start(args, format);
 	va_list again;
 	va_copy(again, args);
-	const int length = vsnprintf(NULL, 0, format, args);
-	va_end(args);
-	if (length >= 0 && reserve(text, (size_t)length)) {
-		(void)vsnprintf(text->bytes + text->size, (size_t)length + 1, format, again);
-		text->size += (size_t)length;
+	int length = -1;
+	if (reserve(text, FORMAT_FIRST)) { // mostly enough, and then it is formatted once
+		const size_t room = text->room - text->size;
+		length = vsnprintf(text->bytes + text->size, room, format, args);
+		if (length >= 0 && (size_t)length >= room) {
+			text->bytes[text->size] = '\0';
+			const bool ok = reserve(text, (size_t)length);
+			length = ok ? vsnprintf(text->bytes + text->size, (size_t)length + 1,
+					      format, again)
+				    : -1;
+		}
 	}
+	va_end(args);
+	text->size += length < 0 ? 0 : (size_t)length;
 	va_end(again);
 }
 

@@ -364,8 +364,13 @@ void ur_immich_boundary(char boundary[64], char content_type[128])
 static void add_field(
 	struct ur_text *text, const char *boundary, const char *name, const char *value)
 {
-	ur_text_addf(text, "--%s\r\nContent-Disposition: form-data; name=\"%s\"\r\n\r\n%s\r\n",
-		boundary, name, value);
+	ur_text_adds(text, "--");
+	ur_text_adds(text, boundary);
+	ur_text_adds(text, "\r\nContent-Disposition: form-data; name=\"");
+	ur_text_adds(text, name);
+	ur_text_adds(text, "\"\r\n\r\n");
+	ur_text_adds(text, value);
+	ur_text_adds(text, "\r\n");
 }
 
 static void add_file_part(struct ur_text *text, const char *boundary, const char *name,

@@ -135,9 +135,30 @@ static void shown_sizes_are_short_and_rounded(void **state)
 	assert_string_equal(text, "16.0 EiB");
 }
 
+static void a_format_of_any_length_is_whole(void **state)
+{
+	struct ur_text text = {0};
+	struct ur_text all = {0};
+	(void)state;
+	for (int n = 0; n < 700; n++) {
+		ur_text_clear(&text);
+		ur_text_addf(&text, "<%*d>", n, 7);
+		assert_int_equal(text.size, (n < 1 ? 1 : n) + 2);
+		assert_int_equal(strlen(ur_text_get(&text)), text.size);
+		assert_int_equal(text.bytes[text.size - 1], '>');
+		ur_text_addf(&all, "%*d", n, 7);
+	}
+	assert_true(ur_text_ok(&all));
+	assert_int_equal(all.size, 699 * 700 / 2 + 1);
+	assert_int_equal(strlen(ur_text_get(&all)), all.size);
+	ur_text_done(&text);
+	ur_text_done(&all);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_format_of_any_length_is_whole),
 		cmocka_unit_test(text_grows_and_keeps_every_byte),
 		cmocka_unit_test(json_strings_escape_what_json_forbids),
 		cmocka_unit_test(nothing_that_moves_a_cursor_is_shown_as_it_is),
