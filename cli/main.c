@@ -17,8 +17,12 @@
  */
 #include "cli/commands.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
+
+#define BUFFER_MOST (4 << 20)   // larger ones are the kernel's again as soon as they are freed
+#define BUFFERS_KEPT (16 << 20) // free memory that is kept for the next one
 
 static const struct command {
 	const char *name;
@@ -105,8 +109,19 @@ static const struct command *find(const char *name)
 	return NULL;
 }
 
+/**
+ * Every request takes a buffer of some hundred KiB and gives it back.  Unless told, the C library
+ * returns these to the kernel at once, and fetches the next one page by page.
+ */
+static void keep_buffers(void)
+{
+	(void)mallopt(M_TRIM_THRESHOLD, BUFFERS_KEPT);
+	(void)mallopt(M_MMAP_THRESHOLD, BUFFER_MOST);
+}
+
 int main(int argc, char **argv)
 {
+	keep_buffers();
 	if (argc < 2) {
 		usage(stderr);
 		return UR_EXIT_USAGE;
