@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GATHER_MS 30 // how long a question waits for company
+#define GATHER_MS 30 // how long a question waits for company, while more may come
 #define ANSWER_MS 120000
 #define SLICE 256u // items that are judged in a turn
 
@@ -400,7 +400,8 @@ static void ask_next(struct ur_decide *decide)
 		return;
 	}
 	const int64_t waited = ur_clock_steady_ns() - first->since_ns;
-	if (decide->to_ask.count < UR_ASK_BATCH / 2 && waited < GATHER_MS * UR_MS_NS) {
+	if (decide->inputs_open > 0 && decide->to_ask.count < UR_ASK_BATCH / 2 &&
+		waited < GATHER_MS * UR_MS_NS) {
 		return;
 	}
 	struct ur_question *question = calloc(1, sizeof *question);

@@ -22,7 +22,7 @@
 /* Committed as `sending` beyond what is in flight, the next to go.  Small files share commits. */
 #define WINDOW_LARGE 2u
 #define WINDOW_SMALL 6u // times the limit, and at least …
-#define WINDOW_LEAST 32u
+#define WINDOW_LEAST 128u
 #define SMALL_FILE (1 << 20)
 
 /* ---- what is sent next ----------------------------------------------------------------------- */
