@@ -58,6 +58,7 @@ LDFLAGS_ALL = -pthread $(OPT_$(BUILD)) $(LDFLAGS)
 # --- sources, by name -----------------------------------------------------------------------------
 BASE_SRC := \
 	engine/base/arena.c \
+	engine/base/bucket.c \
 	engine/base/clock.c \
 	engine/base/err.c \
 	engine/base/filter.c \

@@ -5,6 +5,8 @@ ENGINE_SRC := \
 	engine/sys/notify.c \
 	engine/net/conn.c \
 	engine/net/http.c \
+	engine/net/http_loop.c \
+	engine/net/http_request.c \
 	engine/net/http1.c \
 	engine/net/httpd.c \
 	engine/net/immich.c \

@@ -5,6 +5,7 @@ UNIT_TESTS := \
 	clock \
 	queue \
 	filter \
+	bucket \
 	pace \
 	ring \
 	hash \

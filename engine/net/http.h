@@ -93,7 +93,9 @@ struct ur_request {
 	bool html; // the answer says it is HTML: a proxy's page, not the server's word
 
 	/* http's own. */
+	struct ur_http *http;
 	struct ur_request *next;
+	struct ur_request **link; // what points at this one
 	void *handle;
 	struct ur_http_line { // as curl_slist, which it is cast to
 		char *data;
@@ -126,7 +128,7 @@ struct ur_http_guest {
 	int (*start)(void *context, struct ur_err *err); // once, first thing on the thread
 	void (*turn)(void *context);                     // every turn of the loop
 	void (*stop)(void *context);                     // last thing on the thread
-	int (*fd)(void *context);                        // readable when there is work, -1: none
+	int (*fd)(void *context); // asked once: signalled (an eventfd) when there is work, -1: none
 	void *context;
 	const struct ur_http_guest *next; // another guest on the same thread, or NULL; copied
 };

@@ -386,13 +386,12 @@ static void turn(void *context)
 	struct ur_chunks *chunks = context;
 	take_in(chunks);
 	look_at_clocks(chunks);
-	for (int i = 0; i < READS_A_TURN && ur_ring_in_flight(chunks->ring) > 0 &&
-			ur_ring_run(chunks->ring, -1, 0) > 0;
-		i++) {
-		continue;
+	size_t done = 1;
+	for (int i = 0; i < READS_A_TURN && ur_ring_in_flight(chunks->ring) > 0 && done > 0; i++) {
+		done = ur_ring_run(chunks->ring, -1, 0);
 	}
-	if (ur_ring_in_flight(chunks->ring) > 0 && ur_ring_fd(chunks->ring) < 0) {
-		ur_http_wake(chunks->http); // system calls: there is nothing to be woken by
+	if (ur_ring_in_flight(chunks->ring) > 0 && (done > 0 || ur_ring_fd(chunks->ring) < 0)) {
+		ur_http_wake(chunks->http); // not asked for yet, or nothing would wake us
 	}
 }
 
@@ -414,7 +413,7 @@ static void stop(void *context)
 static int guest_fd(void *context)
 {
 	struct ur_chunks *chunks = context;
-	return ur_ring_in_flight(chunks->ring) > 0 ? ur_ring_fd(chunks->ring) : -1;
+	return ur_ring_fd(chunks->ring);
 }
 
 struct ur_http_guest ur_chunks_guest(struct ur_chunks *chunks)

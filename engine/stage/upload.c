@@ -531,7 +531,7 @@ static void stop(void *context)
 static int guest_fd(void *context)
 {
 	struct ur_upload *upload = context;
-	return ur_ring_in_flight(upload->ring) > 0 ? ur_ring_fd(upload->ring) : -1;
+	return ur_ring_fd(upload->ring);
 }
 
 struct ur_http_guest ur_upload_guest(struct ur_upload *upload)

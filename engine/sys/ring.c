@@ -313,7 +313,9 @@ size_t ur_ring_run(struct ur_ring *ring, int wake_fd, int timeout_ms)
 		return run_finished(ring);
 	}
 	uint64_t count = 0;
-	(void)!read(ring->event_fd, &count, sizeof count);
+	if (timeout_ms != 0) {
+		(void)!read(ring->event_fd, &count, sizeof count);
+	}
 	int r = io_uring_submit_and_get_events(&ring->io);
 	assert(r >= 0 || r == -EAGAIN || r == -EBUSY || r == -EINTR);
 	reap(ring);

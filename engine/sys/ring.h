@@ -81,7 +81,10 @@ size_t ur_ring_run(struct ur_ring *ring, int wake_fd, int timeout_ms);
 size_t ur_ring_in_flight(const struct ur_ring *ring);
 /** How many requests it has had. */
 uint64_t ur_ring_ops(const struct ur_ring *ring);
-/** A descriptor that becomes readable with completions, for somebody else's poll; -1 if none. */
+/**
+ * A descriptor that is signalled with completions, for somebody else's epoll, which watches it for
+ * edges: ur_ring_run() that does not wait leaves it as it is.  -1 if none.
+ */
 int ur_ring_fd(const struct ur_ring *ring);
 /** "io_uring (DEFER_TASKRUN)" or "system calls (io_uring: Operation not permitted)". */
 const char *ur_ring_about(const struct ur_ring *ring);
