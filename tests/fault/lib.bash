@@ -246,6 +246,7 @@ settle_down()
     status=$?
     if [ "$status" -gt 1 ]; then
       echo "a later run ended with $status: $(tail -n 3 "$W/said")"
+      kill -0 "$server_pid" 2>/dev/null || echo "and the server is gone; it said: $(cat "$W/server")"
       return 1
     fi
     after=$(find "$SRC" "${MOVED:-$SRC}" -printf '%p %s %i\n' | sort | sha1sum)
