@@ -1,9 +1,10 @@
 /*
  * upload - a slot a file; read downwards, it is the life of a sending.
  *
- *     SIDECAR_OPEN → SIDECAR_READ → OPEN → READ (the first buffer) → SEND ⇄ READ … → DRAIN → out
+ *     SIDECAR_OPEN → SIDECAR_READ → OPEN → SEND → DRAIN → out
  *
- * Two buffers a slot: one on its way out, one being filled.
+ * What is in memory is read straight into curl's buffer.  From the first byte that is not, two buffers
+ * take turns, one on its way out, one being filled by the ring.
  */
 #include "engine/stage/upload.h"
 
@@ -25,7 +26,6 @@
 #define REQUEST_WORK (64u << 10) // what a request costs besides its bytes, in bytes
 
 static_assert(NAME_ROOM > 3 * 255 + 16, "every byte may become U+FFFD, and .MP4 is added");
-static_assert(FORGET_EVERY % BUFFER == 0, "a piece ends where it is time to forget");
 static_assert(RING_ENTRIES >= 3 * UR_UPLOAD_SLOTS_MAX, "two reads and a close a slot");
 
 enum slot_state {
@@ -33,7 +33,6 @@ enum slot_state {
 	SLOT_SIDECAR_OPEN, // ring: the sidecar's descriptor
 	SLOT_SIDECAR_READ, // ring: its bytes
 	SLOT_OPEN,         // ring: the file's descriptor
-	SLOT_FIRST,        // ring: the first buffer, before there is a request
 	SLOT_SEND,         // http: the answer
 	SLOT_DRAIN,        // ring: reads that nobody needs any more
 };
@@ -65,6 +64,7 @@ struct slot {
 	int filling; // which buffer the next read goes to
 	int giving;  // which one the next bytes come from
 	uint64_t read_at;
+	bool by_ring;    // it was met that is not in memory
 	int64_t sent_ns; // steady: when the request went to http
 	struct ur_xxh *xxh;
 	int error; // what broke the stream
@@ -89,8 +89,6 @@ struct ur_upload {
 	atomic_uint limit; // the pace's, for others
 	bool news;         // items went out since the bell was rung
 };
-
-static void send_next(struct slot *slot);
 
 /* ---- the controller -------------------------------------------------------------------------- */
 
@@ -218,15 +216,14 @@ static int verify(struct slot *slot)
 }
 
 /** In the order of the file, whatever order the reads came back in: before its bytes go. */
-static void check(struct slot *slot, struct buffer *buffer)
+static void check(struct slot *slot, const void *bytes, size_t size, uint64_t offset)
 {
-	const uint64_t end = buffer->op.offset + buffer->size;
-	buffer->checked = true;
-	ur_xxh_feed(slot->xxh, buffer->bytes, buffer->size);
+	const uint64_t end = offset + size;
+	ur_xxh_feed(slot->xxh, bytes, size);
 	if (end == (uint64_t)slot->file->identity.size) {
 		slot->error = verify(slot);
 	}
-	if (slot->file->cold && end % FORGET_EVERY == 0) {
+	if (slot->file->cold && end / FORGET_EVERY > offset / FORGET_EVERY) {
 		ur_sys.forget(slot->fd, 0, (off_t)end); // it was read for us alone
 	}
 }
@@ -248,28 +245,36 @@ static void filled(struct ur_op *op)
 		buffer->checked = false;
 		buffer->ready = true;
 	}
-	if (slot->state == SLOT_FIRST) {
-		if (buffer->ready) {
-			check(slot, buffer);
-		}
-		if (slot->error != 0) {
-			give_up(slot, slot->error,
-				"it changed or could not be read before sending");
-			return;
-		}
-		fill(slot);
-		send_next(slot);
-		return;
-	}
 	ur_http_resume(slot->upload->http, &slot->request);
 }
 
-static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
+/** Bytes that are in memory, without a detour; -EAGAIN: from here on by the ring. */
+static ssize_t give_cached(struct slot *slot, void *bytes, size_t size)
 {
-	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
+	const uint64_t at = slot->read_at;
+	const uint64_t left = (uint64_t)slot->file->identity.size - at;
+	const size_t most = size < left ? size : (size_t)left;
+	const ssize_t n = ur_sys.pread_cached(slot->fd, bytes, most, (off_t)at);
+	if (n == 0) {
+		return -ESTALE; // it has become shorter
+	}
+	if (n < 0) {
+		slot->by_ring = true; // also where it failed: the ring will say so
+		fill(slot);
+		fill(slot);
+		return -EAGAIN;
+	}
+	slot->read_at += (uint64_t)n;
+	check(slot, bytes, (size_t)n, at);
+	return slot->error != 0 ? slot->error : n;
+}
+
+static ssize_t give_buffer(struct slot *slot, void *bytes, size_t size)
+{
 	struct buffer *buffer = &slot->buffers[slot->giving];
 	if (buffer->ready && !buffer->checked) {
-		check(slot, buffer);
+		buffer->checked = true;
+		check(slot, buffer->bytes, buffer->size, buffer->op.offset);
 	}
 	if (slot->error != 0) {
 		return slot->error;
@@ -287,6 +292,12 @@ static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 		fill(slot);
 	}
 	return (ssize_t)n;
+}
+
+static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
+{
+	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
+	return slot->by_ring ? give_buffer(slot, bytes, size) : give_cached(slot, bytes, size);
 }
 
 /* ---- the request ----------------------------------------------------------------------------- */
@@ -436,9 +447,8 @@ static void file_opened(struct ur_op *op)
 		give_up(slot, r, "it changed or could not be opened before sending");
 		return;
 	}
-	slot->state = SLOT_FIRST;
 	ur_xxh_begin(slot->xxh);
-	fill(slot);
+	send_next(slot);
 }
 
 static void begin(struct slot *slot, struct ur_item *item)
@@ -449,6 +459,7 @@ static void begin(struct slot *slot, struct ur_item *item)
 	slot->fd = -1;
 	slot->dir_fd = -1;
 	slot->read_at = 0;
+	slot->by_ring = false;
 	slot->filling = 0;
 	slot->giving = 0;
 	slot->error = 0;

@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define RETRY(call)                                             \
@@ -141,6 +142,12 @@ static ssize_t sys_pread(int fd, void *buffer, size_t size, off_t offset)
 	return RETRY(pread(fd, buffer, size, offset));
 }
 
+static ssize_t sys_pread_cached(int fd, void *buffer, size_t size, off_t offset)
+{
+	const struct iovec whole = {buffer, size};
+	return RETRY(preadv2(fd, &whole, 1, offset, RWF_NOWAIT));
+}
+
 static ssize_t sys_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 {
 	return RETRY(pwrite(fd, buffer, size, offset));
@@ -259,6 +266,7 @@ struct ur_sys ur_sys = {
 	.fstatfs = sys_fstatfs,
 	.getdents = sys_getdents,
 	.pread = sys_pread,
+	.pread_cached = sys_pread_cached,
 	.pwrite = sys_pwrite,
 	.sendfile = sys_sendfile,
 	.fsync = sys_fsync,

@@ -30,6 +30,8 @@ struct ur_sys {
 	int (*fstatfs)(int fd, struct statfs *ret);
 	ssize_t (*getdents)(int fd, void *buffer, size_t size);
 	ssize_t (*pread)(int fd, void *buffer, size_t size, off_t offset);
+	/** Only what is in memory, without a wait: -EAGAIN for the rest, -EOPNOTSUPP on some file systems. */
+	ssize_t (*pread_cached)(int fd, void *buffer, size_t size, off_t offset);
 	ssize_t (*pwrite)(int fd, const void *buffer, size_t size, off_t offset);
 	/** From a file to a socket that does not wait: fewer bytes, or -EAGAIN, are normal. */
 	ssize_t (*sendfile)(int socket, int fd, uint64_t offset, size_t size);

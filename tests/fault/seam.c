@@ -112,6 +112,7 @@ enum call {
 	FSTATFS,
 	GETDENTS,
 	PREAD,
+	PREAD_CACHED,
 	PWRITE,
 	FSYNC,
 	FDATASYNC,
@@ -132,9 +133,9 @@ enum call {
 };
 
 static const char *const call_names[CALLS] = {"openat", "close", "fstat", "fstatat", "fstatfs",
-	"getdents", "pread", "pwrite", "fsync", "fdatasync", "sync_ahead", "ftruncate", "reserve",
-	"unlinkat", "rename_new", "rename_over", "linkat", "mkdirat", "lease", "flock", "utimens",
-	"cached", "malloc"};
+	"getdents", "pread", "pread_cached", "pwrite", "fsync", "fdatasync", "sync_ahead",
+	"ftruncate", "reserve", "unlinkat", "rename_new", "rename_over", "linkat", "mkdirat",
+	"lease", "flock", "utimens", "cached", "malloc"};
 
 static enum call failing = CALLS;
 static unsigned long failing_at;
@@ -260,6 +261,12 @@ static ssize_t faulty_getdents(int fd, void *buffer, size_t size)
 {
 	const int error = fails(GETDENTS);
 	return error != 0 ? error : real.getdents(fd, buffer, size);
+}
+
+static ssize_t faulty_pread_cached(int fd, void *buffer, size_t size, off_t offset)
+{
+	const int error = fails(PREAD_CACHED);
+	return error != 0 ? error : real.pread_cached(fd, buffer, size, offset);
 }
 
 static ssize_t faulty_pread(int fd, void *buffer, size_t size, off_t offset)
@@ -604,6 +611,7 @@ __attribute__((constructor)) static void begin(void)
 	ur_sys.fstatfs = faulty_fstatfs;
 	ur_sys.getdents = faulty_getdents;
 	ur_sys.pread = faulty_pread;
+	ur_sys.pread_cached = faulty_pread_cached;
 	ur_sys.pwrite = faulty_pwrite;
 	ur_sys.fsync = faulty_fsync;
 	ur_sys.fdatasync = faulty_fdatasync;
