@@ -86,6 +86,7 @@ int ur_http_new(const struct ur_http_options *options, const struct ur_http_gues
 	}
 	ur_bucket_init(&http->bucket, &options->rate, ur_http_now());
 	http->server = strdup(options->server);
+	http->near = ur_http_is_near(options->server);
 	r = ur_http_loop_init(http);
 	r = r < 0 ? r : http->server == NULL ? -ENOMEM : common_headers(http);
 	if (r < 0) {

@@ -25,6 +25,7 @@
 struct ur_http {
 	struct ur_http_options options;
 	char *server;
+	bool near;                 // ur_http_is_near(server)
 	struct curl_slist *common; // headers of every request, the key among them
 	struct ur_http_guest guests[UR_HTTP_GUESTS];
 	size_t guest_count;

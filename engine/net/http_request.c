@@ -19,7 +19,9 @@
 #define SEND_BUFFER_SMALL (256L << 10)
 #define SEND_BUFFER_LARGE (2L << 20) // the most that curl takes
 #define LARGE_BODY (1u << 20)
-#define UNSENT_MAX (256 << 10) // bytes that wait in a socket before they are on their way
+/* Bytes that may wait in a socket before they are on their way; a near line is soon rid of them. */
+#define UNSENT_FAR (256 << 10)
+#define UNSENT_NEAR (4 << 20)
 
 /* ---- what curl asks -------------------------------------------------------------------------- */
 
@@ -209,12 +211,13 @@ static void set_tls(CURL *h, const struct ur_http_options *o)
 
 /**
  * What waits unsent in the kernel is lost to nobody's knowledge when the line is cut, and makes the
- * progress lie.  The window itself is left to the kernel: long fat lines need it.
+ * progress lie.  The window itself is left to the kernel: long fat lines need it.  To a near host
+ * each waking for a little room costs more than that is worth.
  */
 static int limit_unsent(void *context, curl_socket_t socket, curlsocktype purpose)
 {
-	const int most = UNSENT_MAX;
-	(void)context;
+	const struct ur_http *http = context;
+	const int most = http->near ? UNSENT_NEAR : UNSENT_FAR;
 	if (purpose == CURLSOCKTYPE_IPCXN) {
 		(void)setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
 	}
@@ -231,6 +234,7 @@ static void set_always(struct ur_http *http, CURL *h)
 	curl_easy_setopt(h, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_S);
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, limit_unsent);
+	curl_easy_setopt(h, CURLOPT_SOCKOPTDATA, http);
 	curl_easy_setopt(h, CURLOPT_USERAGENT, "uringest/" UR_VERSION);
 	curl_easy_setopt(h, CURLOPT_READFUNCTION, give_body);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_answer);
