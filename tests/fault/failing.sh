@@ -12,8 +12,8 @@ usage()
   cat <<'TEXT'
 usage: tests/fault/failing.sh [CALL:ERROR...]
 
-  CALL   openat close fstat fstatat fstatfs getdents pread pwrite fsync unlinkat rename_new
-         mkdirat lease flock utimens cached malloc
+  CALL   openat close fstat fstatat fstatfs getdents pread pread_cached pwrite fsync unlinkat
+         rename_new mkdirat lease flock utimens cached malloc
   ERROR  EIO, ENOSPC, …
 
   STEP   every STEP-th call (15); 1: every one
@@ -112,7 +112,8 @@ sweep()
 make_template
 if [ $# -eq 0 ]; then
   set -- openat:EIO openat:EMFILE openat:EACCES close:EIO fstat:EIO fstatat:EIO fstatat:EACCES \
-    fstatfs:EIO getdents:EIO pread:EIO unlinkat:EACCES unlinkat:EIO rename_new:EIO \
+    fstatfs:EIO getdents:EIO pread:EIO pread_cached:EAGAIN pread_cached:EIO \
+    unlinkat:EACCES unlinkat:EIO rename_new:EIO \
     rename_new:EACCES mkdirat:EACCES mkdirat:ENOSPC lease:EAGAIN flock:ENOLCK \
     openat:across:ENOSPC pread:across:EIO pwrite:across:ENOSPC fsync:across:EIO \
     mkdirat:across:ENOSPC rename_new:across:EIO unlinkat:across:EIO utimens:across:EPERM \
