@@ -75,9 +75,9 @@ ENGINE_SRC := \
 	engine/gateway/route.c \
 	engine/gateway/create.c \
 	engine/gateway/receive.c \
-	engine/gateway/deliver.c \
-	engine/gateway/deliver_request.c \
-	engine/gateway/deliver_confirm.c \
+	engine/gateway/delivery.c \
+	engine/gateway/delivery_request.c \
+	engine/gateway/delivery_confirm.c \
 	engine/gateway/status.c \
 	engine/gateway/gateway.c \
 	engine/pipeline.c \

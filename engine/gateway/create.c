@@ -74,7 +74,7 @@ static void on_made(struct ur_job *job)
 	if (upload->outcome.state == UR_SPOOL_CONFIRMED) {
 		gateway->counters.early++;
 	} else if (visit->credential.line[0] != '\0') {
-		ur_deliver_keep_credential(gateway, upload, &visit->credential);
+		ur_delivery_keep_credential(gateway, upload, &visit->credential);
 	}
 	if (visit->x == NULL) {
 		ur_visit_end(visit); // it stands, and expires if nobody comes for it

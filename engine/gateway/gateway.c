@@ -170,7 +170,7 @@ static void tick(void *context)
 	}
 	ur_status_wake(gateway, NULL);
 	if (!atomic_load(&gateway->stopping)) {
-		ur_deliver_tick(gateway);
+		ur_delivery_tick(gateway);
 		sweep(gateway);
 	}
 	if (gateway->options.pulse != NULL) {
@@ -230,8 +230,8 @@ static void resume(struct ur_gateway *gateway)
 		if (gateway->options.immich != NULL && !at->is_sidecar &&
 			(at->outcome.state == UR_SPOOL_COMPLETE ||
 				at->outcome.state == UR_SPOOL_DELIVERED)) {
-			ur_deliver_add(gateway, at, NULL);
-			waiting += ur_deliver_has_key(at) ? 0 : 1;
+			ur_delivery_add(gateway, at, NULL);
+			waiting += ur_delivery_has_key(at) ? 0 : 1;
 			count++;
 		}
 	}
@@ -320,7 +320,7 @@ static void free_visits(struct ur_gateway *gateway)
 	}
 	while (gateway->deliveries != NULL) {
 		gateway->deliveries->delivery->busy = false;
-		ur_deliver_free(gateway->deliveries);
+		ur_delivery_free(gateway->deliveries);
 	}
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {

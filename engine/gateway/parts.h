@@ -250,20 +250,20 @@ void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 void ur_receive_stop(struct ur_gateway *gateway);
 
 /* deliver */
-void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
+void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential);
 /** False: its key is not known any more, and a request of its owner is waited for. */
-bool ur_deliver_has_key(const struct ur_spool_upload *upload);
+bool ur_delivery_has_key(const struct ur_spool_upload *upload);
 /** An owner is here: what waits for a credential of theirs goes on. */
-void ur_deliver_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
+void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential);
-void ur_deliver_tick(struct ur_gateway *gateway);
-void ur_deliver_free(struct ur_session *session);
+void ur_delivery_tick(struct ur_gateway *gateway);
+void ur_delivery_free(struct ur_session *session);
 /** True while a request or a job about this upload is under way, its picture's included. */
-bool ur_deliver_is_busy(const struct ur_session *session);
+bool ur_delivery_is_busy(const struct ur_session *session);
 /** It is being removed: no delivery counts on it any more. */
-void ur_deliver_unrelate(struct ur_gateway *gateway, const struct ur_spool_upload *upload);
-void ur_deliver_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
+void ur_delivery_unrelate(struct ur_gateway *gateway, const struct ur_spool_upload *upload);
+void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential);
 
 /* status */

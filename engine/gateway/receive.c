@@ -160,8 +160,8 @@ static void on_removed(struct ur_job *job)
 		leave(visit);
 		ur_visit_answer(visit, 404, "there is no such upload");
 	}
-	ur_deliver_unrelate(gateway, upload);
-	ur_deliver_free(session);
+	ur_delivery_unrelate(gateway, upload);
+	ur_delivery_free(session);
 	gateway->records--;
 	ur_spool_rest(upload);
 	upload->session = NULL;
@@ -172,7 +172,7 @@ static void on_removed(struct ur_job *job)
 
 static void begin_remove(struct ur_session *session)
 {
-	if (ur_deliver_is_busy(session)) {
+	if (ur_delivery_is_busy(session)) {
 		close_current(session, 409,
 			"it is being delivered to immich-server just now; try again in a moment");
 		return;
@@ -184,7 +184,7 @@ void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 {
 	struct ur_session *session = ur_session_of(gateway, upload);
 	if (session == NULL || session->removing || session->current != NULL ||
-		session->committing || ur_deliver_is_busy(session)) {
+		session->committing || ur_delivery_is_busy(session)) {
 		return; // the next sweep comes by
 	}
 	begin_chore(session, remove_upload, on_removed);
@@ -275,7 +275,7 @@ static void complete(struct ur_session *session, struct ur_visit *visit)
 	upload->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
 	gateway->counters.complete++;
 	if (gateway->options.immich != NULL) {
-		ur_deliver_add(gateway, upload, &visit->credential);
+		ur_delivery_add(gateway, upload, &visit->credential);
 	}
 }
 

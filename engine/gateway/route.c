@@ -439,7 +439,7 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 		return;
 	}
 	visit->who = *who;
-	ur_deliver_welcome(visit->gateway, &visit->who, &visit->credential);
+	ur_delivery_welcome(visit->gateway, &visit->who, &visit->credential);
 	enter(visit);
 }
 

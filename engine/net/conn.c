@@ -405,7 +405,7 @@ static bool step_head(struct ur_conn *c)
 static bool is_complete(const struct ur_conn *c)
 {
 	if (c->chunked) {
-		return c->chunks.state == UR_CHUNKS_END;
+		return c->chunks.state == UR_CHUNKED_END;
 	}
 	return c->x.received >= c->x.length;
 }
@@ -431,7 +431,7 @@ static size_t deliver_chunks(struct ur_conn *c, char *bytes, size_t size)
 	while (used < size && !is_complete(c)) {
 		const char *data = NULL;
 		size_t run = 0;
-		n = ur_chunks_step(&c->chunks, bytes + used, size - used, &data, &run);
+		n = ur_chunked_step(&c->chunks, bytes + used, size - used, &data, &run);
 		if (n < 0) {
 			break;
 		}
@@ -482,7 +482,7 @@ static size_t most_to_read(const struct ur_conn *c)
 	uint64_t most = c->x.length - c->x.received;
 	if (c->chunked) {
 		most = c->room - c->head_size;
-		most += c->chunks.state == UR_CHUNKS_DATA ? c->chunks.left : 0;
+		most += c->chunks.state == UR_CHUNKED_DATA ? c->chunks.left : 0;
 	}
 	const size_t room = c->httpd->options.buffer_bytes;
 	return most < room ? (size_t)most : room;
@@ -584,7 +584,7 @@ static void renew(struct ur_conn *c)
 	x->length = x->received = 0;
 	x->owner = NULL;
 	c->accepted = c->paused = c->ended = c->chunked = c->expect = c->is_head = false;
-	c->chunks = (struct ur_chunks){0};
+	c->chunks = (struct ur_chunked){0};
 	c->status = 0;
 	c->sent = 0;
 	c->phase = UR_CONN_HEAD;

@@ -420,7 +420,7 @@ static int hex_digit(char c)
 	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
 }
 
-static int take_size(struct ur_chunks *chunks, char c)
+static int take_size(struct ur_chunked *chunks, char c)
 {
 	const int digit = hex_digit(c);
 	if (digit >= 0) {
@@ -432,42 +432,42 @@ static int take_size(struct ur_chunks *chunks, char c)
 		return -EBADMSG;
 	}
 	chunks->skipped = 0;
-	chunks->state = c == '\r' ? UR_CHUNKS_SIZE_LF : UR_CHUNKS_EXTENSION;
+	chunks->state = c == '\r' ? UR_CHUNKED_SIZE_LF : UR_CHUNKED_EXTENSION;
 	return 0;
 }
 
-static int expect_byte(struct ur_chunks *chunks, char c, char wanted, enum ur_chunks_state next)
+static int expect_byte(struct ur_chunked *chunks, char c, char wanted, enum ur_chunked_state next)
 {
 	chunks->state = next;
 	return c == wanted ? 0 : -EBADMSG;
 }
 
-static int take_size_lf(struct ur_chunks *chunks, char c)
+static int take_size_lf(struct ur_chunked *chunks, char c)
 {
 	const bool is_last = chunks->left == 0;
 	chunks->digits = 0;
 	chunks->skipped = 0;
-	return expect_byte(chunks, c, '\n', is_last ? UR_CHUNKS_TRAILER : UR_CHUNKS_DATA);
+	return expect_byte(chunks, c, '\n', is_last ? UR_CHUNKED_TRAILER : UR_CHUNKED_DATA);
 }
 
 /** A byte that is read over, within the bound. */
-static int skip(struct ur_chunks *chunks, char c, unsigned most)
+static int skip(struct ur_chunked *chunks, char c, unsigned most)
 {
 	return is_text(c) && ++chunks->skipped <= most ? 0 : -EBADMSG;
 }
 
-static int take_trailer(struct ur_chunks *chunks, char c)
+static int take_trailer(struct ur_chunked *chunks, char c)
 {
-	const bool is_name = chunks->state == UR_CHUNKS_TRAILER_NAME;
+	const bool is_name = chunks->state == UR_CHUNKED_TRAILER_NAME;
 	if (c == '\r' && !is_name) {
-		chunks->state = chunks->state == UR_CHUNKS_TRAILER ? UR_CHUNKS_LAST_LF
-								   : UR_CHUNKS_TRAILER_LF;
+		chunks->state = chunks->state == UR_CHUNKED_TRAILER ? UR_CHUNKED_LAST_LF
+								    : UR_CHUNKED_TRAILER_LF;
 		return 0;
 	}
-	if (chunks->state == UR_CHUNKS_TRAILER_VALUE || (is_name && c == ':')) {
-		chunks->state = UR_CHUNKS_TRAILER_VALUE;
+	if (chunks->state == UR_CHUNKED_TRAILER_VALUE || (is_name && c == ':')) {
+		chunks->state = UR_CHUNKED_TRAILER_VALUE;
 	} else if (is_tchar(c)) {
-		chunks->state = UR_CHUNKS_TRAILER_NAME;
+		chunks->state = UR_CHUNKED_TRAILER_NAME;
 	} else {
 		return -EBADMSG;
 	}
@@ -475,54 +475,54 @@ static int take_trailer(struct ur_chunks *chunks, char c)
 }
 
 /** One byte of what is not data. */
-static int take(struct ur_chunks *chunks, char c)
+static int take(struct ur_chunked *chunks, char c)
 {
 	switch (chunks->state) {
-	case UR_CHUNKS_SIZE:
+	case UR_CHUNKED_SIZE:
 		return take_size(chunks, c);
-	case UR_CHUNKS_EXTENSION:
+	case UR_CHUNKED_EXTENSION:
 		if (c == '\r') {
-			chunks->state = UR_CHUNKS_SIZE_LF;
+			chunks->state = UR_CHUNKED_SIZE_LF;
 			return 0;
 		}
 		return skip(chunks, c, UR_HTTP1_EXTENSION_MAX);
-	case UR_CHUNKS_SIZE_LF:
+	case UR_CHUNKED_SIZE_LF:
 		return take_size_lf(chunks, c);
-	case UR_CHUNKS_DATA_CR:
-		return expect_byte(chunks, c, '\r', UR_CHUNKS_DATA_LF);
-	case UR_CHUNKS_DATA_LF:
-		return expect_byte(chunks, c, '\n', UR_CHUNKS_SIZE);
-	case UR_CHUNKS_TRAILER:
-	case UR_CHUNKS_TRAILER_NAME:
-	case UR_CHUNKS_TRAILER_VALUE:
+	case UR_CHUNKED_DATA_CR:
+		return expect_byte(chunks, c, '\r', UR_CHUNKED_DATA_LF);
+	case UR_CHUNKED_DATA_LF:
+		return expect_byte(chunks, c, '\n', UR_CHUNKED_SIZE);
+	case UR_CHUNKED_TRAILER:
+	case UR_CHUNKED_TRAILER_NAME:
+	case UR_CHUNKED_TRAILER_VALUE:
 		return take_trailer(chunks, c);
-	case UR_CHUNKS_TRAILER_LF:
-		return expect_byte(chunks, c, '\n', UR_CHUNKS_TRAILER);
-	case UR_CHUNKS_LAST_LF:
-		return expect_byte(chunks, c, '\n', UR_CHUNKS_END);
-	case UR_CHUNKS_DATA:
-	case UR_CHUNKS_END:
+	case UR_CHUNKED_TRAILER_LF:
+		return expect_byte(chunks, c, '\n', UR_CHUNKED_TRAILER);
+	case UR_CHUNKED_LAST_LF:
+		return expect_byte(chunks, c, '\n', UR_CHUNKED_END);
+	case UR_CHUNKED_DATA:
+	case UR_CHUNKED_END:
 		break;
 	}
 	assert(!"data was taken for framing");
 	return -EBADMSG;
 }
 
-ssize_t ur_chunks_step(struct ur_chunks *chunks, const char *bytes, size_t size,
+ssize_t ur_chunked_step(struct ur_chunked *chunks, const char *bytes, size_t size,
 	const char **ret_data, size_t *ret_size)
 {
 	size_t at = 0;
 	*ret_data = bytes;
 	*ret_size = 0;
-	while (at < size && chunks->state != UR_CHUNKS_END) {
-		if (chunks->state == UR_CHUNKS_DATA) {
+	while (at < size && chunks->state != UR_CHUNKED_END) {
+		if (chunks->state == UR_CHUNKED_DATA) {
 			const size_t here =
 				size - at < chunks->left ? size - at : (size_t)chunks->left;
 			*ret_data = bytes + at;
 			*ret_size = here;
 			chunks->left -= here;
 			if (chunks->left == 0) {
-				chunks->state = UR_CHUNKS_DATA_CR;
+				chunks->state = UR_CHUNKED_DATA_CR;
 			}
 			return (ssize_t)(at + here);
 		}

@@ -3,7 +3,7 @@
  * struct out; no socket, no clock, no allocation.
  *
  *     bytes ──ur_http1_find_end──▶ size of the head ──ur_http1_parse──▶ struct ur_http1_head
- *     bytes ──ur_chunks_step─────▶ runs of data, one after the other
+ *     bytes ──ur_chunked_step────▶ runs of data, one after the other
  *
  * What two readers could take for two different things is refused, not repaired: a proxy before us
  * must never see another end of a request than we do.
@@ -68,24 +68,24 @@ const char *ur_http1_field(const struct ur_field *fields, size_t count, const ch
 bool ur_http1_has_token(const char *list, const char *token);
 bool ur_http1_is_token(const char *text);
 
-enum ur_chunks_state {
-	UR_CHUNKS_SIZE,      // before or among the digits of a size
-	UR_CHUNKS_EXTENSION, // behind the digits: skipped
-	UR_CHUNKS_SIZE_LF,
-	UR_CHUNKS_DATA,
-	UR_CHUNKS_DATA_CR,
-	UR_CHUNKS_DATA_LF,
-	UR_CHUNKS_TRAILER, // at the start of a line of the trailer
-	UR_CHUNKS_TRAILER_NAME,
-	UR_CHUNKS_TRAILER_VALUE,
-	UR_CHUNKS_TRAILER_LF,
-	UR_CHUNKS_LAST_LF,
-	UR_CHUNKS_END, // the body is complete
+enum ur_chunked_state {
+	UR_CHUNKED_SIZE,      // before or among the digits of a size
+	UR_CHUNKED_EXTENSION, // behind the digits: skipped
+	UR_CHUNKED_SIZE_LF,
+	UR_CHUNKED_DATA,
+	UR_CHUNKED_DATA_CR,
+	UR_CHUNKED_DATA_LF,
+	UR_CHUNKED_TRAILER, // at the start of a line of the trailer
+	UR_CHUNKED_TRAILER_NAME,
+	UR_CHUNKED_TRAILER_VALUE,
+	UR_CHUNKED_TRAILER_LF,
+	UR_CHUNKED_LAST_LF,
+	UR_CHUNKED_END, // the body is complete
 };
 
 /** A zeroed one stands at the start of a body. */
-struct ur_chunks {
-	enum ur_chunks_state state;
+struct ur_chunked {
+	enum ur_chunked_state state;
 	uint64_t left;    // of the chunk's data
 	unsigned digits;  // of its size
 	unsigned skipped; // bytes of extensions, then of trailers
@@ -94,9 +94,9 @@ struct ur_chunks {
 /**
  * Reads up to and with the next run of data.  Returns how many bytes were used, with the run (maybe
  * of size 0) in *ret_data, within `bytes`; -EBADMSG when this is no chunked body.  At
- * UR_CHUNKS_END nothing more is used: what follows is the next request.
+ * UR_CHUNKED_END nothing more is used: what follows is the next request.
  */
-[[nodiscard]] ssize_t ur_chunks_step(struct ur_chunks *chunks, const char *bytes, size_t size,
+[[nodiscard]] ssize_t ur_chunked_step(struct ur_chunked *chunks, const char *bytes, size_t size,
 	const char **ret_data, size_t *ret_size);
 
 /** The reason phrase of a status; "Unknown" for one without. */

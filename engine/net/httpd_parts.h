@@ -110,7 +110,7 @@ struct ur_conn {
 	bool paused;
 	bool ended; // end() was called
 	bool chunked;
-	struct ur_chunks chunks;
+	struct ur_chunked chunks;
 	int64_t rate_since;
 	uint64_t rate_from;
 

@@ -85,20 +85,20 @@ struct body {
 	char *bytes;
 	size_t size;
 	size_t used;
-	enum ur_chunks_state state;
+	enum ur_chunked_state state;
 	bool is_malformed;
 };
 
 static struct body unchunk(const char *bytes, size_t size, size_t step)
 {
-	struct ur_chunks chunks = {0};
+	struct ur_chunked chunks = {0};
 	struct body body = {.bytes = malloc(size + 1)};
 	assert(body.bytes != NULL);
-	while (body.used < size && chunks.state != UR_CHUNKS_END) {
+	while (body.used < size && chunks.state != UR_CHUNKED_END) {
 		const size_t here = size - body.used < step ? size - body.used : step;
 		const char *data = NULL;
 		size_t count = 0;
-		const ssize_t n = ur_chunks_step(&chunks, bytes + body.used, here, &data, &count);
+		const ssize_t n = ur_chunked_step(&chunks, bytes + body.used, here, &data, &count);
 		if (n < 0) {
 			body.is_malformed = true;
 			break;

@@ -267,17 +267,17 @@ static void counts_and_sizes_are_bounded(void **state)
 /** Joins what comes out; the size, or -1 when it is refused, -2 when it does not end. */
 static long unchunk(const char *text, size_t size, size_t step, char *ret, size_t *ret_used)
 {
-	struct ur_chunks chunks = {0};
+	struct ur_chunked chunks = {0};
 	long got = 0;
 	size_t at = 0;
-	while (at < size && chunks.state != UR_CHUNKS_END) {
+	while (at < size && chunks.state != UR_CHUNKED_END) {
 		const size_t here = size - at < step ? size - at : step;
 		char *part = malloc(here);
 		const char *data = NULL;
 		size_t count = 0;
 		assert_non_null(part);
 		memcpy(part, text + at, here);
-		const ssize_t used = ur_chunks_step(&chunks, part, here, &data, &count);
+		const ssize_t used = ur_chunked_step(&chunks, part, here, &data, &count);
 		if (used >= 0) {
 			assert_true((size_t)used <= here);
 			assert_true(used > 0);
@@ -292,7 +292,7 @@ static long unchunk(const char *text, size_t size, size_t step, char *ret, size_
 		}
 	}
 	*ret_used = at;
-	return chunks.state == UR_CHUNKS_END ? got : -2;
+	return chunks.state == UR_CHUNKED_END ? got : -2;
 }
 
 static void chunks_are_joined_on_every_split(void **state)

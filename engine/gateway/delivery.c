@@ -1,5 +1,5 @@
 /*
- * deliver - a complete upload goes to immich-server as one ordinary request, and is let go only
+ * delivery - a complete upload goes to immich-server as one ordinary request, and is let go only
  * when the server proves that it holds it.
  *
  *     KEY → RELATED → CHECK → SEND → ASSET → BYTES → confirmed
@@ -13,10 +13,10 @@
  *     408 429 5xx, no answer again, for as long as it takes
  *     other 4xx              refused: kept, shown, and removed keep_refused later
  *
- * This file has all deliveries, and takes the steps; SEND is in deliver_request, CHECK, ASSET and
- * BYTES are in deliver_confirm.
+ * This file has all deliveries, and takes the steps; SEND is in delivery_request, CHECK, ASSET and
+ * BYTES are in delivery_confirm.
  */
-#include "engine/gateway/deliver_parts.h"
+#include "engine/gateway/delivery_parts.h"
 
 #include "engine/base/clock.h"
 #include "engine/gateway/seal.h"
@@ -38,18 +38,18 @@
 #define SIDECAR_MAX (1u << 20)
 #define BUSY_MAX 16u // deliveries that ask or send at once
 
-int64_t ur_deliver_lost_ms(const struct ur_gateway *gateway)
+int64_t ur_delivery_lost_ms(const struct ur_gateway *gateway)
 {
 	return gateway->limits.answer_wait_ms < LOST_MS ? gateway->limits.answer_wait_ms : LOST_MS;
 }
 
-void ur_deliver_go(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
+void ur_delivery_go(struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
 {
 	session->delivery->step = next;
 	session->delivery->due_ms = ur_gateway_now_ms() + wait_ms;
 }
 
-void ur_deliver_explain(struct ur_session *session, const char *format, ...)
+void ur_delivery_explain(struct ur_session *session, const char *format, ...)
 {
 	struct ur_spool_outcome *outcome = &session->upload->outcome;
 	va_list list;
@@ -58,7 +58,7 @@ void ur_deliver_explain(struct ur_session *session, const char *format, ...)
 	va_end(list);
 }
 
-int64_t ur_deliver_pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
+int64_t ur_delivery_pause_ms(const struct ur_delivery *delivery, int64_t asked_ms)
 {
 	const unsigned doublings = delivery->pauses < 9 ? delivery->pauses : 9;
 	int64_t wait = (int64_t)FIRST_PAUSE_MS << doublings;
@@ -69,14 +69,14 @@ int64_t ur_deliver_pause_ms(const struct ur_delivery *delivery, int64_t asked_ms
 
 /* ---- the credential -------------------------------------------------------------------------- */
 
-void ur_deliver_forget_credential(struct ur_delivery *delivery)
+void ur_delivery_forget_credential(struct ur_delivery *delivery)
 {
 	ur_credential_wipe(&delivery->credential);
 	delivery->has_credential = false;
 }
 
 /** Beside the bytes, so that a restart needs nobody; without a seal it stays in memory only. */
-void ur_deliver_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
+void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential)
 {
 	uint8_t sealed[UR_SEAL_ROOM(sizeof credential->line + 1)];
@@ -91,7 +91,7 @@ void ur_deliver_keep_credential(struct ur_gateway *gateway, struct ur_spool_uplo
 	int r = written < 0 ? -EIO
 			    : ur_seal(gateway->options.seal, upload->id, upload->owner, plain,
 				      (size_t)written, sealed, &size);
-	r = r < 0 ? r : ur_spool_keep(upload, UR_DELIVER_KEY_NAME, sealed, size, &err);
+	r = r < 0 ? r : ur_spool_keep(upload, UR_DELIVERY_KEY_NAME, sealed, size, &err);
 	OPENSSL_cleanse(plain, sizeof plain);
 	if (r < 0) {
 		ur_gateway_log(gateway, 4,
@@ -110,7 +110,7 @@ static void recall_credential(struct ur_session *session)
 	size_t opened = 0;
 	if (gateway->options.has_seal &&
 		ur_spool_recall(
-			session->upload, UR_DELIVER_KEY_NAME, sealed, sizeof sealed, &size) == 0 &&
+			session->upload, UR_DELIVERY_KEY_NAME, sealed, sizeof sealed, &size) == 0 &&
 		ur_unseal(gateway->options.seal, session->upload->id, session->upload->owner,
 			sealed, size, plain, &opened) == 0 &&
 		opened > 1 && opened <= sizeof delivery->credential.line) {
@@ -215,7 +215,7 @@ static void set_out(struct ur_session *session)
 	const struct ur_spool_upload *upload = session->upload;
 	const struct ur_gateway_limits *limits = &session->gateway->limits;
 	if (upload->outcome.state != UR_SPOOL_DELIVERED) {
-		ur_deliver_go(session, UR_DELIVERY_RELATED, 0);
+		ur_delivery_go(session, UR_DELIVERY_RELATED, 0);
 		return;
 	}
 	if (read_metadata(session) == 0) {
@@ -229,7 +229,7 @@ static void set_out(struct ur_session *session)
 		delivery->suspect ? limits->suspect_wait_ms : limits->settle_after_ms;
 	const int64_t passed_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
 	const bool waits = passed_ms >= 0 && passed_ms < wait_ms && !upload->outcome.duplicate;
-	ur_deliver_go(session, UR_DELIVERY_ASSET, waits ? wait_ms - passed_ms : 0);
+	ur_delivery_go(session, UR_DELIVERY_ASSET, waits ? wait_ms - passed_ms : 0);
 }
 
 static void run(struct ur_session *session)
@@ -245,34 +245,34 @@ static void run(struct ur_session *session)
 		if (read_metadata(session) < 0) {
 			ur_gateway_log(session->gateway, 3,
 				"upload %s: its metadata cannot be read", session->upload->id);
-			ur_deliver_go(session, UR_DELIVERY_RELATED, LONGEST_PAUSE_MS);
+			ur_delivery_go(session, UR_DELIVERY_RELATED, LONGEST_PAUSE_MS);
 		} else if (session->upload->length == 0) {
-			ur_deliver_refuse(
+			ur_delivery_refuse(
 				session, 400, "an empty file is no picture; it is not sent");
 		} else if (gather(session)) {
-			ur_deliver_go(session, UR_DELIVERY_CHECK, 0);
+			ur_delivery_go(session, UR_DELIVERY_CHECK, 0);
 		} else {
-			ur_deliver_explain(session, "waits for the upload that belongs to it");
-			ur_deliver_go(session, UR_DELIVERY_RELATED, RELATED_MS);
+			ur_delivery_explain(session, "waits for the upload that belongs to it");
+			ur_delivery_go(session, UR_DELIVERY_RELATED, RELATED_MS);
 		}
 		return;
 	case UR_DELIVERY_CHECK:
 		if (session->gateway->carrying >= session->gateway->limits.deliveries ||
 			session->gateway->server.dialect == NULL) {
-			ur_deliver_explain(session,
+			ur_delivery_explain(session,
 				session->gateway->server.dialect == NULL
 					? "immich-server does not answer at present; it is "
 					  "tried again"
 					: "waits for its turn");
-			ur_deliver_go(session, UR_DELIVERY_CHECK,
+			ur_delivery_go(session, UR_DELIVERY_CHECK,
 				500); // nothing could follow from the answer
 		} else {
-			ur_deliver_check(session);
+			ur_delivery_check(session);
 		}
 		return;
 	case UR_DELIVERY_ASSET:
 	case UR_DELIVERY_BYTES:
-		ur_deliver_ask_asset(session);
+		ur_delivery_ask_asset(session);
 		return;
 	case UR_DELIVERY_SEND:
 	case UR_DELIVERY_SETTLED:
@@ -286,7 +286,7 @@ static bool is_over(const struct ur_session *session)
 	return session->delivery->step == UR_DELIVERY_SETTLED && !session->delivery->busy;
 }
 
-void ur_deliver_advance(struct ur_session *session)
+void ur_delivery_advance(struct ur_session *session)
 {
 	const struct ur_delivery *delivery = session->delivery;
 	for (int i = 0; i < UR_DELIVERY_SETTLED && !delivery->busy && !is_over(session) &&
@@ -297,22 +297,22 @@ void ur_deliver_advance(struct ur_session *session)
 	}
 }
 
-void ur_deliver_tick(struct ur_gateway *gateway)
+void ur_delivery_tick(struct ur_gateway *gateway)
 {
 	struct ur_session **at = &gateway->deliveries;
 	unsigned busy = 0;
 	if (gateway->options.immich == NULL) {
 		return;
 	}
-	ur_deliver_ask_version(gateway);
+	ur_delivery_ask_version(gateway);
 	while (*at != NULL) {
 		struct ur_session *session = *at;
 		if (busy < BUSY_MAX) {
-			ur_deliver_advance(session);
+			ur_delivery_advance(session);
 		}
 		busy += session->delivery->busy ? 1 : 0;
 		if (is_over(session)) {
-			ur_deliver_free(session); // takes it off the list
+			ur_delivery_free(session); // takes it off the list
 			ur_session_rest(session);
 		} else {
 			at = &session->delivery->next;
@@ -320,7 +320,7 @@ void ur_deliver_tick(struct ur_gateway *gateway)
 	}
 }
 
-void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
+void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential)
 {
 	struct ur_session *session = upload->is_sidecar ? NULL : ur_session_of(gateway, upload);
@@ -340,10 +340,10 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	/* A start found it: what was under way then may have reached the server. */
 	delivery->suspect = upload->outcome.state == UR_SPOOL_COMPLETE
 				    ? upload->outcome.tries > 0
-				    : upload->outcome.status == UR_DELIVER_DOUBTFUL;
+				    : upload->outcome.status == UR_DELIVERY_DOUBTFUL;
 	if (upload->outcome.tries > 0 && upload->outcome.state == UR_SPOOL_COMPLETE) {
 		const int64_t gone_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
-		const int64_t most_ms = ur_deliver_lost_ms(gateway);
+		const int64_t most_ms = ur_delivery_lost_ms(gateway);
 		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;
 		delivery->lost_until_ms = ur_gateway_now_ms() + (left_ms > 0 ? left_ms : 0);
 	}
@@ -357,15 +357,15 @@ void ur_deliver_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 		recall_credential(session);
 	}
 	if (!delivery->has_credential) {
-		ur_deliver_explain(session, "its key was not kept; " UR_DELIVER_WAITS_FOR_OWNER);
+		ur_delivery_explain(session, "its key was not kept; " UR_DELIVERY_WAITS_FOR_OWNER);
 	}
-	ur_deliver_go(session, UR_DELIVERY_KEY, 0);
+	ur_delivery_go(session, UR_DELIVERY_KEY, 0);
 	if (gateway->server.dialect != NULL) {
-		ur_deliver_advance(session);
+		ur_delivery_advance(session);
 	}
 }
 
-void ur_deliver_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
+void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential)
 {
 	if (!who->may_upload) {
@@ -382,18 +382,18 @@ void ur_deliver_welcome(struct ur_gateway *gateway, const struct ur_visitor *who
 			delivery->has_credential = true;
 			delivery->lacks_proof = false;
 			delivery->due_ms = ur_gateway_now_ms();
-			ur_deliver_keep_credential(gateway, at->upload, credential);
+			ur_delivery_keep_credential(gateway, at->upload, credential);
 		}
 	}
 }
 
-bool ur_deliver_has_key(const struct ur_spool_upload *upload)
+bool ur_delivery_has_key(const struct ur_spool_upload *upload)
 {
 	const struct ur_session *session = upload->session;
 	return session != NULL && session->delivery != NULL && session->delivery->has_credential;
 }
 
-bool ur_deliver_is_busy(const struct ur_session *session)
+bool ur_delivery_is_busy(const struct ur_session *session)
 {
 	bool busy = session->delivery != NULL && session->delivery->busy;
 	for (const struct ur_session *at = session->gateway->deliveries;
@@ -403,7 +403,7 @@ bool ur_deliver_is_busy(const struct ur_session *session)
 	return busy;
 }
 
-void ur_deliver_unrelate(struct ur_gateway *gateway, const struct ur_spool_upload *upload)
+void ur_delivery_unrelate(struct ur_gateway *gateway, const struct ur_spool_upload *upload)
 {
 	for (struct ur_session *at = gateway->deliveries; at != NULL && upload->is_sidecar;
 		at = at->delivery->next) {
@@ -413,7 +413,7 @@ void ur_deliver_unrelate(struct ur_gateway *gateway, const struct ur_spool_uploa
 	}
 }
 
-void ur_deliver_free(struct ur_session *session)
+void ur_delivery_free(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	if (delivery == NULL) {
@@ -425,7 +425,7 @@ void ur_deliver_free(struct ur_session *session)
 		at = &(*at)->delivery->next;
 	}
 	*at = delivery->next;
-	ur_deliver_forget_credential(delivery);
+	ur_delivery_forget_credential(delivery);
 	OPENSSL_cleanse(delivery->request.header, sizeof delivery->request.header);
 	ur_request_done(&delivery->request);
 	ur_text_done(&delivery->head);

@@ -1,8 +1,8 @@
 /*
- * deliver_confirm - what the server is asked: whether the bytes are there already, and whether it
+ * delivery_confirm - what the server is asked: whether the bytes are there already, and whether it
  * holds what it was given (promise 1).  Nothing is let go but by its answers.
  */
-#include "engine/gateway/deliver_parts.h"
+#include "engine/gateway/delivery_parts.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -40,7 +40,7 @@ static void read_answer(struct ur_session *session)
 		read_check(session);
 		return;
 	case UR_DELIVERY_SEND:
-		ur_deliver_read_sent(session);
+		ur_delivery_read_sent(session);
 		return;
 	case UR_DELIVERY_ASSET:
 		read_asset(session);
@@ -83,21 +83,21 @@ static void on_answer(struct ur_post *post)
 		note_server(session->gateway, true);
 	}
 	if (request->result == 0 && (request->status == 401 || request->status == 403)) {
-		ur_deliver_explain(
-			session, "immich-server refuses this key; " UR_DELIVER_WAITS_FOR_OWNER);
+		ur_delivery_explain(
+			session, "immich-server refuses this key; " UR_DELIVERY_WAITS_FOR_OWNER);
 		ur_gateway_log(session->gateway, 4,
-			"upload %s: immich-server refuses its owner's key; " UR_DELIVER_WAITS_FOR_OWNER,
+			"upload %s: immich-server refuses its owner's key; " UR_DELIVERY_WAITS_FOR_OWNER,
 			session->upload->id);
 		if (delivery->has_credential) {
 			ur_gate_forget(session->gateway->gate, &delivery->credential);
 		}
-		ur_deliver_forget_credential(delivery);
-		(void)ur_spool_wipe(session->upload, UR_DELIVER_KEY_NAME);
-		ur_deliver_go(session, UR_DELIVERY_KEY, 0);
+		ur_delivery_forget_credential(delivery);
+		(void)ur_spool_wipe(session->upload, UR_DELIVERY_KEY_NAME);
+		ur_delivery_go(session, UR_DELIVERY_KEY, 0);
 		return;
 	}
 	read_answer(session);
-	ur_deliver_advance(session);
+	ur_delivery_advance(session);
 }
 
 static void answered(struct ur_request *request)
@@ -107,7 +107,7 @@ static void answered(struct ur_request *request)
 	ur_httpd_post(session->gateway->httpd, &session->delivery->post);
 }
 
-struct ur_request *ur_deliver_new_request(
+struct ur_request *ur_delivery_new_request(
 	struct ur_session *session, const char *method, const char *path)
 {
 	struct ur_delivery *delivery = session->delivery;
@@ -128,7 +128,7 @@ struct ur_request *ur_deliver_new_request(
 	return request;
 }
 
-void ur_deliver_again(struct ur_session *session, enum ur_delivery_step step)
+void ur_delivery_again(struct ur_session *session, enum ur_delivery_step step)
 {
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_request *request = &delivery->request;
@@ -139,30 +139,30 @@ void ur_deliver_again(struct ur_session *session, enum ur_delivery_step step)
 		note_server(session->gateway, false);
 	}
 	if (request->result < 0) {
-		ur_deliver_explain(
+		ur_delivery_explain(
 			session, "immich-server does not answer at present; it is tried again");
 	} else if (away) {
-		ur_deliver_explain(session,
+		ur_delivery_explain(session,
 			"immich-server answers %d at present; it is tried again", request->status);
 	}
-	ur_deliver_go(
-		session, step, ur_deliver_pause_ms(delivery, request->result == 0 ? asked : -1));
+	ur_delivery_go(
+		session, step, ur_delivery_pause_ms(delivery, request->result == 0 ? asked : -1));
 }
 
 /* ---- is it there already? -------------------------------------------------------------------- */
 
-void ur_deliver_check(struct ur_session *session)
+void ur_delivery_check(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_request *request =
-		ur_deliver_new_request(session, "POST", "/api/assets/bulk-upload-check");
+		ur_delivery_new_request(session, "POST", "/api/assets/bulk-upload-check");
 	ur_text_clear(&delivery->head);
 	ur_immich_check_begin(&delivery->head);
 	ur_immich_check_add(&delivery->head, 0, session->upload->sha1);
 	ur_immich_check_end(&delivery->head);
 	if (!ur_text_ok(&delivery->head)) {
 		delivery->busy = false;
-		ur_deliver_again(session, UR_DELIVERY_CHECK);
+		ur_delivery_again(session, UR_DELIVERY_CHECK);
 		return;
 	}
 	request->content_type = "application/json";
@@ -176,7 +176,7 @@ static void found_there(struct ur_session *session, const char *asset)
 {
 	struct ur_delivery *delivery = session->delivery;
 	delivery->outcome.state = UR_SPOOL_DELIVERED;
-	delivery->outcome.status = delivery->suspect ? UR_DELIVER_DOUBTFUL : 0;
+	delivery->outcome.status = delivery->suspect ? UR_DELIVERY_DOUBTFUL : 0;
 	delivery->pauses = 0;
 	delivery->outcome.duplicate = !delivery->suspect;
 	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
@@ -184,7 +184,7 @@ static void found_there(struct ur_session *session, const char *asset)
 		delivery->suspect ? "delivered; the server's answer was lost, so its bytes are "
 				    "asked for later"
 				  : "the server had it already");
-	ur_deliver_settle_outcome(session, UR_DELIVERY_ASSET,
+	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET,
 		delivery->suspect ? session->gateway->limits.suspect_wait_ms : 0);
 }
 
@@ -197,30 +197,30 @@ static void read_check(struct ur_session *session)
 			  ur_immich_check_read(ur_text_get(&request->answer), &said, 1, NULL) == 0;
 	const bool may_come = ur_gateway_now_ms() < delivery->lost_until_ms;
 	if (!told || (!said.there && may_come)) {
-		ur_deliver_again(session, UR_DELIVERY_CHECK);
+		ur_delivery_again(session, UR_DELIVERY_CHECK);
 	} else if (said.there && said.trashed) {
 		delivery->outcome.trashed = true;
 		memcpy(delivery->outcome.asset, said.asset, sizeof said.asset);
-		ur_deliver_refuse(session, 409,
+		ur_delivery_refuse(session, 409,
 			"it is in the server's trash: restore it there, or delete it for good and "
 			"upload it again");
 	} else if (said.there) {
 		found_there(session, said.asset);
 	} else {
-		ur_deliver_begin_send(session);
+		ur_delivery_begin_send(session);
 	}
 }
 
 /* ---- promise 1 ------------------------------------------------------------------------------- */
 
-void ur_deliver_ask_asset(struct ur_session *session)
+void ur_delivery_ask_asset(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	const bool bytes = delivery->step == UR_DELIVERY_BYTES;
 	const uint64_t length = session->upload->length;
 	(void)snprintf(delivery->path, sizeof delivery->path, "/api/assets/%s%s",
 		session->upload->outcome.asset, bytes ? "/original" : "");
-	struct ur_request *request = ur_deliver_new_request(session, "GET", delivery->path);
+	struct ur_request *request = ur_delivery_new_request(session, "GET", delivery->path);
 	if (bytes) {
 		(void)snprintf(request->header[1], sizeof request->header[1],
 			"Range: bytes=%" PRIu64 "-%" PRIu64, length - 1, length - 1);
@@ -236,7 +236,7 @@ static void unconfirmed(struct ur_session *session, const char *why)
 		session->upload->outcome.asset, why);
 	delivery->outcome = session->upload->outcome;
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", why);
-	ur_deliver_settle_outcome(session, UR_DELIVERY_ASSET, DAY_MS);
+	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET, DAY_MS);
 }
 
 static void read_asset(struct ur_session *session)
@@ -247,23 +247,23 @@ static void read_asset(struct ur_session *session)
 	struct ur_asset asset = {0};
 	if (request->result < 0 || request->status >= 500 || request->status == 429 ||
 		request->status == 408) {
-		ur_deliver_again(session, UR_DELIVERY_ASSET);
+		ur_delivery_again(session, UR_DELIVERY_ASSET);
 		return;
 	}
 	if (request->status != 200) {
 		/* Gone again, or never quite there: as if it had not been sent. */
 		delivery->suspect = true;
 		delivery->outcome.asset[0] = '\0';
-		ur_deliver_again(session, UR_DELIVERY_CHECK);
+		ur_delivery_again(session, UR_DELIVERY_CHECK);
 		return;
 	}
 	if (ur_immich_asset_read(ur_text_get(&request->answer), &asset, NULL) < 0) {
-		ur_deliver_again(session, UR_DELIVERY_ASSET);
+		ur_delivery_again(session, UR_DELIVERY_ASSET);
 		return;
 	}
 	switch (ur_immich_prove(&asset, upload->sha1, upload->owner)) {
 	case UR_PROOF_HOLDS:
-		ur_deliver_go(session, UR_DELIVERY_BYTES, 0);
+		ur_delivery_go(session, UR_DELIVERY_BYTES, 0);
 		return;
 	case UR_PROOF_OTHER_BYTES:
 		unconfirmed(session, "the server stored other bytes; they are kept here");
@@ -294,10 +294,10 @@ static void read_bytes(struct ur_session *session)
 		(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
 			delivery->outcome.duplicate ? "the server had it already"
 						    : "the server holds it");
-		ur_deliver_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
+		ur_delivery_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
 	} else if (request->result < 0 || request->status == 429 || request->status == 408 ||
 		   request->status == 502 || request->status == 503 || request->status == 504) {
-		ur_deliver_again(session, UR_DELIVERY_BYTES);
+		ur_delivery_again(session, UR_DELIVERY_BYTES);
 	} else {
 		unconfirmed(session,
 			"broken there: the server names it but does not give its bytes; they are kept "
@@ -329,7 +329,7 @@ static void version_answered(struct ur_request *request)
 	ur_httpd_post(gateway->httpd, &gateway->version_post);
 }
 
-void ur_deliver_ask_version(struct ur_gateway *gateway)
+void ur_delivery_ask_version(struct ur_gateway *gateway)
 {
 	if (gateway->version_asking || ur_gateway_now_ms() < gateway->version_until_ms) {
 		return;

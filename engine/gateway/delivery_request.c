@@ -1,11 +1,11 @@
 /*
- * deliver_request - the one ordinary request that carries the bytes, and outcomes on disk.
+ * delivery_request - the one ordinary request that carries the bytes, and outcomes on disk.
  *
  *     begin_send ─▶ tries + 1, durable ─▶ send ─▶ read_sent ─▶ outcome, durable ─▶ the next step
  *
  * Nothing follows from an outcome before it is on disk.
  */
-#include "engine/gateway/deliver_parts.h"
+#include "engine/gateway/delivery_parts.h"
 
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
@@ -82,12 +82,12 @@ static void send(struct ur_session *session)
 	delivery->fd = ur_spool_open(session->upload, &err);
 	if (delivery->fd < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
-		ur_deliver_again(session, UR_DELIVERY_CHECK);
+		ur_delivery_again(session, UR_DELIVERY_CHECK);
 		return;
 	}
 	ur_immich_boundary(boundary, delivery->content_type);
 	write_body(session, boundary);
-	struct ur_request *request = ur_deliver_new_request(session, "POST", "/api/assets");
+	struct ur_request *request = ur_delivery_new_request(session, "POST", "/api/assets");
 	ur_hex(session->upload->sha1, sizeof session->upload->sha1, hex);
 	(void)snprintf(request->header[1], sizeof request->header[1], "x-immich-checksum: %s", hex);
 	request->content_type = delivery->content_type;
@@ -150,12 +150,12 @@ static void tidy(struct ur_job *job)
 {
 	struct ur_session *session = session_of(job);
 	struct ur_delivery *delivery = session->delivery;
-	(void)ur_spool_wipe(session->upload, UR_DELIVER_KEY_NAME);
+	(void)ur_spool_wipe(session->upload, UR_DELIVERY_KEY_NAME);
 	if (delivery->outcome.state == UR_SPOOL_CONFIRMED) {
 		delivery->result = ur_spool_empty(session->upload, &delivery->err);
 	}
 	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		(void)ur_spool_wipe(delivery->related, UR_DELIVER_KEY_NAME);
+		(void)ur_spool_wipe(delivery->related, UR_DELIVERY_KEY_NAME);
 		if (delivery->result == 0 &&
 			delivery->related_outcome.state == UR_SPOOL_CONFIRMED) {
 			delivery->result = ur_spool_empty(delivery->related, &delivery->err);
@@ -181,7 +181,7 @@ static void on_concluded(struct ur_job *job)
 	if (delivery->result < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
 			delivery->err.text);
-		ur_deliver_go(session, UR_DELIVERY_CHECK, ur_deliver_pause_ms(delivery, -1));
+		ur_delivery_go(session, UR_DELIVERY_CHECK, ur_delivery_pause_ms(delivery, -1));
 		return;
 	}
 	session->upload->outcome = delivery->outcome;
@@ -196,24 +196,24 @@ static void on_concluded(struct ur_job *job)
 	} else if (delivery->step == UR_DELIVERY_SEND) {
 		send(session);
 	} else {
-		ur_deliver_advance(session);
+		ur_delivery_advance(session);
 	}
 }
 
-void ur_deliver_settle_outcome(
+void ur_delivery_settle_outcome(
 	struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
 {
 	struct ur_delivery *delivery = session->delivery;
 	delivery->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
 	delivery->outcome.tries = delivery->tries;
-	ur_deliver_go(session, next, wait_ms);
+	ur_delivery_go(session, next, wait_ms);
 	delivery->busy = true;
 	delivery->job.run = conclude;
 	delivery->job.done = on_concluded;
 	ur_crew_submit(session->gateway->crew, &delivery->job);
 }
 
-void ur_deliver_refuse(struct ur_session *session, int status, const char *words)
+void ur_delivery_refuse(struct ur_session *session, int status, const char *words)
 {
 	struct ur_delivery *delivery = session->delivery;
 	session->gateway->counters.refused++;
@@ -222,18 +222,18 @@ void ur_deliver_refuse(struct ur_session *session, int status, const char *words
 	delivery->outcome.state = UR_SPOOL_REFUSED;
 	delivery->outcome.status = status;
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
-	ur_deliver_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
+	ur_delivery_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
 }
 
 /* ---- sending --------------------------------------------------------------------------------- */
 
 /** What the process may not forget: from now on the server may have it without our knowing. */
-void ur_deliver_begin_send(struct ur_session *session)
+void ur_delivery_begin_send(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
 	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries) {
-		ur_deliver_go(session, UR_DELIVERY_CHECK,
+		ur_delivery_go(session, UR_DELIVERY_CHECK,
 			500); // asked again: in the meantime it may have come
 		return;
 	}
@@ -241,7 +241,7 @@ void ur_deliver_begin_send(struct ur_session *session)
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
 		"being delivered to immich-server");
 	delivery->tries++;
-	ur_deliver_settle_outcome(session, UR_DELIVERY_SEND, 0);
+	ur_delivery_settle_outcome(session, UR_DELIVERY_SEND, 0);
 }
 
 static void sent(struct ur_session *session, const char *asset, bool duplicate)
@@ -262,11 +262,11 @@ static void sent(struct ur_session *session, const char *asset, bool duplicate)
 		duplicate ? "the server says duplicate to bytes that it had not known before; they "
 			    "are asked for later"
 			  : "delivered");
-	ur_deliver_settle_outcome(session, UR_DELIVERY_ASSET,
+	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET,
 		duplicate ? gateway->limits.suspect_wait_ms : gateway->limits.settle_after_ms);
 }
 
-void ur_deliver_read_sent(struct ur_session *session)
+void ur_delivery_read_sent(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_request *request = &delivery->request;
@@ -283,14 +283,14 @@ void ur_deliver_read_sent(struct ur_session *session)
 	if (request->result == 0 && status >= 400 && status < 500 && status != 408 &&
 		status != 429) {
 		ur_immich_message(status, ur_text_get(&request->answer), request->html, words);
-		ur_deliver_refuse(session, status, words);
+		ur_delivery_refuse(session, status, words);
 		return;
 	}
 	const bool perhaps = request->body_gone || (request->result == 0 && status >= 500);
 	delivery->suspect = delivery->suspect || perhaps;
 	if (request->result < 0 && request->body_gone) {
 		delivery->lost_until_ms =
-			ur_gateway_now_ms() + ur_deliver_lost_ms(session->gateway);
+			ur_gateway_now_ms() + ur_delivery_lost_ms(session->gateway);
 	}
-	ur_deliver_again(session, UR_DELIVERY_CHECK);
+	ur_delivery_again(session, UR_DELIVERY_CHECK);
 }
