@@ -51,6 +51,9 @@ ENGINE_SRC := \
 	engine/stage/scan_rules.c \
 	engine/stage/scan_sources.c \
 	engine/stage/probe.c \
+	engine/stage/probe_bytes.c \
+	engine/stage/probe_cold.c \
+	engine/stage/probe_open.c \
 	engine/stage/upload.c \
 	engine/stage/chunks.c \
 	engine/stage/chunks_disk.c \

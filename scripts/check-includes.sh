@@ -41,10 +41,11 @@ BEGIN {
   allow("stage", below)
   allow("decide", below " decide")
   allow("scan", below " scan")
+  allow("probe", below " probe")
   allow("chunks", below " chunks")
   allow("gateway", "base sys net media settings gateway")
-  allow("pipeline", below " stage decide scan chunks gateway pipeline")
-  allow("cli", below " stage decide scan chunks gateway pipeline cli")
+  allow("pipeline", below " stage decide scan probe chunks gateway pipeline")
+  allow("cli", below " stage decide scan probe chunks gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -71,6 +72,8 @@ function layer_of(path)
     return "pipeline"
   if (path ~ /^engine\/stage\/scan[a-z_]*\.[ch]$/)
     return "scan"
+  if (path ~ /^engine\/stage\/probe[a-z_]*\.[ch]$/)
+    return "probe"
   if (path ~ /^engine\/stage\/chunks[a-z_]*\.[ch]$/)
     return "chunks"
   # One stage in several files, that share decide.h and decide_parts.h.
