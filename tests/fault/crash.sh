@@ -88,7 +88,7 @@ same_inode()
 # ---- one point -----------------------------------------------------------------------------------
 
 # Prints what is wrong after a crash at point $2 in variant $1; ends with 1 when $2 is beyond the end.
-crash_at()
+at_point()
 {
   local where=$W run=()
   local -x UR_FAULT_CRASH=$2 AFTER=delete
@@ -180,38 +180,18 @@ without_returned()
   fi
 }
 
-# Worker $2 of $JOBS takes its share of the points of variant $1.
-work()
-{
-  local point=$(($3 + $2 * STEP)) wrong
-  enter "$2"
-  : >"$ROOM/$1.$2.wrong"
-  while wrong=$(crash_at "$1" "$point"; echo "end=$?"); [ "${wrong##*end=}" = 0 ]; do
-    wrong=${wrong%end=*}
-    wrong=${wrong%$'\n'}
-    [ -z "$wrong" ] || printf "%s\n" "$wrong" | sed "s/^/at $point: /" >>"$ROOM/$1.$2.wrong"
-    echo "$point" >>"$ROOM/$1.$2.points"
-    point=$((point + JOBS * STEP))
-  done
-}
-
-# All points of a variant; the first one moves with the variant, so that a step sees others too.
+# All points of a variant.
 sweep()
 {
-  local worker count begin=$SECONDS
-  for ((worker = 0; worker < JOBS; worker++)); do
-    work "$1" "$worker" $((1 + $2 % STEP)) &
-  done
-  wait
-  count=$(cat "$ROOM/$1".*.points 2>/dev/null | wc -l)
-  cat "$ROOM/$1".*.wrong >"$ROOM/wrong"
+  local begin=$SECONDS
+  try_points "$1" "$2"
   if [ -s "$ROOM/wrong" ]; then
-    not_ok "$1: nothing is lost, doubled or left after a crash at any of $count points"
-    sort -t' ' -k2n "$ROOM/wrong" | sed 's/^/# /' | head -n "${LINES_MAX:-60}"
-  elif [ "$count" -lt 3 ]; then
-    not_ok "$1: only $count points were met"
+    not_ok "$1: nothing is lost, doubled or left after a crash at any of $POINTS points"
+    show_wrong
+  elif [ "$POINTS" -lt 3 ]; then
+    not_ok "$1: only $POINTS points were met"
   else
-    ok "$1: nothing is lost, doubled or left after a crash at any of $count points ($((SECONDS - begin)) s)"
+    ok "$1: nothing is lost, doubled or left after a crash at any of $POINTS points ($((SECONDS - begin)) s)"
   fi
 }
 
@@ -222,7 +202,7 @@ if [ $# -eq 0 ]; then
 fi
 if [ -n "${ONLY-}" ]; then
   enter 0
-  crash_at "$1" "$ONLY"
+  at_point "$1" "$ONLY"
   rm -rf /tmp/uringest-fault-kept
   cp -a "$W" /tmp/uringest-fault-kept
   exit

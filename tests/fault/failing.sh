@@ -35,7 +35,7 @@ esac
 STEP=${STEP:-15}
 
 # Prints what is wrong when call $2 of kind $1 fails; ends with 1 when there is no such call.
-fail_at()
+at_point()
 {
   local call=${1%%:*} error=${1##*:} status run=(--after delete) AFTER=delete
   MOVED=
@@ -76,36 +76,17 @@ fail_at()
   return 0
 }
 
-work()
-{
-  local n=$(($3 + $2 * STEP)) wrong
-  enter "$2"
-  : >"$ROOM/$1.$2.wrong"
-  while wrong=$(fail_at "$1" "$n"; echo "end=$?"); [ "${wrong##*end=}" = 0 ]; do
-    wrong=${wrong%end=*}
-    wrong=${wrong%$'\n'}
-    [ -z "$wrong" ] || printf '%s\n' "$wrong" | sed "s/^/at $n: /" >>"$ROOM/$1.$2.wrong"
-    echo "$n" >>"$ROOM/$1.$2.points"
-    n=$((n + JOBS * STEP))
-  done
-}
-
 sweep()
 {
-  local worker count begin=$SECONDS
-  for ((worker = 0; worker < JOBS; worker++)); do
-    work "$1" "$worker" $((1 + $2 % STEP)) &
-  done
-  wait
-  count=$(cat "$ROOM/$1".*.points 2>/dev/null | wc -l)
-  cat "$ROOM/$1".*.wrong >"$ROOM/wrong"
+  local begin=$SECONDS
+  try_points "$1" "$2"
   if [ -s "$ROOM/wrong" ]; then
-    not_ok "$1: any of $count calls fails, and the next run completes everything"
-    sort -t' ' -k2n "$ROOM/wrong" | sed 's/^/# /' | head -n "${LINES_MAX:-60}"
-  elif [ "$count" -eq 0 ]; then
+    not_ok "$1: any of $POINTS calls fails, and the next run completes everything"
+    show_wrong
+  elif [ "$POINTS" -eq 0 ]; then
     skip "$1: any call fails" "there is none within this step"
   else
-    ok "$1: any of $count calls fails, and the next run completes everything ($((SECONDS - begin)) s)"
+    ok "$1: any of $POINTS calls fails, and the next run completes everything ($((SECONDS - begin)) s)"
   fi
 }
 
@@ -121,7 +102,7 @@ if [ $# -eq 0 ]; then
 fi
 if [ -n "${ONLY-}" ]; then
   enter 0
-  fail_at "$1" "$ONLY"
+  at_point "$1" "$ONLY"
   rm -rf /tmp/uringest-fault-kept
   cp -a "$W" /tmp/uringest-fault-kept
   exit

@@ -229,6 +229,42 @@ import()
     >"$W/events" 2>"$W/said" </dev/null
 }
 
+# ---- all points of a kind ------------------------------------------------------------------------
+
+# share KIND WORKER FIRST: a worker's share of the points of KIND.  at_point KIND N prints what is wrong
+# there, and ends with 1 when N is beyond the end.
+share()
+{
+  local point=$(($3 + $2 * STEP)) wrong
+  enter "$2"
+  : >"$ROOM/$1.$2.wrong"
+  while wrong=$(at_point "$1" "$point"; echo "end=$?"); [ "${wrong##*end=}" = 0 ]; do
+    wrong=${wrong%end=*}
+    wrong=${wrong%$'\n'}
+    [ -z "$wrong" ] || printf '%s\n' "$wrong" | sed "s/^/at $point: /" >>"$ROOM/$1.$2.wrong"
+    echo "$point" >>"$ROOM/$1.$2.points"
+    point=$((point + JOBS * STEP))
+  done
+}
+
+# try_points KIND ORDER: how many there were in $POINTS, what is wrong in $ROOM/wrong.  The first one
+# moves with the order, so that a step sees others too.
+try_points()
+{
+  local worker
+  for ((worker = 0; worker < JOBS; worker++)); do
+    share "$1" "$worker" $((1 + $2 % STEP)) &
+  done
+  wait
+  POINTS=$(cat "$ROOM/$1".*.points 2>/dev/null | wc -l)
+  cat "$ROOM/$1".*.wrong >"$ROOM/wrong"
+}
+
+show_wrong()
+{
+  sort -t' ' -k2n "$ROOM/wrong" | sed 's/^/# /' | head -n "${LINES_MAX:-60}"
+}
+
 # ---- what must hold ------------------------------------------------------------------------------
 
 tree()

@@ -158,30 +158,18 @@ change_at()
   return 0
 }
 
-work()
+at_point()
 {
-  local n=$(($4 + $3 * STEP)) wrong
-  enter "$3"
-  while wrong=$(change_at "$2" "$n" "$1"; echo "end=$?"); [ "${wrong##*end=}" = 0 ]; do
-    wrong=${wrong%end=*}
-    wrong=${wrong%$'\n'}
-    [ -z "$wrong" ] || printf '%s\n' "$wrong" | sed "s/^/at $n: /" >>"$ROOM/change.$3.wrong"
-    echo "$n" >>"$ROOM/change.$3.points"
-    n=$((n + JOBS * STEP))
-  done
+  change_at "$changed" "$2" "$how"
 }
 
+# sweep HOW PATH ORDER
 sweep()
 {
-  local worker
+  how=$1 changed=$2
   rm -f "$ROOM"/change.*
-  for ((worker = 0; worker < JOBS; worker++)); do
-    : >"$ROOM/change.$worker.wrong"
-    work "$1" "$2" "$worker" $((1 + $3 % STEP)) &
-  done
-  wait
-  cat "$ROOM"/change.*.wrong >"$ROOM/wrong"
-  conclude "$1: $2 changes at any of $(cat "$ROOM"/change.*.points | wc -l) points; nothing wrong is stored, the new bytes arrive"
+  try_points change "$3"
+  conclude "$1: $2 changes at any of $POINTS points; nothing wrong is stored, the new bytes arrive"
 }
 
 # All that stands in $ROOM/wrong is a reason to fail.
