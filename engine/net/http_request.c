@@ -19,9 +19,9 @@
 #define SEND_BUFFER_SMALL (256L << 10)
 #define SEND_BUFFER_LARGE (2L << 20) // the most that curl takes
 #define LARGE_BODY (1u << 20)
-/* Bytes that may wait in a socket before they are on their way; a near line is soon rid of them. */
-#define UNSENT_FAR (256 << 10)
-#define UNSENT_NEAR (4 << 20)
+/* Bytes that may wait in a socket before they are on their way. */
+#define UNSENT_MAX (256 << 10)
+#define UNSENT_NEAR (4 << 20) // … of a large body, where the line is soon rid of them
 
 /* ---- what curl asks -------------------------------------------------------------------------- */
 
@@ -65,11 +65,30 @@ static bool at_piece(struct ur_request *request)
 	return request->piece < request->piece_count;
 }
 
+/**
+ * To a near host each waking for a little room costs more than honest progress is worth; but not where
+ * the caller counts what has arrived, to send the rest again when the line is cut.  A connection may
+ * have had either before.
+ */
+static void loosen_near(const struct ur_http *http, const struct ur_request *request)
+{
+	curl_socket_t socket = CURL_SOCKET_BAD;
+	const int most = request->uncounted ? UNSENT_MAX : UNSENT_NEAR;
+	if (http->near && request->upload && request->size >= LARGE_BODY &&
+		curl_easy_getinfo(request->handle, CURLINFO_ACTIVESOCKET, &socket) == CURLE_OK) {
+		(void)setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
+	}
+}
+
 static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 {
 	struct ur_request *request = context;
 	struct ur_http *http = request->http;
 	(void)one;
+	if (!request->begun) {
+		request->begun = true;
+		loosen_near(http, request);
+	}
 	size_t used = 0;
 	size = allowance(http, request, size);
 	if (size == 0) {
@@ -211,13 +230,12 @@ static void set_tls(CURL *h, const struct ur_http_options *o)
 
 /**
  * What waits unsent in the kernel is lost to nobody's knowledge when the line is cut, and makes the
- * progress lie.  The window itself is left to the kernel: long fat lines need it.  To a near host
- * each waking for a little room costs more than that is worth.
+ * progress lie.  The window itself is left to the kernel: long fat lines need it.
  */
 static int limit_unsent(void *context, curl_socket_t socket, curlsocktype purpose)
 {
-	const struct ur_http *http = context;
-	const int most = http->near ? UNSENT_NEAR : UNSENT_FAR;
+	const int most = UNSENT_MAX;
+	(void)context;
 	if (purpose == CURLSOCKTYPE_IPCXN) {
 		(void)setsockopt(socket, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &most, sizeof most);
 	}
@@ -234,7 +252,6 @@ static void set_always(struct ur_http *http, CURL *h)
 	curl_easy_setopt(h, CURLOPT_MAXAGE_CONN, CONNECTION_AGE_S);
 	curl_easy_setopt(h, CURLOPT_TCP_KEEPALIVE, 1L);
 	curl_easy_setopt(h, CURLOPT_SOCKOPTFUNCTION, limit_unsent);
-	curl_easy_setopt(h, CURLOPT_SOCKOPTDATA, http);
 	curl_easy_setopt(h, CURLOPT_USERAGENT, "uringest/" UR_VERSION);
 	curl_easy_setopt(h, CURLOPT_READFUNCTION, give_body);
 	curl_easy_setopt(h, CURLOPT_WRITEFUNCTION, take_answer);
@@ -294,9 +311,9 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 		    whole ? "" : request->path) >= sizeof url) {
 		return -ENAMETOOLONG;
 	}
-	uint64_t size = 0;
+	request->size = 0;
 	for (size_t i = 0; i < request->piece_count; i++) {
-		size += request->pieces[i].size;
+		request->size += request->pieces[i].size;
 	}
 	const bool body = request->piece_count > 0;
 	curl_easy_setopt(h, CURLOPT_URL, url);
@@ -306,9 +323,9 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 	if (body) {
 		curl_easy_setopt(h, CURLOPT_POST, 0L);
 		curl_easy_setopt(h, CURLOPT_UPLOAD, 1L);
-		curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)size);
+		curl_easy_setopt(h, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->size);
 		curl_easy_setopt(h, CURLOPT_UPLOAD_BUFFERSIZE,
-			size >= LARGE_BODY ? SEND_BUFFER_LARGE : SEND_BUFFER_SMALL);
+			request->size >= LARGE_BODY ? SEND_BUFFER_LARGE : SEND_BUFFER_SMALL);
 	} else {
 		curl_easy_setopt(h, CURLOPT_UPLOAD, 0L);
 		curl_easy_setopt(h, CURLOPT_HTTPGET, 1L);
@@ -359,6 +376,7 @@ void ur_http_begin(struct ur_http *http, struct ur_request *request)
 	request->status = 0;
 	request->retry_after_ms = -1;
 	request->body_gone = request->piece_count == 0;
+	request->begun = false;
 	request->sent = 0;
 	request->content_range[0] = '\0';
 	request->piece = 0;

@@ -52,18 +52,21 @@ wire() { # bytes that went towards nginx, as they are inside of TLS
 }
 more_sums() { [ "$(grep -c '^sum' "$T/cutter.out")" -gt "$1" ]; }
 
-# What went over the wire does not move any more, and neither does the offset.
+# What went over the wire has not moved for four looks, and neither has the offset: what waits in the
+# socket of the client, which is stopped, may still be on its way to a proxy that is busy.
 wire_is_still() {
 	local before=$STILL
 	STILL="$(wire) $(run_offset)"
-	[ "$STILL" = "$before" ] && [ -n "${STILL#* }" ]
+	[ "$STILL" = "$before" ] || LOOKS=0
+	LOOKS=$((LOOKS + 1))
+	[ "$LOOKS" -ge 4 ] && [ -n "${STILL#* }" ]
 }
 
 # What the interruptions since the last look have cost: with the client at rest, everything that it
 # sent is either durable or lost.
 run_cost() { # WHAT
 	local now at cuts lost
-	STILL=
+	STILL='' LOOKS=0
 	wait_for 30 wire_is_still
 	now=${STILL% *} at=${STILL#* }
 	cuts=$(grep -c '^cut' "$T/cutter.out") || true
