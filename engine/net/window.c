@@ -1,6 +1,7 @@
 /* window - one question at a time: tell me when more is durable than I know of. */
 #include "engine/net/window.h"
 
+#include "engine/base/clock.h"
 #include "engine/net/told.h"
 #include "engine/net/tus.h"
 
@@ -14,6 +15,8 @@
 #define ANSWER_MAX (64u << 10)
 #define HALF (UR_WINDOW / 2)
 #define MISSES_MAX 100u // answers without news: it does not wait with them, or hears nothing of us
+#define AGAIN_MS 250
+#define FAILURES_MAX 40u // looks without an answer, until it is gone without them
 
 static void look(struct ur_window *window);
 
@@ -30,18 +33,32 @@ static void looked(struct ur_request *request)
 	const bool good = request->result == 0 && request->status == 200 &&
 			  ur_told_read(ur_text_get(&request->answer), &told, NULL) == 0 &&
 			  told.has_durable;
-	if (!good) {
+	/* Perhaps the gateway has ended, and that the chunk is lost will be heard in a moment. */
+	const bool unheard =
+		request->result < 0 || request->status == 429 || request->status >= 500;
+	if (unheard && ++window->failures < FAILURES_MAX) {
+		window->again_ns = ur_clock_steady_ns() + AGAIN_MS * UR_MS_NS;
+	} else if (!good) {
 		window->blind = true;
 	} else if (told.durable > window->durable) {
+		window->failures = 0;
 		window->durable = told.durable < window->given ? told.durable : window->given;
 		window->misses = 0;
 	} else {
 		window->blind = window->blind || ++window->misses >= MISSES_MAX;
 	}
-	if (!window->blind && is_full(window)) {
+	if (!window->blind && window->again_ns == 0 && is_full(window)) {
 		look(window);
 	} else {
 		window->moved(window);
+	}
+}
+
+void ur_window_turn(struct ur_window *window, int64_t now_ns)
+{
+	if (!window->blind && window->again_ns != 0 && now_ns >= window->again_ns) {
+		window->again_ns = 0;
+		look(window);
 	}
 }
 
@@ -75,6 +92,8 @@ void ur_window_open(
 	window->given = offset;
 	window->durable = offset;
 	window->misses = 0;
+	window->failures = 0;
+	window->again_ns = 0;
 	const int size = snprintf(window->url, sizeof window->url - 40, "%s?", status);
 	window->blind = size < 0 || (size_t)size >= sizeof window->url - 40;
 }
@@ -85,7 +104,7 @@ size_t ur_window_room(struct ur_window *window, size_t size)
 		return size;
 	}
 	const uint64_t ahead = window->given - window->durable;
-	if (ahead >= HALF && !window->looking) {
+	if (ahead >= HALF && !window->looking && window->again_ns == 0) {
 		look(window);
 	}
 	const uint64_t room = ahead < UR_WINDOW ? UR_WINDOW - ahead : 0;

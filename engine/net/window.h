@@ -9,7 +9,8 @@
  *
  *   Owner    embedded in its owner; the request is http's while ur_window_is_looking()
  *   Units    bytes; offsets of the upload
- *   Errors   a gateway without such a status is not waited for: the window is then without end
+ *   Errors   a gateway without such a status is not waited for: the window is then without end;
+ *            one that does not answer is asked again for ten seconds first
  *   Threads  http's
  *   Source   our own gateway: URL/status?durable=N answers when N bytes are durable, or nobody sends
  */
@@ -29,6 +30,8 @@ struct ur_window {
 	uint64_t given;
 	uint64_t durable;
 	unsigned misses;
+	unsigned failures;
+	int64_t again_ns; // steady: when it looks again after a failure, 0: there was none
 	bool looking;
 	bool blind; // nobody tells
 	char url[1100];
@@ -37,6 +40,8 @@ struct ur_window {
 /** `status` is the whole URL of the upload's status. */
 void ur_window_open(
 	struct ur_window *window, struct ur_http *http, const char *status, uint64_t offset);
+/** Looks again where a look has failed; now and then while it is open. */
+void ur_window_turn(struct ur_window *window, int64_t now_ns);
 /** How many of `size` bytes may go now; 0: moved() will follow. */
 size_t ur_window_room(struct ur_window *window, size_t size);
 void ur_window_gave(struct ur_window *window, size_t size);

@@ -370,6 +370,7 @@ static void look_at_clocks(struct ur_chunks *chunks)
 	const bool stop = ur_chunks_stopping(chunks);
 	for (unsigned i = 0; i < chunks->slot_count; i++) {
 		struct ur_chunks_slot *slot = &chunks->slots[i];
+		ur_window_turn(&slot->window, now);
 		if (slot->item != NULL && slot->failed) {
 			slot->failed = false;
 			ur_chunks_conclude(slot);
