@@ -13,7 +13,6 @@
 #include "engine/net/http_parts.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -189,19 +188,27 @@ static void stop_guests(struct ur_http *http, size_t count)
 	}
 }
 
+static int start_guest(struct ur_http *http, const struct ur_http_guest *guest)
+{
+	int r = guest->start(guest->context, &http->start_err);
+	const int fd = r < 0 ? -1 : guest->fd(guest->context);
+	if (fd >= 0) {
+		r = watch(http->epoll, fd, NOBODY, EPOLLIN | EPOLLET);
+		if (r < 0) {
+			guest->stop(guest->context);
+			return ur_err_set(&http->start_err, r, UR_FAULT_WORLD,
+				"cannot wait for a stage of the pipeline");
+		}
+	}
+	return r;
+}
+
 /** All or none. */
 static int start_guests(struct ur_http *http)
 {
 	int r = 0;
 	for (size_t i = 0; i < http->guest_count && r == 0; i++) {
-		const struct ur_http_guest *guest = &http->guests[i];
-		r = guest->start(guest->context, &http->start_err);
-		const int fd = r < 0 ? -1 : guest->fd(guest->context);
-		if (fd >= 0 && watch(http->epoll, fd, NOBODY, EPOLLIN | EPOLLET) < 0) {
-			r = ur_err_set(&http->start_err, -errno, UR_FAULT_WORLD,
-				"cannot watch a descriptor");
-			i++;
-		}
+		r = start_guest(http, &http->guests[i]);
 		if (r < 0) {
 			stop_guests(http, i);
 		}
