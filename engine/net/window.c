@@ -36,12 +36,12 @@ static void looked(struct ur_request *request)
 	/* Perhaps the gateway has ended, and that the chunk is lost will be heard in a moment. */
 	const bool unheard =
 		request->result < 0 || request->status == 429 || request->status >= 500;
-	if (unheard && ++window->failures < FAILURES_MAX) {
+	window->failures = unheard ? window->failures + 1 : 0;
+	if (unheard && window->failures < FAILURES_MAX) {
 		window->again_ns = ur_clock_steady_ns() + AGAIN_MS * UR_MS_NS;
 	} else if (!good) {
 		window->blind = true;
 	} else if (told.durable > window->durable) {
-		window->failures = 0;
 		window->durable = told.durable < window->given ? told.durable : window->given;
 		window->misses = 0;
 	} else {
