@@ -1,7 +1,7 @@
 /**
  * filter - a Bloom filter over hashes: whether something has certainly not been met before.
  *
- *     one word of the hash ─▶ a line of 512 bits;  six bits for each of its eight words ─▶ a bit in each
+ *     one word of the hash ─▶ a line of eight words;  six bits for each of them ─▶ a bit in it
  *
  * One cache line a question, whatever the number of members.  Its size is fixed: the more members,
  * the more often it says "perhaps" to something new, and then the caller has to look it up.

@@ -69,25 +69,23 @@ void ur_text_adds(struct ur_text *text, const char *string)
 
 void ur_text_addf(struct ur_text *text, const char *format, ...)
 {
-	va_list args;
-	va_start(args, format);
-	va_list again;
-	va_copy(again, args);
-	int length = -1;
-	if (reserve(text, FORMAT_FIRST)) { // mostly enough, and then it is formatted once
+	size_t more = FORMAT_FIRST; // mostly enough, and then it is formatted once
+	while (reserve(text, more)) {
 		const size_t room = text->room - text->size;
-		length = vsnprintf(text->bytes + text->size, room, format, args);
-		if (length >= 0 && (size_t)length >= room) {
-			text->bytes[text->size] = '\0';
-			const bool ok = reserve(text, (size_t)length);
-			length = ok ? vsnprintf(text->bytes + text->size, (size_t)length + 1,
-					      format, again)
-				    : -1;
+		va_list args;
+		va_start(args, format);
+		const int length = vsnprintf(text->bytes + text->size, room, format, args);
+		va_end(args);
+		if (length >= 0 && (size_t)length < room) {
+			text->size += (size_t)length;
+			return;
 		}
+		text->bytes[text->size] = '\0';
+		if (length < 0) {
+			return;
+		}
+		more = (size_t)length;
 	}
-	va_end(args);
-	text->size += length < 0 ? 0 : (size_t)length;
-	va_end(again);
 }
 
 const char *ur_text_get(const struct ur_text *text)

@@ -1,7 +1,6 @@
 /*
  * http - a server to talk to, and the inbox of the thread that does.
  */
-#include "engine/base/clock.h"
 #include "engine/net/http_parts.h"
 
 #include <assert.h>
@@ -78,7 +77,6 @@ int ur_http_new(const struct ur_http_options *options, const struct ur_http_gues
 	if (http == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot start the network");
 	}
-	int r = 0;
 	http->options = *options;
 	for (const struct ur_http_guest *at = guest; at != NULL; at = at->next) {
 		assert(http->guest_count < UR_HTTP_GUESTS);
@@ -87,7 +85,7 @@ int ur_http_new(const struct ur_http_options *options, const struct ur_http_gues
 	ur_bucket_init(&http->bucket, &options->rate, ur_http_now());
 	http->server = strdup(options->server);
 	http->near = ur_http_is_near(options->server);
-	r = ur_http_loop_init(http);
+	int r = ur_http_loop_init(http);
 	r = r < 0 ? r : http->server == NULL ? -ENOMEM : common_headers(http);
 	if (r < 0) {
 		r = ur_err_set(err, r, UR_FAULT_WORLD, "cannot start the network");

@@ -103,7 +103,6 @@ struct ur_request {
 	} lines[UR_HTTP_LINES]; // of this request; behind the last one stand those of all requests
 	char type[160];
 	uint64_t size; // of the whole body
-	bool begun;    // curl has asked for the first of it
 	size_t piece;
 	uint64_t piece_done;
 	int64_t progress_ns;

@@ -120,11 +120,11 @@ void ur_http_resume(struct ur_http *http, struct ur_request *request)
 /** Stalls end here, and requests that the bandwidth limit had stopped go on. */
 static void look_at_clocks(struct ur_http *http)
 {
-	const struct ur_bucket_time now = ur_http_now();
 	const bool cancelled = atomic_load(&http->cancelled);
-	if (now.steady_ns < http->look_ns && !cancelled) {
+	if (ur_clock_steady_ns() < http->look_ns && !cancelled) {
 		return;
 	}
+	const struct ur_bucket_time now = ur_http_now();
 	ur_bucket_look(&http->bucket, now);
 	const bool open = ur_bucket_allows(&http->bucket, 1) > 0;
 	struct ur_request *next = NULL;

@@ -85,8 +85,7 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	struct ur_request *request = context;
 	struct ur_http *http = request->http;
 	(void)one;
-	if (!request->begun) {
-		request->begun = true;
+	if (request->piece == 0 && request->piece_done == 0) {
 		loosen_near(http, request);
 	}
 	size_t used = 0;
@@ -376,7 +375,6 @@ void ur_http_begin(struct ur_http *http, struct ur_request *request)
 	request->status = 0;
 	request->retry_after_ms = -1;
 	request->body_gone = request->piece_count == 0;
-	request->begun = false;
 	request->sent = 0;
 	request->content_range[0] = '\0';
 	request->piece = 0;
