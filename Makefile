@@ -57,6 +57,7 @@ LDFLAGS_ALL = -pthread $(OPT_$(BUILD)) $(LDFLAGS)
 
 # --- sources, by name -----------------------------------------------------------------------------
 BASE_SRC := \
+	engine/base/age.c \
 	engine/base/arena.c \
 	engine/base/bucket.c \
 	engine/base/clock.c \

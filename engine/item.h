@@ -111,6 +111,11 @@ struct ur_file {
 	bool linked;       // still: its movie was linked, or that was tried
 	bool amended;      // picture: its sidecar's facts were set, or that was tried
 	bool warn;         // all went well but for the reason
+	bool accepted;     // somebody said that these bytes, which look cut off, are all there are
+	bool told;         // it was named in an earlier run: it is counted
+	struct ur_age
+		there_since; // since when we know that the server names an asset with these bytes
+	struct ur_age doubt_since; // since when its claim to have them is in doubt
 	int tries;
 	int64_t sending_ns;
 	int64_t delivered_ns;

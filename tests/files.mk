@@ -3,6 +3,7 @@ UNIT_TESTS := \
 	text \
 	tus \
 	clock \
+	age \
 	queue \
 	filter \
 	bucket \

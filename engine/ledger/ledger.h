@@ -29,6 +29,7 @@
 #ifndef UR_LEDGER_LEDGER_H
 #define UR_LEDGER_LEDGER_H
 
+#include "engine/base/age.h"
 #include "engine/base/err.h"
 #include "engine/source/folder.h"
 
@@ -36,7 +37,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define UR_LEDGER_SCHEMA 4
+#define UR_LEDGER_SCHEMA 5
 #define UR_LEDGER_ASSET 37
 #define UR_LEDGER_SHA1 20
 #define UR_LEDGER_XXH 16
@@ -80,6 +81,8 @@ struct ur_record {
 	bool created;   // by our own 201
 	bool travelled; // a sidecar: in a request that was answered 201
 	bool for_good;  // a failure that asking again unchanged would repeat
+	bool accepted; // somebody said of these bytes, which look cut off, that they are all there are
+	bool told;     // it was named once: from then on it is counted
 	int tries;
 	int64_t next_ns; // not before
 	int64_t run;
@@ -89,9 +92,12 @@ struct ur_record {
 	int64_t delivered_ns;
 	int64_t confirmed_ns;
 	int64_t settled_ns;
-	char boot[37];    // of first_boot_ns
-	int64_t quiet_ns; // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
-	char staged[24];  // its name in .uringest/, "" when it has none
+	char boot[37];       // of first_boot_ns
+	int64_t quiet_ns;    // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
+	char staged[24];     // its name in .uringest/, "" when it has none
+	struct ur_age there; // since we first saw the server name an asset with these bytes
+	struct ur_age
+		doubt; // since the server's claim to have them was first in doubt; not begun: it is not
 };
 
 struct ur_ledger;

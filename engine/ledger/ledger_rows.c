@@ -14,7 +14,9 @@
 enum {
 	FLAG_CREATED = 1,
 	FLAG_TRAVELLED = 2,
-	FLAG_FOR_GOOD = 4
+	FLAG_FOR_GOOD = 4,
+	FLAG_ACCEPTED = 8,
+	FLAG_TOLD = 16
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -72,10 +74,18 @@ static int break_seal(
 	return r;
 }
 
+static void bind_age(sqlite3_stmt *s, int at, const struct ur_age *age)
+{
+	char text[UR_AGE_TEXT];
+	ur_age_write(age, text);
+	(void)sqlite3_bind_text(s, at, text, -1, SQLITE_TRANSIENT);
+}
+
 static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 {
 	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
-			  (f->for_good ? FLAG_FOR_GOOD : 0);
+			  (f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
+			  (f->told ? FLAG_TOLD : 0);
 	const int64_t numbers[UR_LEDGER_COLUMN_COUNT] = {f->destination, f->folder, 0,
 		(int64_t)f->identity.fs, (int64_t)f->identity.inode, f->identity.size,
 		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
@@ -96,6 +106,8 @@ static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 	ur_ledger_bind_text(s, 15, f->asset);
 	ur_ledger_bind_text(s, 26, f->boot);
 	ur_ledger_bind_text(s, 28, f->staged);
+	bind_age(s, 29, &f->there);
+	bind_age(s, 30, &f->doubt);
 }
 
 static int write_row(struct ur_ledger *ledger, enum ur_ledger_statement which,
@@ -128,6 +140,13 @@ int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static struct ur_age read_age(sqlite3_stmt *s, int at)
+{
+	char text[UR_AGE_TEXT];
+	ur_ledger_copy_text(s, at, text, sizeof text);
+	return ur_age_read(text);
+}
+
 void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 {
 	const void *blob = sqlite3_column_blob(s, 2);
@@ -150,6 +169,8 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.created = (flags & FLAG_CREATED) != 0,
 		.travelled = (flags & FLAG_TRAVELLED) != 0,
 		.for_good = (flags & FLAG_FOR_GOOD) != 0,
+		.accepted = (flags & FLAG_ACCEPTED) != 0,
+		.told = (flags & FLAG_TOLD) != 0,
 		.tries = sqlite3_column_int(s, 16),
 		.next_ns = sqlite3_column_int64(s, 17),
 		.run = sqlite3_column_int64(s, 18),
@@ -173,6 +194,8 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 	ur_ledger_copy_text(s, 14, ret->asset, sizeof ret->asset);
 	ur_ledger_copy_text(s, 25, ret->boot, sizeof ret->boot);
 	ur_ledger_copy_text(s, 27, ret->staged, sizeof ret->staged);
+	ret->there = read_age(s, 28);
+	ret->doubt = read_age(s, 29);
 }
 
 static int each_record(struct ur_ledger *ledger, sqlite3_stmt *s, ur_record_fn *each, void *context,

@@ -91,6 +91,15 @@ static void close_unread(struct ur_item *item, struct ur_file *file)
 	}
 }
 
+/** What was learned about these bytes in earlier runs, whatever becomes of them in this one. */
+static void carry_over(struct ur_file *file)
+{
+	file->accepted = file->row->accepted;
+	file->told = file->row->told;
+	file->there_since = ur_age_keep(&file->row->there);
+	file->doubt_since = ur_age_keep(&file->row->doubt);
+}
+
 static void close_young(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
@@ -111,6 +120,7 @@ static void close_young(struct ur_decide *decide, struct ur_item *item, struct u
 		file->travelled = row->travelled;
 		file->next_ns = row->next_ns;
 		file->tries = row->tries;
+		carry_over(file);
 	}
 }
 
@@ -239,6 +249,9 @@ static void judge_file(struct ur_decide *decide, struct ur_item *item, struct ur
 		return;
 	}
 	file->state = UR_PROBED;
+	if (row_matches(file)) {
+		carry_over(file);
+	}
 	ur_large_recall(decide, item, file);
 	if (row_matches(file) && (file->unchanged || file->row->state >= UR_SENDING) &&
 		file->row->state != UR_SETTLED) {

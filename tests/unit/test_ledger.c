@@ -401,6 +401,7 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	p->ledger = ur_ledger_free(p->ledger);
 	(void)snprintf(command, sizeof command,
 		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server;"
+		" alter table file drop column there; alter table file drop column doubt;"
 		" create index asset_by_run on asset(run) where created=1; pragma user_version=1'",
 		p->path);
 	assert_int_equal(system(command), 0);
