@@ -11,6 +11,7 @@ ENGINE_SRC := \
 	engine/net/httpd.c \
 	engine/net/immich.c \
 	engine/net/listen.c \
+	engine/net/proof.c \
 	engine/net/told.c \
 	engine/net/transfer.c \
 	engine/net/tus.c \

@@ -15,6 +15,7 @@ UNIT_TESTS := \
 	marks \
 	scan_list \
 	immich \
+	proof \
 	folder \
 	ignore \
 	schedule \

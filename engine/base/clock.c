@@ -217,3 +217,37 @@ int ur_clock_parse_iso(const char *text, int64_t *ret_ns, bool *ret_zoned)
 	*ret_zoned = zoned;
 	return 0;
 }
+
+int ur_clock_parse_http(const char *text, int64_t *ret_ns)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	const char *at = strchr(text, ',');
+	int day = 0;
+	int year = 0;
+	int hour = 0;
+	int minute = 0;
+	int second = 0;
+	int64_t seconds = 0;
+	at = at == NULL || at[1] != ' ' ? NULL : at + 2;
+	if (at == NULL || !digits(&at, 2, &day) || *at++ != ' ') {
+		return -EINVAL;
+	}
+	const char *month = NULL;
+	for (const char *m = months; *m != '\0' && month == NULL; m += 3) {
+		month = strncmp(m, at, 3) == 0 ? m : NULL;
+	}
+	if (month == NULL) {
+		return -EINVAL;
+	}
+	at += 3;
+	if (*at++ != ' ' || !digits(&at, 4, &year) || *at++ != ' ' || !digits(&at, 2, &hour) ||
+		*at++ != ':' || !digits(&at, 2, &minute) || *at++ != ':' ||
+		!digits(&at, 2, &second) || strcmp(at, " GMT") != 0 ||
+		ur_clock_civil(year, (int)(month - months) / 3 + 1, day, hour, minute, second,
+			&seconds) < 0 ||
+		seconds > INT64_C(9223372034)) {
+		return -EINVAL;
+	}
+	*ret_ns = seconds * UR_SECOND_NS;
+	return 0;
+}

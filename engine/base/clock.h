@@ -38,6 +38,8 @@ void ur_clock_local(int64_t wall_ns, char ret[UR_CLOCK_TEXT]);
  * zone was given; without one the text is read as UTC.
  */
 [[nodiscard]] int ur_clock_parse_iso(const char *text, int64_t *ret_ns, bool *ret_zoned);
+/** Reads "Tue, 01 Dec 2026 07:08:09 GMT", the one form of HTTP's dates that is still sent. */
+[[nodiscard]] int ur_clock_parse_http(const char *text, int64_t *ret_ns);
 /** Seconds since the epoch of a UTC date; -EINVAL when there is no such date or time of day. */
 [[nodiscard]] int ur_clock_civil(
 	int year, int month, int day, int hour, int minute, int second, int64_t *ret_s);

@@ -510,6 +510,24 @@ static void read_exif(const json_t *exif, struct ur_asset *ret)
 			 is_text(exif, "modifyDate");
 }
 
+/** Where its file is on the server, and since when. */
+static void read_place(const json_t *root, struct ur_asset *ret)
+{
+	const char *path = json_string_value(json_object_get(root, "originalPath"));
+	const char *created = json_string_value(json_object_get(root, "createdAt"));
+	const size_t size = path == NULL ? 0 : strlen(path);
+	bool zoned = false;
+	if (path != NULL) {
+		const size_t from =
+			size < sizeof ret->original ? 0 : size - sizeof ret->original + 1;
+		(void)snprintf(ret->original, sizeof ret->original, "%s", path + from);
+	}
+	if (created == NULL || ur_clock_parse_iso(created, &ret->created_ns, &zoned) < 0 ||
+		!zoned) {
+		ret->created_ns = 0;
+	}
+}
+
 int ur_immich_asset_read(const char *json, struct ur_asset *ret, struct ur_err *err)
 {
 	json_t *root = load(json, "the asset", err);
@@ -535,6 +553,7 @@ int ur_immich_asset_read(const char *json, struct ur_asset *ret, struct ur_err *
 		ret->extracted = ret->extracted || is_text(root, "thumbhash");
 		ret->has_tags = json_array_size(json_object_get(root, "tags")) > 0;
 		(void)copy_id(root, "livePhotoVideoId", ret->live_movie);
+		read_place(root, ret);
 	}
 	json_decref(root);
 	return r;
@@ -592,5 +611,75 @@ int ur_immich_tags_read(const char *json, char (*ret)[UR_ASSET_ID], size_t room,
 	}
 	json_decref(root);
 	*ret_count = count;
+	return 0;
+}
+
+/* ---- external libraries ---------------------------------------------------------------------- */
+
+/** True when `inner` is `outer` or lies below it. */
+static bool holds(const char *outer, const char *inner)
+{
+	size_t size = strlen(outer);
+	while (size > 0 && outer[size - 1] == '/') {
+		size--;
+	}
+	return strncmp(outer, inner, size) == 0 && (inner[size] == '/' || inner[size] == '\0');
+}
+
+static bool has_same_name(const char *a, const char *b)
+{
+	size_t a_size = strlen(a);
+	size_t b_size = strlen(b);
+	while (a_size > 0 && a[a_size - 1] == '/') {
+		a_size--;
+	}
+	while (b_size > 0 && b[b_size - 1] == '/') {
+		b_size--;
+	}
+	size_t i = 0;
+	while (i < a_size && i < b_size && a[a_size - 1 - i] == b[b_size - 1 - i] &&
+		a[a_size - 1 - i] != '/') {
+		i++;
+	}
+	return i > 0 && (i == a_size || a[a_size - 1 - i] == '/') &&
+	       (i == b_size || b[b_size - 1 - i] == '/');
+}
+
+static enum ur_cover compare(const char *path, const char *root)
+{
+	if (path[0] != '/') {
+		return UR_COVER_NONE;
+	}
+	return holds(path, root) || holds(root, path) ? UR_COVER_SAME
+	       : has_same_name(path, root)            ? UR_COVER_NAMED
+						      : UR_COVER_NONE;
+}
+
+int ur_immich_libraries_read(const char *json, const char *root, enum ur_cover *ret,
+	char path[UR_PATH_TAIL], size_t *ret_count, struct ur_err *err)
+{
+	json_t *list = load(json, "external libraries", err);
+	if (!json_is_array(list)) {
+		json_decref(list);
+		return list == NULL ? -EBADMSG : lacks(err, "external libraries", "list");
+	}
+	size_t i = 0;
+	const json_t *library = NULL;
+	*ret = UR_COVER_NONE;
+	*ret_count = 0;
+	json_array_foreach (list, i, library) {
+		size_t k = 0;
+		const json_t *entry = NULL;
+		json_array_foreach (json_object_get(library, "importPaths"), k, entry) {
+			const char *at = json_string_value(entry);
+			const enum ur_cover cover = at == NULL ? UR_COVER_NONE : compare(at, root);
+			*ret_count += 1;
+			if (cover > *ret) {
+				*ret = cover;
+				(void)snprintf(path, UR_PATH_TAIL, "%s", at);
+			}
+		}
+	}
+	json_decref(list);
 	return 0;
 }

@@ -23,6 +23,7 @@
 #define UR_SHA1_SIZE 20
 #define UR_CHECK_BATCH_MAX 5000 // 65,532 is where the server breaks; answers stay below 1 MB
 #define UR_MESSAGE_MAX 400
+#define UR_PATH_TAIL 600 // two names of 255 bytes and more
 
 struct ur_dialect {
 	const char *name;
@@ -120,6 +121,8 @@ struct ur_asset {
 	bool has_rating;
 	bool has_tags;
 	char live_movie[UR_ASSET_ID];
+	char original[UR_PATH_TAIL]; // the end of its originalPath on the server, "" without
+	int64_t created_ns; // when its row was made, by the server's clock; 0: it does not say
 };
 [[nodiscard]] int ur_immich_asset_read(const char *json, struct ur_asset *ret, struct ur_err *err);
 /** Promise 1 (a): whether an asset is a copy that a file may be given up for. */
@@ -140,6 +143,19 @@ int64_t ur_immich_total(const char *content_range);
 void ur_immich_tags_write(struct ur_text *body, char *const *tags, size_t count);
 [[nodiscard]] int ur_immich_tags_read(const char *json, char (*ret)[UR_ASSET_ID], size_t room,
 	size_t *ret_count, struct ur_err *err);
+
+/** How a folder of ours and an external library's import path on the server compare. */
+enum ur_cover {
+	UR_COVER_NONE,
+	UR_COVER_NAMED, // the same last name: perhaps the same folder, mounted elsewhere
+	UR_COVER_SAME,  // one is or holds the other
+};
+/**
+ * `json`: the answer to /api/libraries; *ret: how `root`, an absolute path, compares with the nearest
+ * import path, which is in `path` unless that is UR_COVER_NONE; *ret_count: all import paths.
+ */
+[[nodiscard]] int ur_immich_libraries_read(const char *json, const char *root, enum ur_cover *ret,
+	char path[UR_PATH_TAIL], size_t *ret_count, struct ur_err *err);
 
 bool ur_immich_is_id(const char *text);
 

@@ -276,6 +276,57 @@ static void boundaries_are_never_the_same(void **state)
 	assert_string_not_equal(a, b);
 }
 
+static void an_external_library_is_known_by_its_import_path(void **state)
+{
+	(void)state;
+	static const char json[] =
+		"[{\"id\":\"a\",\"importPaths\":[\"/mnt/media/photos/\"]},"
+		"{\"id\":\"b\",\"importPaths\":[\"/srv/films\",\"relative\"]},{\"id\":\"c\"}]";
+	static const struct {
+		const char *root;
+		enum ur_cover cover;
+	} roots[] = {
+		{"/mnt/media/photos", UR_COVER_SAME},
+		{"/mnt/media/photos/2024", UR_COVER_SAME},
+		{"/mnt/media", UR_COVER_SAME},
+		{"/", UR_COVER_SAME},
+		{"/srv/films", UR_COVER_SAME},
+		{"/home/somebody/photos", UR_COVER_NAMED},
+		{"/volume1/films", UR_COVER_NAMED},
+		{"/mnt/media/photos2", UR_COVER_NONE},
+		{"/srv/old films", UR_COVER_NONE},
+		{"/srv/immich/import", UR_COVER_NONE},
+		{"/x/relative", UR_COVER_NONE},
+	};
+	for (size_t i = 0; i < sizeof roots / sizeof *roots; i++) {
+		enum ur_cover cover = UR_COVER_NONE;
+		char path[UR_PATH_TAIL] = "";
+		size_t count = 0;
+		assert_int_equal(
+			ur_immich_libraries_read(json, roots[i].root, &cover, path, &count, NULL),
+			0);
+		assert_int_equal(count, 3);
+		if (cover != roots[i].cover) {
+			fail_msg("%s: %d, by %s", roots[i].root, cover, path);
+		}
+	}
+}
+
+static void what_is_no_list_of_libraries_is_an_error(void **state)
+{
+	(void)state;
+	static const char *const texts[] = {"", "{}", "\"x\"", "<html>", "null"};
+	enum ur_cover cover = UR_COVER_NONE;
+	char path[UR_PATH_TAIL] = "";
+	size_t count = 0;
+	for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+		assert_true(
+			ur_immich_libraries_read(texts[i], "/a", &cover, path, &count, NULL) < 0);
+	}
+	assert_int_equal(ur_immich_libraries_read("[]", "/a", &cover, path, &count, NULL), 0);
+	assert_int_equal(count, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +340,8 @@ int main(void)
 		cmocka_unit_test(what_bears_immichs_marks_is_its_own_word),
 		cmocka_unit_test(a_page_of_something_else_is_not_immichs_word),
 		cmocka_unit_test(boundaries_are_never_the_same),
+		cmocka_unit_test(an_external_library_is_known_by_its_import_path),
+		cmocka_unit_test(what_is_no_list_of_libraries_is_an_error),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

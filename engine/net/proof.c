@@ -1,0 +1,178 @@
+/*
+ * proof - the two tables, and what follows from a lack of bytes.
+ */
+#include "engine/net/proof.h"
+
+#include "engine/base/clock.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+#define UUID_SIZE 36
+#define CLOCKS_APART_NS (600 * UR_SECOND_NS)
+#define IMMICH_BEGAN_NS (INT64_C(1643673600) * UR_SECOND_NS) // its first release: February 2022
+
+/* ---- answers --------------------------------------------------------------------------------- */
+
+/** What both questions have in common; UR_MEANINGS when it depends on what was asked. */
+static enum ur_meaning common(const struct ur_reply *reply)
+{
+	const int status = reply->result < 0 ? 0 : reply->status;
+	if (status == 0 || status == 408 || status == 429 || status == 502 || status == 503 ||
+		status == 504) {
+		return UR_MEANS_LATER;
+	}
+	if (status >= 300 && status < 400) {
+		return UR_MEANS_STRANGER;
+	}
+	if (status == 401 || status == 403) {
+		return reply->own ? UR_MEANS_FORBIDDEN : UR_MEANS_STRANGER;
+	}
+	return UR_MEANINGS;
+}
+
+enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply)
+{
+	const enum ur_meaning meaning = common(reply);
+	if (meaning != UR_MEANINGS) {
+		return meaning;
+	}
+	if (reply->status == 200) {
+		return reply->readable ? UR_MEANS_YES : UR_MEANS_STRANGER;
+	}
+	if (!reply->own) {
+		return UR_MEANS_STRANGER;
+	}
+	if (reply->status == 400 || reply->status == 404) {
+		return UR_MEANS_GONE;
+	}
+	return UR_MEANS_LATER; // its own failure: nothing is said about the asset
+}
+
+/** A 200 with the whole body where a part was asked for: what counts is what came. */
+static enum ur_meaning judge_whole(const struct ur_reply *reply, int64_t size)
+{
+	if (!reply->other && reply->got > 0 && (size < 0 || reply->got == (uint64_t)size)) {
+		return UR_MEANS_YES;
+	}
+	if (!reply->own) {
+		return UR_MEANS_STRANGER;
+	}
+	return reply->other && (size < 0 || reply->got == (uint64_t)size) ? UR_MEANS_OTHER
+									  : UR_MEANS_NO_BYTES;
+}
+
+enum ur_meaning ur_proof_of_bytes(const struct ur_reply *reply, int64_t size, bool whole)
+{
+	const enum ur_meaning meaning = common(reply);
+	if (meaning != UR_MEANINGS) {
+		return meaning;
+	}
+	if (reply->status == 200) {
+		return judge_whole(reply, size);
+	}
+	if (reply->status == 416 && reply->total >= 0 && reply->total != size) {
+		return UR_MEANS_NO_BYTES; // whoever says so says how many bytes there are
+	}
+	if (reply->status == 206 && !whole && reply->got == 1 && reply->total > 0 &&
+		(size < 0 || reply->total == size)) {
+		return UR_MEANS_YES;
+	}
+	return reply->own ? UR_MEANS_NO_BYTES : UR_MEANS_STRANGER;
+}
+
+enum ur_lack ur_proof_of_lack(unsigned in_a_row, bool gave, int64_t doubt_ns)
+{
+	if (in_a_row >= UR_LIBRARY_FAILURES) {
+		return UR_LACK_LIBRARY;
+	}
+	if (!gave) {
+		return UR_LACK_OPEN;
+	}
+	return doubt_ns >= UR_BROKEN_AFTER_S * UR_SECOND_NS ? UR_LACK_BROKEN : UR_LACK_SUSPECT;
+}
+
+/* ---- places ---------------------------------------------------------------------------------- */
+
+static bool is_hex(const char *text, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (!isxdigit((unsigned char)text[i])) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/** "aabbccdd-1122-3344-5566-77889900aabb.ext": a name that Immich makes. */
+static bool is_own_name(const char *name)
+{
+	static const size_t groups[] = {8, 4, 4, 4, 12};
+	const char *at = name;
+	if (strlen(name) < UUID_SIZE) {
+		return false;
+	}
+	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+		if ((i > 0 && *at++ != '-') || !is_hex(at, groups[i])) {
+			return false;
+		}
+		at += groups[i];
+	}
+	return *at == '.' || *at == '\0';
+}
+
+/** The last component of the first `*size` bytes of `path`; *size becomes what lies before it. */
+static const char *last_component(const char *path, size_t *size, size_t *ret_size)
+{
+	size_t end = *size;
+	while (end > 0 && path[end - 1] == '/') {
+		end--;
+	}
+	size_t from = end;
+	while (from > 0 && path[from - 1] != '/') {
+		from--;
+	}
+	*size = from;
+	*ret_size = end - from;
+	return path + from;
+}
+
+/** Shares may fold case, so names that differ in case only may be one. */
+static bool is_named(const char *part, size_t size, const char *name)
+{
+	return size > 0 && strlen(name) == size && strncasecmp(part, name, size) == 0;
+}
+
+bool ur_proof_is_same_place(const char *original, const char *folder, const char *name)
+{
+	size_t left = strlen(original);
+	size_t size = 0;
+	const char *last = last_component(original, &left, &size);
+	if (!is_named(last, size, name)) {
+		return false;
+	}
+	if (is_own_name(name)) {
+		return true;
+	}
+	last = last_component(original, &left, &size);
+	return is_named(last, size, folder);
+}
+
+bool ur_proof_is_own_layout(const char *above, const char *folder, const char *name)
+{
+	return is_own_name(name) && strlen(above) == 2 && strlen(folder) == 2 &&
+	       strncasecmp(name, above, 2) == 0 && strncasecmp(name + 2, folder, 2) == 0;
+}
+
+/* ---- time ------------------------------------------------------------------------------------ */
+
+int64_t ur_proof_server_age_ns(int64_t date_ns, int64_t created_ns, int64_t now_ns)
+{
+	const int64_t apart = date_ns > now_ns ? date_ns - now_ns : now_ns - date_ns;
+	if (date_ns <= 0 || created_ns < IMMICH_BEGAN_NS || created_ns > date_ns ||
+		apart > CLOCKS_APART_NS) {
+		return 0;
+	}
+	return date_ns - created_ns;
+}
