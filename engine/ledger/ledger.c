@@ -128,7 +128,8 @@ static const char *const texts[STATEMENTS] = {
 		     " ORDER BY sha1 LIMIT ?3",
 	[MARK] =
 		"UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
-		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)",
+		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)"
+		" AND (?5=0 OR (?5=1)=(settled_ns=0))",
 	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
 	[SEAL_GET] = "SELECT marks FROM seal WHERE destination=?1 AND folder=?2",
 	[SEAL_BREAK] = "INSERT INTO seal(destination, folder, fresh, marks) VALUES(?1,?2,0,x'')"
@@ -402,10 +403,46 @@ static int make_schema(struct ur_ledger *ledger, struct ur_err *err)
 	return r;
 }
 
+/**
+ * A copy as it was, for whoever has to go back to the version before.  It gets its name when it is
+ * whole; one that is there already was made by the same step, interrupted.
+ */
+static int keep_copy(struct ur_ledger *ledger, int version, struct ur_err *err)
+{
+	char copy[4096];
+	char part[4096 + 8];
+	struct ur_text sql = {0};
+	if ((size_t)snprintf(copy, sizeof copy, "%s.schema-%d", ledger->path, version) >=
+		sizeof copy) {
+		return ur_err_set(
+			err, -ENAMETOOLONG, UR_FAULT_SETUP, "the ledger '%s'", ledger->path);
+	}
+	(void)snprintf(part, sizeof part, "%s.part", copy);
+	if (unlink(part) < 0 && errno != ENOENT) {
+		return ur_err_set(err, -errno, UR_FAULT_SETUP, "cannot replace '%s'", part);
+	}
+	ur_text_adds(&sql, "VACUUM INTO '");
+	for (const char *at = part; *at != '\0'; at++) {
+		ur_text_add(&sql, *at == '\'' ? "''" : at, *at == '\'' ? 2 : 1);
+	}
+	ur_text_adds(&sql, "'");
+	int r = ur_ledger_run_sql(ledger, ur_text_get(&sql), "be copied before it is changed", err);
+	ur_text_done(&sql);
+	const int fd = r < 0 ? r : open(part, O_RDONLY | O_CLOEXEC);
+	if (r == 0 && (fd < 0 || fsync(fd) < 0 || rename(part, copy) < 0)) {
+		r = ur_err_set(err, -errno, UR_FAULT_SETUP,
+			"cannot keep a copy of the ledger as '%s' before it is changed", copy);
+	}
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return r;
+}
+
 /** One step after the other; a crash between two of them leaves a whole older ledger. */
 static int migrate(struct ur_ledger *ledger, int version, struct ur_err *err)
 {
-	int r = 0;
+	int r = version < UR_LEDGER_SCHEMA ? keep_copy(ledger, version, err) : 0;
 	for (; r == 0 && version < UR_LEDGER_SCHEMA; version++) {
 		char sql[sizeof schema + 200];
 		assert(steps[version] != NULL);
@@ -445,7 +482,18 @@ static int check_schema(struct ur_ledger *ledger, enum ur_ledger_mode mode, stru
 	if (tables == 0 && mode == UR_LEDGER_WRITE) {
 		return make_schema(ledger, err);
 	}
-	return mode == UR_LEDGER_WRITE ? migrate(ledger, version, err) : 0;
+	return mode == UR_LEDGER_WRITE                    ? migrate(ledger, version, err)
+	       : version < UR_LEDGER_SCHEMA && tables > 0 ? -ESTALE
+							  : 0;
+}
+
+/** Who only reads cannot read an older one: a writer of this version brings it up to date first. */
+static int bring_up_to_date(const char *path, struct ur_err *err)
+{
+	struct ur_ledger *writer = NULL;
+	const int r = ur_ledger_open(path, UR_LEDGER_WRITE, &writer, err);
+	(void)ur_ledger_free(writer);
+	return r;
 }
 
 static int configure(struct ur_ledger *ledger, enum ur_ledger_mode mode, struct ur_err *err)
@@ -503,6 +551,11 @@ int ur_ledger_open(
 	}
 	r = configure(ledger, mode, err);
 	r = r < 0 ? r : check_schema(ledger, mode, err);
+	if (r == -ESTALE) {
+		(void)ur_ledger_free(ledger);
+		r = bring_up_to_date(path, err);
+		return r < 0 ? r : ur_ledger_open(path, mode, ret, err);
+	}
 	if (r < 0) {
 		goto fail;
 	}

@@ -276,10 +276,15 @@ typedef int ur_run_fn(void *context, const struct ur_ledger_run *run);
 typedef int ur_content_fn(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset);
 [[nodiscard]] int ur_ledger_contents(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t *after, int limit, ur_content_fn *each, void *context, struct ur_err *err);
-/** Moves all rows of these bytes that count as delivered to `state` (withdrawn, trashed …). */
+enum ur_ledger_where {
+	UR_WHERE_ANY,
+	UR_WHERE_HERE, // the file was not taken away by us
+	UR_WHERE_GONE, // it was: there is nothing here that could be sent again
+};
+/** Moves the rows of these bytes that count as delivered, and are there, to `state` (withdrawn, trashed …). */
 [[nodiscard]] int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_state state, const char *reason, int64_t *ret,
-	struct ur_err *err);
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_where where, enum ur_state state,
+	const char *reason, int64_t *ret, struct ur_err *err);
 
 /** Forgets that these bytes were ever delivered: the next run may send them again. */
 [[nodiscard]] int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,

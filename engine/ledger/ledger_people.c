@@ -228,8 +228,8 @@ int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *fi
 }
 
 int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_state state, const char *reason, int64_t *ret,
-	struct ur_err *err)
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_where where, enum ur_state state,
+	const char *reason, int64_t *ret, struct ur_err *err)
 {
 	int r = ur_ledger_ensure_transaction(ledger, err);
 	r = r < 0 ? r : break_all_seals(ledger, err);
@@ -241,6 +241,7 @@ int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
 	(void)sqlite3_bind_int(s, 3, (int)state);
 	ur_ledger_bind_text(s, 4, reason);
+	(void)sqlite3_bind_int(s, 5, (int)where);
 	r = ur_ledger_step_once(ledger, s, "be written", err);
 	*ret = sqlite3_changes64(ledger->db);
 	return r;

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -356,8 +357,8 @@ static void a_seal_holds_what_needs_nothing_and_goes_with_any_write(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p);
 	assert_int_equal(marks_of(p->ledger, p), 2);
-	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_WITHDRAWN, "gone",
-				 &changed, NULL),
+	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_WHERE_ANY,
+				 UR_WITHDRAWN, "gone", &changed, NULL),
 		0);
 	assert_int_equal(changed, 3);
 	assert_int_equal(marks_of(p->ledger, p), 0);
@@ -417,6 +418,80 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 		"test -z \"$(sqlite3 '%s' \"select 1 from sqlite_schema where name='asset_by_run'\")\"",
 		p->path);
 	assert_int_equal(system(command), 0);
+}
+
+static void go_back_to_schema(const struct place *p, int version)
+{
+	char command[512];
+	(void)snprintf(command, sizeof command,
+		"sqlite3 '%s' 'alter table file drop column there; alter table file drop column doubt;"
+		" pragma user_version=%d'",
+		p->path, version);
+	assert_int_equal(system(command), 0);
+}
+
+static bool is_ledger_of(const struct place *p, const char *suffix, const char *version)
+{
+	char command[512];
+	(void)snprintf(command, sizeof command,
+		"test \"$(sqlite3 '%s%s' 'pragma user_version; select count(*) from file')\" ="
+		" \"$(printf '%s\\n1')\"",
+		p->path, suffix, version);
+	return system(command) == 0;
+}
+
+static void a_copy_is_kept_before_an_older_ledger_is_changed(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "a.jpg");
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	go_back_to_schema(p, 4);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+	assert_true(is_ledger_of(p, ".schema-4", "4"));
+	/* A later opening changes nothing, and makes none. */
+	p->ledger = ur_ledger_free(p->ledger);
+	assert_true(is_ledger_of(p, "", "5"));
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+	assert_false(is_ledger_of(p, ".schema-5", "5"));
+}
+
+static void an_older_ledger_is_not_changed_where_no_copy_can_be_kept(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "a.jpg");
+	struct ur_err err = {0};
+	char part[512];
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	go_back_to_schema(p, 4);
+	(void)snprintf(part, sizeof part, "%s.schema-4.part", p->path);
+	assert_int_equal(mkdir(part, 0700), 0); // nothing can be written there
+	assert_true(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, &err) < 0);
+	assert_non_null(strstr(err.text, part));
+	assert_true(is_ledger_of(p, "", "4"));
+	assert_int_equal(rmdir(part), 0);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+}
+
+static void who_only_reads_has_an_older_ledger_brought_up_to_date(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "a.jpg");
+	struct ur_ledger *reader = NULL;
+	bool found = false;
+	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	go_back_to_schema(p, 4);
+	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_READ, &reader, NULL), 0);
+	assert_int_equal(ur_ledger_get(reader, p->destination, p->folder, row.name, compare, &row,
+				 &found, NULL),
+		0);
+	assert_true(found);
+	reader = ur_ledger_free(reader);
 }
 
 static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void **state)
@@ -528,6 +603,9 @@ int main(void)
 		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
 		IN_PLACE(an_answer_is_kept_for_its_time_for_one_server_and_one_key),
 		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
+		IN_PLACE(a_copy_is_kept_before_an_older_ledger_is_changed),
+		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
+		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
 		IN_PLACE(what_was_learned_about_a_server_is_remembered),
 	};
