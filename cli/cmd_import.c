@@ -124,6 +124,7 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 		.after = from->after,
 		.move_to = from->move_to,
 		.confirm_bytes = from->confirm_bytes,
+		.no_library = from->no_library,
 		.ring = from->ring,
 		.probe_threads = (unsigned)from->threads,
 		.concurrency = (unsigned)from->concurrency,
@@ -150,7 +151,9 @@ static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary 
 	if (r < 0) {
 		return ur_exit_of(r, err);
 	}
-	return s->failed > 0 || s->folder_errors > 0 ? UR_EXIT_FAILED : UR_EXIT_WELL;
+	return s->failed > 0 || s->kept > 0 || s->spared > 0 || s->folder_errors > 0
+		       ? UR_EXIT_FAILED
+		       : UR_EXIT_WELL;
 }
 
 static int choose_hash(const char *name, struct ur_err *err)
@@ -197,6 +200,7 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 		run.respect_next = draining;
 		run.command = command;
 		run.ledger = ledger;
+		run.key_from = connection.key_from;
 		ur_connection_fill(&connection, options, &run.http);
 		r = ur_pipeline_new(&run, &pipeline, &err);
 	}

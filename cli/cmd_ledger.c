@@ -269,7 +269,8 @@ static const char *what_next(const struct ur_record *f)
 	case UR_SUSPECT:
 		return "a run after the time named asks the server for its bytes; until then it stays";
 	case UR_BROKEN:
-		return "delete that asset in Immich (it has no bytes), empty the trash, and import again";
+		return "the file stays here, and may be the only copy. Restore that original on the "
+		       "server (from its backup); every run asks for it again";
 	case UR_STATES:
 		break;
 	}

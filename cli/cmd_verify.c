@@ -25,6 +25,7 @@ struct verifying {
 	int64_t there;
 	int64_t trashed;
 	int64_t missing;
+	int64_t lost; // gone from the server, and taken away here before
 };
 
 static int gather(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset)
@@ -84,6 +85,38 @@ static void tell(const struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], 
 	}
 }
 
+/** What is still here is sent by the next import; what was taken away after delivery cannot be. */
+static int resend(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t here = 0;
+	int64_t gone = 0;
+	int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_HERE, UR_SEEN,
+		"gone from the server: to be sent again", &here, err);
+	r = r < 0 ? r
+		  : ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_GONE, UR_WITHDRAWN,
+			    "it was removed here once the server had it, and is gone from the server "
+			    "now: bring it back from a backup, or restore it on the server",
+			    &gone, err);
+	r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
+	if (here > 0) {
+		tell(v, sha1, "resend", here);
+	}
+	if (gone > 0) {
+		v->lost += here == 0 ? 1 : 0;
+		tell(v, sha1, here == 0 ? "lost" : "removed", gone);
+	}
+	return r;
+}
+
+static int withdraw(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t files = 0;
+	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_ANY, UR_WITHDRAWN,
+		"it was delivered before and is gone from the server now", &files, err);
+	tell(v, sha1, "withdrawn", files);
+	return r;
+}
+
 static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
 	const struct ur_check *check, struct ur_err *err)
 {
@@ -96,23 +129,13 @@ static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
 	}
 	if (check->trashed) {
 		v->trashed++;
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_TRASHED,
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_ANY, UR_TRASHED,
 			"it is in the server's trash", &files, err);
 		tell(v, sha1, "trashed", files);
 		return r;
 	}
 	v->missing++;
-	if (v->options->resend_missing) {
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_SEEN,
-			"gone from the server: to be sent again", &files, err);
-		r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
-		tell(v, sha1, "resend", files);
-	} else {
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WITHDRAWN,
-			"it was delivered before and is gone from the server now", &files, err);
-		tell(v, sha1, "withdrawn", files);
-	}
-	return r;
+	return v->options->resend_missing ? resend(v, sha1, err) : withdraw(v, sha1, err);
 }
 
 static int verify_all(struct verifying *v, struct ur_err *err)
@@ -164,15 +187,23 @@ static void summarise(const struct verifying *v)
 {
 	if (v->options->json) {
 		printf("{\"event\":\"summary\",\"asked\":%" PRId64 ",\"there\":%" PRId64
-		       ",\"trashed\":%" PRId64 ",\"missing\":%" PRId64 "}\n",
-			v->asked, v->there, v->trashed, v->missing);
+		       ",\"trashed\":%" PRId64 ",\"missing\":%" PRId64 ",\"lost\":%" PRId64 "}\n",
+			v->asked, v->there, v->trashed, v->missing, v->lost);
 	} else if (!v->options->quiet) {
 		printf("%" PRId64 " contents asked for: %" PRId64 " there, %" PRId64
 		       " in the trash, %" PRId64 " gone%s\n",
 			v->asked, v->there, v->trashed, v->missing,
 			v->missing > 0 && !v->options->resend_missing
-				? " (`uringest verify --resend-missing` has them sent again)"
+				? " (`uringest verify --resend-missing` has those sent again that are still "
+				  "here)"
 				: "");
+		if (v->lost > 0) {
+			printf("%" PRId64
+			       " contents are gone from the server and were removed here after they "
+			       "had been delivered: nothing can be sent again; look for them in the "
+			       "server's trash and backups (`uringest status --failed` names them)\n",
+				v->lost);
+		}
 	}
 }
 
@@ -195,6 +226,6 @@ int ur_cmd_verify(const struct ur_cli_options *options)
 	free(v.sha1);
 	free(v.checks);
 	ur_connection_done(&connection);
-	const bool lost = v.trashed + (options->resend_missing ? 0 : v.missing) > 0;
+	const bool lost = v.trashed + (options->resend_missing ? v.lost : v.missing) > 0;
 	return r < 0 ? ur_exit_of(r, &err) : lost ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }

@@ -81,6 +81,7 @@ static int find_key(
 			return ur_err_within(err, r, "the file with the key");
 		}
 		trim(ret->key);
+		(void)snprintf(ret->key_from, sizeof ret->key_from, "%s", path);
 		return check_key(ret->key, path, err);
 	}
 	if (environment == NULL || environment[0] == '\0') {
@@ -92,6 +93,7 @@ static int find_key(
 	if (ret->key == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot keep the key");
 	}
+	(void)snprintf(ret->key_from, sizeof ret->key_from, "$IMMICH_API_KEY");
 	return check_key(ret->key, "IMMICH_API_KEY", err);
 }
 

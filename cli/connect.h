@@ -14,6 +14,7 @@
 struct ur_connection {
 	char *server;
 	char *key;
+	char key_from[320]; // where it was found, for people
 	char *headers_text;
 	const char *headers[UR_HTTP_HEADERS_MAX + 1];
 };

@@ -81,6 +81,8 @@ static const struct option_row {
 		"bytes a second: 2M, or by the clock: \"08:00,2M 23:00,off\"", 0, 0},
 	{"confirm", 0, CONFIRM, AT(confirm_bytes), SENDS, "range|bytes",
 		"before removing: ask for the last byte (default), or for all of them", 0, 0},
+	{"not-a-library", 0, FLAG, AT(no_library), SENDS, NULL,
+		"no source is an external library of the server, whatever its name", 0, 0},
 	{"server-wait", 0, DURATION, AT(server_wait_ms), ASKS, "TIME",
 		"how long to wait for a server that went away (default: 10m)", 0, INT64_MAX},
 	{"answer-wait", 0, DURATION, AT(answer_wait_ms), SENDS | UR_FOR_SERVE, "TIME",

@@ -49,6 +49,7 @@ struct ur_cli_options {
 	enum ur_after after;
 	const char *move_to;
 	bool confirm_bytes;
+	bool no_library;
 	enum ur_ring_kind ring;
 	const char *hash; // NULL: auto
 	int64_t threads;

@@ -226,14 +226,15 @@ static void summary_json(const struct ur_summary *s)
 {
 	printf("{\"event\":\"summary\",\"found\":%" PRIu64 ",\"sent\":%" PRIu64
 	       ",\"present\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"refused\":%" PRIu64
-	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"bytes_found\":%" PRIu64
-	       ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64 ",\"folder_errors\":%" PRIu64
-	       ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
+	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"kept\":%" PRIu64
+	       ",\"bytes_found\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64
+	       ",\"folder_errors\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
 	       ",\"in_flight_median\":%u,\"requests\":%" PRIu64
 	       ",\"concurrency\":%u,\"seconds\":%.3f}\n",
 		s->found, s->sent, s->present, s->duplicate, s->refused, s->failed, s->waiting,
-		s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors, s->bytes_read,
-		s->ring_ops, s->in_flight_median, s->requests, s->concurrency, s->seconds);
+		s->kept, s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors,
+		s->bytes_read, s->ring_ops, s->in_flight_median, s->requests, s->concurrency,
+		s->seconds);
 }
 
 static void summary_text(const struct ur_report *report, const struct ur_summary *s)
@@ -273,6 +274,12 @@ void ur_report_summary(struct ur_report *report, const struct ur_summary *s, con
 		       " files failed. They are in their places; `uringest status --failed` "
 		       "names them, `uringest retry --failed` lets the next run try them again.\n",
 			s->failed);
+	}
+	if (s->kept > 0) {
+		printf("%" PRIu64
+		       " files could not be proved to be safe on the server, and are kept in their "
+		       "places; `uringest explain FILE` says why.\n",
+			s->kept);
 	}
 	if (s->folder_errors > 0) {
 		printf("%" PRIu64 " folders or paths could not be read (named above).\n",

@@ -61,11 +61,14 @@ ENGINE_SRC := \
 	engine/stage/chunks_requests.c \
 	engine/stage/chunks_gateway.c \
 	engine/stage/settle.c \
+	engine/stage/settle_stage.c \
+	engine/stage/settle_move.c \
 	engine/stage/recover.c \
 	engine/stage/decide.c \
 	engine/stage/judge.c \
 	engine/stage/ask.c \
 	engine/stage/deliver.c \
+	engine/stage/group.c \
 	engine/stage/decide_large.c \
 	engine/stage/confirm.c \
 	engine/stage/amend.c \

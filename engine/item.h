@@ -107,6 +107,8 @@ struct ur_file {
 	bool for_good;
 	bool must_confirm; // a suspect whose time has come
 	bool confirmed;    // asked and answered in this run
+	bool ask_again;    // not by our own 201: asked once more while it stands aside
+	bool given_again;  // and its bytes came
 	bool not_now;      // cannot be confirmed in this run: kept
 	bool linked;       // still: its movie was linked, or that was tried
 	bool amended;      // picture: its sidecar's facts were set, or that was tried
@@ -155,8 +157,17 @@ enum ur_item_step { // where decide is with it
 	UR_STEP_LINK,    // a live movie is being linked
 	UR_STEP_AMEND,   // a sidecar's facts are being set
 	UR_STEP_CONFIRM, // the server is asked for its bytes
+	UR_STEP_PARKED,  // they did not come: until it is known whose fault that is
 	UR_STEP_SETTLE,  // settle has it
+	UR_STEP_AGAIN,   // it stands aside, and the server is asked once more
 	UR_STEP_DONE,
+};
+
+/** What settle does with the files of an item that have a name in the staging folder. */
+enum ur_settle_do {
+	UR_SETTLE_ASIDE, // stands them aside and proves them; then goes on unless one is asked for again
+	UR_SETTLE_REMOVE, // stand aside: they go
+	UR_SETTLE_BACK,   // stand aside: all back to their names
 };
 
 struct ur_item {
@@ -177,8 +188,15 @@ struct ur_item {
 	enum ur_item_step after_rest;
 	int call_tries;          // failures of the present step's requests
 	int call_phase;          // which request of the step
+	int64_t call_date_ns;    // the server's clock, as its last answer says; 0: it does not
 	struct ur_request *call; // in the arena
 	void *call_state;        // of the step that asks
+	unsigned together[UR_ITEM_FILES]; // bits of the files that go or stay with each
+	enum ur_settle_do settle_do;
+
+	/* settle */
+	bool stands_aside; // all that were to go are proved, and wait for the word to go
+	void *aside;       // settle's own, while they do
 };
 
 #endif

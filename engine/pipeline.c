@@ -212,6 +212,76 @@ static int lock_roots(struct ur_pipeline *p, struct ur_err *err)
 	return 0;
 }
 
+#define TOLD_LIBRARIES "libraries_told" // the day on which it was said last
+#define DAY_S INT64_C(86400)
+
+/** Said once a day for each server: a timer would say it every few minutes. */
+static void warn_of_libraries(struct ur_pipeline *p, size_t count)
+{
+	struct ur_err err = {0};
+	const int64_t today = ur_clock_wall_ns() / UR_SECOND_NS / DAY_S;
+	int64_t told = 0;
+	const char *server = p->options.http.server;
+	if (ur_ledger_learned(p->ledger, server, TOLD_LIBRARIES, &told, &err) < 0 ||
+		told == today) {
+		return;
+	}
+	if (ur_ledger_learn(p->ledger, server, TOLD_LIBRARIES, today, &err) < 0) {
+		return; // the ledger's next use says what is wrong with it
+	}
+	if (count > 0) {
+		ur_run_warn(&p->run,
+			"the server has external libraries (%zu paths): a folder that is one of them "
+			"under another name must not be emptied, its assets would go offline",
+			count);
+	} else {
+		ur_run_warn(&p->run,
+			"this key may not list the server's external libraries (library.read of an "
+			"admin): a folder that is one of them must not be emptied, its assets would "
+			"go offline");
+	}
+}
+
+/** A folder that is an external library of this server is imported at most, and kept. */
+static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
+{
+	struct ur_text *json = &p->run.libraries;
+	const struct ur_root *root = NULL;
+	char path[UR_PATH_TAIL] = "";
+	bool known = false;
+	size_t count = 0;
+	if (p->options.after == UR_AFTER_KEEP || p->options.plan || p->options.no_library) {
+		return 0;
+	}
+	int r = ur_pipeline_libraries(p->http, json, &known, err);
+	bool spared = false;
+	for (size_t i = 0; r == 0 && known && (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+		enum ur_cover cover = UR_COVER_NONE;
+		r = ur_immich_libraries_read(
+			ur_text_get(json), root->path, &cover, path, &count, err);
+		/* Files that were named one by one are looked at one by one. */
+		if (r == 0 && !root->loose && cover != UR_COVER_NONE) {
+			spared = true;
+			ur_run_warn(&p->run,
+				"'%s' %s the external library '%s' of the server, whose assets would "
+				"go offline: files are imported and kept%s",
+				root->path,
+				cover == UR_COVER_SAME ? "is, or shares files with," : "may be",
+				path,
+				cover == UR_COVER_SAME
+					? ""
+					: " (--not-a-library says that it is another folder)");
+		}
+	}
+	if (spared) {
+		p->options.after = UR_AFTER_KEEP;
+		atomic_fetch_add(&p->run.spared, 1);
+	} else if (r == 0 && (!known || count > 0)) {
+		warn_of_libraries(p, count);
+	}
+	return r;
+}
+
 static int recover(struct ur_pipeline *p, struct ur_err *err)
 {
 	if (p->options.plan) {
@@ -235,6 +305,7 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 	const struct ur_scan_wiring scan = {p->queues[FREE_ITEMS], &p->queues[TO_PROBE],
 		p->probe_bell_list, p->probe_count, p->options.probe_threads, &p->scan_bell};
 	int r = ur_scan_new(&p->run, &scan, &p->scan, err);
+	r = r < 0 ? r : spare_libraries(p, err);
 	r = r < 0 ? r : lock_roots(p, err);
 	r = r < 0 ? r : recover(p, err);
 	if (r < 0) {
@@ -393,6 +464,8 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.refused = outcomes[UR_OUTCOME_REFUSED],
 		.failed = outcomes[UR_OUTCOME_FAILED],
 		.waiting = outcomes[UR_OUTCOME_WAITING],
+		.spared = p->run.spared,
+		.kept = p->run.kept,
 		.folder_errors = p->run.folder_errors,
 		.bytes_found = p->run.bytes_found,
 		.bytes_sent = ur_http_bytes_sent(p->http),
@@ -431,6 +504,7 @@ struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
 	p->scan = ur_scan_free(p->scan);
 	p->ledger = ur_ledger_free(p->ledger);
 	p->run.types = ur_types_free(p->run.types);
+	ur_text_done(&p->run.libraries);
 	for (int i = 0; i < QUEUES; i++) {
 		p->queues[i] = ur_queue_free(p->queues[i]);
 	}

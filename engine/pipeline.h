@@ -25,6 +25,8 @@ struct ur_summary {
 	uint64_t refused;
 	uint64_t failed;
 	uint64_t waiting;
+	uint64_t spared; // folders that were not emptied although that was asked for
+	uint64_t kept;   // of all these: should have been taken away, and could not be proved
 	uint64_t folder_errors;
 	uint64_t bytes_found;
 	uint64_t bytes_sent;

@@ -164,3 +164,20 @@ int ur_pipeline_handshake(struct ur_http *http, struct ur_acquaintance *memory,
 	}
 	return r;
 }
+
+int ur_pipeline_libraries(
+	struct ur_http *http, struct ur_text *ret, bool *ret_known, struct ur_err *err)
+{
+	struct ur_request call = {
+		.method = "GET", .path = "/api/libraries", .answer_wait_ms = HANDSHAKE_MS};
+	ur_http_call(http, &call);
+	const int r = call.result;
+	*ret_known = r == 0 && call.status == 200 && !call.html;
+	if (*ret_known) {
+		ur_text_adds(ret, ur_text_get(&call.answer));
+	} else if (r < 0) {
+		*err = call.err;
+	}
+	ur_request_done(&call);
+	return r;
+}

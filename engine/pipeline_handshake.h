@@ -30,4 +30,11 @@ struct ur_acquaintance {
 [[nodiscard]] int ur_pipeline_handshake(struct ur_http *http, struct ur_acquaintance *memory,
 	struct ur_server *ret, struct ur_types *types, struct ur_err *err);
 
+/**
+ * The answer to /api/libraries, for a run that empties folders: asked every time, since a library may
+ * have been made since.  *ret_known is false when the key may not ask, or the server does not know it.
+ */
+[[nodiscard]] int ur_pipeline_libraries(
+	struct ur_http *http, struct ur_text *ret, bool *ret_known, struct ur_err *err);
+
 #endif

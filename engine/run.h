@@ -52,7 +52,9 @@ struct ur_options {
 	int64_t limit;   // at most so many files are sent; 0: all
 	enum ur_after after;
 	const char *move_to;
+	const char *key_from; // where the key was found, for people; NULL: nobody need know
 	bool confirm_bytes;
+	bool no_library; // no source is an external library of the server, whatever its name
 	bool plan;
 	enum ur_ring_kind ring;
 	unsigned probe_threads;
@@ -79,6 +81,7 @@ struct ur_run {
 	struct ur_server server;
 	bool server_remembered; // some of that is what it said up to a day ago
 	struct ur_types *types;
+	struct ur_text libraries; // the server's external libraries, in its words; "": not known
 	int64_t destination;
 	int64_t id;
 	int64_t started_ns;
@@ -95,6 +98,8 @@ struct ur_run {
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	atomic_int coldness;                      // see ur_run_is_cold
 	_Atomic uint64_t folder_errors;
+	_Atomic uint64_t spared;        // folders that are not emptied although that was asked for
+	_Atomic uint64_t kept;          // should have gone, and could not be proved
 	_Atomic uint64_t wanted;        // against options.limit
 	_Atomic uint64_t chunk_ceiling; // what a 413 taught about the gateway's proxy, 0: nothing
 	atomic_bool no_gateway;         // it was asked, and none is there

@@ -33,7 +33,8 @@ enum {
 
 static bool needs_link(const struct ur_item *item, const struct ur_file *still)
 {
-	if (still->movie == UR_NONE || still->linked || !still->there || still->asset[0] == '\0') {
+	if (still->movie == UR_NONE || still->linked || still->now_sent ||
+		still->asset[0] == '\0') {
 		return false;
 	}
 	const struct ur_file *movie = &item->files[still->movie];
@@ -61,6 +62,31 @@ static bool put_json(struct ur_decide *decide, struct ur_item *item, const char 
 	return true;
 }
 
+static bool get_asset(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+{
+	struct ur_request *call = ur_decide_call(item);
+	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", file->asset);
+	if (call == NULL || path == NULL) {
+		return false;
+	}
+	call->method = "GET";
+	call->path = path;
+	call->answer_wait_ms = ANSWER_MS;
+	decide->in_calls++;
+	ur_decide_submit(decide, call);
+	return true;
+}
+
+static bool put_link(struct ur_decide *decide, struct ur_item *item, const struct ur_file *still)
+{
+	struct ur_text body = {0};
+	ur_text_addf(&body, "{\"livePhotoVideoId\":\"%s\"}", item->files[still->movie].asset);
+	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", still->asset);
+	const bool out = put_json(decide, item, path, &body);
+	ur_text_done(&body);
+	return out;
+}
+
 void ur_link_next(struct ur_decide *decide, struct ur_item *item)
 {
 	for (int i = 0; i < item->count && !decide->run->options->plan; i++) {
@@ -68,15 +94,11 @@ void ur_link_next(struct ur_decide *decide, struct ur_item *item)
 		if (!needs_link(item, still)) {
 			continue;
 		}
-		struct ur_text body = {0};
 		item->cursor = i;
-		ur_text_addf(
-			&body, "{\"livePhotoVideoId\":\"%s\"}", item->files[still->movie].asset);
-		const char *path = ur_arena_format(&item->arena, "/api/assets/%s", still->asset);
-		if (!put_json(decide, item, path, &body)) {
+		if (!(item->call_phase == PHASE_LOOK ? get_asset(decide, item, still)
+						     : put_link(decide, item, still))) {
 			ur_decide_rest(decide, item, UR_STEP_LINK, 1000);
 		}
-		ur_text_done(&body);
 		return;
 	}
 	ur_decide_go(decide, item, UR_STEP_AMEND);
@@ -100,6 +122,36 @@ static bool try_later(struct ur_decide *decide, struct ur_item *item, enum ur_it
 	return true;
 }
 
+static void link_done(struct ur_decide *decide, struct ur_item *item)
+{
+	item->files[item->cursor].linked = true;
+	item->call_phase = PHASE_LOOK;
+	item->call_tries = 0;
+	ur_decide_go(decide, item, UR_STEP_LINK);
+}
+
+/** What the server has linked already stays: it may be the phone's own movie. */
+static void link_looked(struct ur_decide *decide, struct ur_item *item, struct ur_file *still)
+{
+	struct ur_asset asset = {0};
+	if (ur_immich_asset_read(ur_text_get(&item->call->answer), &asset, NULL) < 0) {
+		still->reason = "the picture was there and its movie was sent, but what the server "
+				"says of the picture makes no sense: they are not linked";
+		still->warn = true;
+	} else if (asset.live_movie[0] == '\0') {
+		item->call_phase = PHASE_SET;
+		item->call_tries = 0;
+		ur_decide_go(decide, item, UR_STEP_LINK);
+		return;
+	} else if (strcmp(asset.live_movie, item->files[still->movie].asset) != 0) {
+		still->reason =
+			"the server has it with another movie linked to it, which stays; the "
+			"movie that lies beside it here was sent as one of its own";
+		still->warn = true;
+	}
+	link_done(decide, item);
+}
+
 void ur_link_answered(struct ur_decide *decide, struct ur_item *item)
 {
 	struct ur_file *still = &item->files[item->cursor];
@@ -115,10 +167,12 @@ void ur_link_answered(struct ur_decide *decide, struct ur_item *item)
 			"the picture was there and its movie was sent, but they could not be linked: %s",
 			call->result < 0 ? call->err.text : message);
 		still->warn = true;
+		link_done(decide, item);
+	} else if (item->call_phase == PHASE_LOOK) {
+		link_looked(decide, item, still);
+	} else {
+		link_done(decide, item);
 	}
-	still->linked = true;
-	item->call_tries = 0;
-	ur_decide_go(decide, item, UR_STEP_LINK);
 }
 
 /* ---- sidecars -------------------------------------------------------------------------------- */
@@ -223,21 +277,6 @@ static bool write_update(
 	return body->size > before;
 }
 
-static void look(struct ur_decide *decide, struct ur_item *item, const struct ur_file *owner)
-{
-	struct ur_request *call = ur_decide_call(item);
-	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", owner->asset);
-	if (call == NULL || path == NULL) {
-		ur_decide_rest(decide, item, UR_STEP_AMEND, 1000);
-		return;
-	}
-	call->method = "GET";
-	call->path = path;
-	call->answer_wait_ms = ANSWER_MS;
-	decide->in_calls++;
-	ur_decide_submit(decide, call);
-}
-
 struct amending {
 	struct ur_sidecar sidecar;
 	struct ur_asset asset;
@@ -313,7 +352,9 @@ void ur_amend_next(struct ur_decide *decide, struct ur_item *item)
 	struct amending *a = item->call_state;
 	switch (item->call_phase) {
 	case PHASE_LOOK:
-		look(decide, item, owner);
+		if (!get_asset(decide, item, owner)) {
+			ur_decide_rest(decide, item, UR_STEP_AMEND, 1000);
+		}
 		return;
 	case PHASE_SET:
 		set(decide, item, a);

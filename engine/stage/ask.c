@@ -120,9 +120,7 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 		want(decide, file);
 		return;
 	}
-	if (item->asking_lost && file->sending_ns != 0 && !file->now_sent) {
-		file->next_ns =
-			ur_clock_wall_ns() + decide->run->options->suspect_wait_ms * UR_MS_NS;
+	if (ur_judge_is_doubtful(decide, file)) {
 		ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
 			"the server claims it, but the upload did not end well: its bytes are asked "
 			"for in a later run");
@@ -130,9 +128,11 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 	}
 	file->decided = true;
 	file->there = true;
-	if (row != NULL && (row->state == UR_SUSPECT || row->state == UR_BROKEN)) {
-		file->must_confirm = true;
+	if (!ur_age_is_begun(&file->there_since)) {
+		file->there_since = ur_age_begin();
 	}
+	file->must_confirm =
+		ur_age_is_begun(&file->doubt_since) || (row != NULL && row->state == UR_BROKEN);
 	struct ur_ledger_asset asset = {0};
 	struct ur_err err = {0};
 	bool found = false;

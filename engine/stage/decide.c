@@ -122,6 +122,9 @@ void ur_decide_go(struct ur_decide *decide, struct ur_item *item, enum ur_item_s
 	case UR_STEP_CONFIRM:
 		ur_items_add(&decide->to_call, item);
 		return;
+	case UR_STEP_AGAIN:
+		ur_items_add(&decide->to_again, item);
+		return;
 	case UR_STEP_DONE:
 		finish(decide, item);
 		return;
@@ -129,6 +132,7 @@ void ur_decide_go(struct ur_decide *decide, struct ur_item *item, enum ur_item_s
 	case UR_STEP_SAME:
 	case UR_STEP_REST:
 	case UR_STEP_LARGE:
+	case UR_STEP_PARKED:
 	case UR_STEP_SETTLE:
 		break;
 	}
@@ -298,6 +302,7 @@ static void take_answer(struct ur_decide *decide, struct ur_request *request)
 		ur_amend_answered(decide, item);
 		return;
 	case UR_STEP_CONFIRM:
+	case UR_STEP_AGAIN:
 		ur_confirm_answered(decide, item);
 		return;
 	case UR_STEP_NEW:
@@ -306,6 +311,7 @@ static void take_answer(struct ur_decide *decide, struct ur_request *request)
 	case UR_STEP_SEND:
 	case UR_STEP_LARGE:
 	case UR_STEP_REST:
+	case UR_STEP_PARKED:
 	case UR_STEP_SETTLE:
 	case UR_STEP_DONE:
 		break;
@@ -401,6 +407,14 @@ static void make_calls(struct ur_decide *decide)
 	}
 }
 
+/** What stands aside is not kept waiting: not by a stop, nor by a server that is away. */
+static void ask_again(struct ur_decide *decide)
+{
+	for (size_t n = decide->to_again.count; n > 0; n--) {
+		ur_confirm_again(decide, ur_items_take(&decide->to_again));
+	}
+}
+
 static void finish_asking(struct ur_decide *decide)
 {
 	struct ur_item *item = NULL;
@@ -419,6 +433,8 @@ static void turn(struct ur_decide *decide)
 		ask_if_back(decide);
 	}
 	ur_ask_turn(decide);
+	ur_confirm_turn(decide);
+	ask_again(decide);
 	for (int step = 0; step < 4 && decide->to_call.count > 0; step++) {
 		make_calls(
 			decide); // link, amend, confirm: a step without requests leads to the next
@@ -481,7 +497,10 @@ static void hold_back(struct ur_decide *decide, struct ur_item *item)
 static void let_go(struct ur_decide *decide, struct ur_item *item)
 {
 	int r = 0;
-	if (decide->broken && (item->step != UR_STEP_LARGE || ur_large_hold_back(decide, item))) {
+	if (decide->broken && item->step == UR_STEP_SETTLE && item->stands_aside) {
+		item->settle_do = UR_SETTLE_BACK;
+	} else if (decide->broken &&
+		   (item->step != UR_STEP_LARGE || ur_large_hold_back(decide, item))) {
 		hold_back(decide, item);
 		return;
 	}
@@ -608,9 +627,13 @@ void ur_decide_run(struct ur_decide *decide)
 		}
 	}
 	struct ur_err err = {0};
-	const int r = decide->broken ? 0 : ur_ledger_commit(decide->ledger, &err);
+	int r = decide->broken ? 0 : ur_ledger_commit(decide->ledger, &err);
 	if (r < 0) {
 		ur_book_fail(decide, r, &err);
+	}
+	r = ur_confirm_result(decide, &err);
+	if (r < 0) {
+		ur_run_fail(decide->run, r, &err);
 	}
 }
 
@@ -636,6 +659,8 @@ int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
 	ur_items_init(&decide->to_send);
 	ur_items_init(&decide->to_chunk);
 	ur_items_init(&decide->to_call);
+	ur_items_init(&decide->to_again);
+	ur_items_init(&decide->parked);
 	ur_items_init(&decide->resting);
 	ur_items_init(&decide->after_commit);
 	*ret = decide;

@@ -137,6 +137,7 @@ bool ur_large_claims(struct ur_decide *decide, struct ur_item *item, struct ur_f
 	if (may_be_doubtful(file)) {
 		item->asking_lost = true;
 		file->sending_ns = ur_clock_wall_ns();
+		file->doubt_since = ur_age_begin();
 	}
 	forget(decide, file->sha1);
 	file->resume = NULL;
@@ -184,6 +185,7 @@ static void hand_over(struct ur_decide *decide, struct ur_item *item, struct ur_
 	}
 	file->state = UR_SENDING;
 	file->sending_ns = ur_clock_wall_ns();
+	file->doubt_since = ur_age_begin();
 	file->reason = "";
 	ur_book_file(decide, item, file);
 	item->step = UR_STEP_LARGE;
@@ -319,7 +321,10 @@ static void send_whole(struct ur_decide *decide, struct ur_item *item, struct ur
 	forget(decide, file->sha1);
 	file->resume = NULL;
 	file->whole = true;
-	file->sending_ns = doubtful ? file->sending_ns : 0;
+	if (!doubtful) {
+		file->sending_ns = 0;
+		file->doubt_since = (struct ur_age){0};
+	}
 	if (!asked_again && !doubtful) {
 		file->state = UR_WANTED;
 		ur_decide_go(decide, item, UR_STEP_SEND);
@@ -340,7 +345,10 @@ static void ask_anew(
 	decide->in_upload--;
 	forget(decide, file->sha1);
 	file->resume = NULL;
-	file->sending_ns = lost ? file->sending_ns : 0;
+	if (!lost) {
+		file->sending_ns = 0;
+		file->doubt_since = (struct ur_age){0};
+	}
 	item->asking_lost = lost;
 	item->lost_until_ns = ur_clock_steady_ns();
 	item->call_tries = 0;

@@ -36,6 +36,8 @@ struct ur_decide {
 	struct ur_items to_send;  // wanted, waiting for a place in upload
 	struct ur_items to_chunk; // the same, for a place in chunks
 	struct ur_items to_call;  // link, amend, confirm: their next request is due
+	struct ur_items to_again; // stand aside: asked once more, at once
+	struct ur_items parked;   // their originals did not come: their fault, or the library's?
 	struct ur_items resting;  // until item.due_ns
 	struct ur_items after_commit;
 	struct ur_file *under_way[UR_BUCKETS];
@@ -53,8 +55,16 @@ struct ur_decide {
 	int64_t note_due_ns;
 	uint64_t chunk_ceiling; // that the ledger knows
 	size_t in_settle;
-	size_t in_calls; // link, amend and confirm requests under way
-	bool tagging;    // one upsert of tags at a time: the server cannot stand more
+	size_t in_calls;             // link, amend and confirm requests under way
+	size_t aside;                // items that stand aside until the server is asked once more
+	unsigned lacks_in_a_row;     // originals that did not come, since one did
+	bool library_gave;           // one did, in this run
+	bool library_away;           // so many that the server cannot read any
+	unsigned strangers_in_a_row; // answers to confirm that were not Immich's
+	bool strangers;              // so many that nothing more is asked
+	bool may_not_read;           // the key's rights to read back were taken away in this run
+	bool said_where_to; // what goes, and to whom
+	bool tagging;                // one upsert of tags at a time: the server cannot stand more
 	size_t inputs_open;
 	bool durable;    // this turn's commit must come before what waits for it
 	bool broken;     // the ledger cannot be written any more
@@ -103,6 +113,11 @@ void ur_decide_answered(struct ur_request *request);
 
 /* judge.c: what the files of an item are to us; afterwards each is closed or a candidate. */
 void ur_judge_item(struct ur_decide *decide, struct ur_item *item);
+/**
+ * The server's claim to have it is in doubt, and not yet for --suspect-wait: it is not even asked for
+ * its bytes.  Sets when that is over.
+ */
+bool ur_judge_is_doubtful(const struct ur_decide *decide, struct ur_file *file);
 void ur_judge_close(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason);
 /** It is not what was looked at: waits for the next run, or has vanished. */
@@ -151,6 +166,12 @@ bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *fil
 void ur_confirm_next(struct ur_decide *decide, struct ur_item *item);
 void ur_confirm_answered(struct ur_decide *decide, struct ur_item *item);
 void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item);
+/** The next question about a group that stands aside, or what settle does with it now. */
+void ur_confirm_again(struct ur_decide *decide, struct ur_item *item);
+/** Parked items whose time has come. */
+void ur_confirm_turn(struct ur_decide *decide);
+/** What the run as a whole has to say about the server's library: 0, or a failure. */
+[[nodiscard]] int ur_confirm_result(const struct ur_decide *decide, struct ur_err *err);
 
 /* amend.c */
 void ur_link_next(struct ur_decide *decide, struct ur_item *item);

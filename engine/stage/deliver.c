@@ -184,6 +184,7 @@ void ur_deliver_turn(struct ur_decide *decide)
 		}
 		file->state = UR_SENDING;
 		file->sending_ns = ur_clock_wall_ns();
+		file->doubt_since = ur_age_begin();
 		file->reason = "";
 		ur_book_file(decide, item, file);
 		decide->durable = true;
@@ -199,6 +200,8 @@ static void close_sent(struct ur_decide *decide, struct ur_item *item, struct ur
 	file->now_sent = true;
 	file->decided = true;
 	file->delivered_ns = ur_clock_wall_ns();
+	file->there_since = ur_age_begin();
+	file->doubt_since = (struct ur_age){0};
 	ur_judge_close(file, UR_DELIVERED, UR_OUTCOME_SENT, file->note == NULL ? "" : file->note);
 	if (decide->quota_left >= 0) {
 		decide->quota_left -= file->identity.size;
@@ -246,6 +249,7 @@ static void try_again(struct ur_decide *decide, struct ur_item *item, struct ur_
 		return;
 	}
 	file->sending_ns = 0; // nothing of it is on the server
+	file->doubt_since = (struct ur_age){0};
 	file->state = UR_WANTED;
 	ur_decide_rest(decide, item, UR_STEP_SEND,
 		ur_decide_pause(decide, file->tries, file->send_retry_ms));
@@ -279,8 +283,8 @@ static bool judge_answer(struct ur_decide *decide, struct ur_item *item, struct 
 	}
 	if (status == 200 || status == 201) {
 		file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
-		file->next_ns =
-			ur_clock_wall_ns() + decide->run->options->suspect_wait_ms * UR_MS_NS;
+		file->doubt_since = ur_age_begin();
+		(void)ur_judge_is_doubtful(decide, file); // says when it is asked again
 		ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
 			"the server said duplicate to bytes that it had not known before: its bytes are "
 			"asked for in a later run");

@@ -23,6 +23,17 @@ void ur_judge_close(
 	file->reason = reason;
 }
 
+bool ur_judge_is_doubtful(const struct ur_decide *decide, struct ur_file *file)
+{
+	const int64_t left_ns =
+		decide->run->options->suspect_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
+	if (!ur_age_is_begun(&file->doubt_since) || left_ns <= 0) {
+		return false;
+	}
+	file->next_ns = ur_clock_wall_ns() + left_ns; // for people
+	return true;
+}
+
 bool ur_judge_is_open(const struct ur_file *file)
 {
 	return file->outcome == UR_OUTCOME_OPEN;
@@ -134,14 +145,22 @@ static bool group_waits(const struct ur_item *item)
 	return false;
 }
 
-/**
- * What is left of a wait that ends at `until`: never more than the whole wait, so that a clock that
- * was stepped back makes nobody wait for the day it came from.
- */
-static int64_t left_of(int64_t until_ns, int64_t wait_ns)
+/** A doubt is as old as the boot clock says: no step of the wall clock ends it. */
+static void recall_suspect(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
-	const int64_t left = until_ns - ur_clock_wall_ns();
-	return left < 0 ? 0 : left < wait_ns ? left : wait_ns;
+	char when[UR_CLOCK_TEXT];
+	if (!ur_age_is_begun(&file->doubt_since)) {
+		file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
+	}
+	if (!ur_judge_is_doubtful(decide, file)) {
+		return;
+	}
+	ur_clock_local(file->next_ns, when);
+	ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
+		ur_arena_format(&item->arena,
+			"the server claims it after an upload that failed, or did not give its bytes; "
+			"asked again in a run after %s",
+			when));
 }
 
 /** What the ledger remembers of these bytes at this place. */
@@ -149,9 +168,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 {
 	const struct ur_record *row = file->row;
 	const bool keep_mode = decide->run->options->after == UR_AFTER_KEEP;
-	const int64_t now = ur_clock_wall_ns();
 	const int64_t answer_ns = decide->run->options->answer_wait_ms * UR_MS_NS;
-	const int64_t suspect_ns = decide->run->options->suspect_wait_ms * UR_MS_NS;
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created;
 	file->travelled = row->travelled;
@@ -163,8 +180,9 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	case UR_CONFIRMED:
 		file->decided = true;
 		file->there = !row->created;
-		/* From a future that the clock was stepped back from: settle_after begins again. */
-		file->delivered_ns = row->delivered_ns > now ? now : 0;
+		if (!ur_age_is_begun(&file->there_since)) {
+			file->there_since = ur_age_begin(); // from a ledger that kept no ages
+		}
 		file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
 		if (keep_mode || file->class == UR_CLASS_SIDECAR) {
 			ur_judge_close(file, UR_KNOWN, UR_OUTCOME_PRESENT,
@@ -189,16 +207,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		}
 		return;
 	case UR_SUSPECT:
-		if (row->next_ns > now && row->next_ns - now <= suspect_ns) {
-			char when[UR_CLOCK_TEXT];
-			ur_clock_local(row->next_ns, when);
-			ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
-				ur_arena_format(&item->arena,
-					"the server claims it after an upload that failed; asked again "
-					"in a run after %s",
-					when));
-			file->next_ns = row->next_ns;
-		}
+		recall_suspect(decide, item, file);
 		return;
 	case UR_SENDING:
 		if (file->resume != NULL && file->resume->address[0] != '\0') {
@@ -206,8 +215,11 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		}
 		file->sending_ns = row->sending_ns;
 		item->asking_lost = true;
+		if (!ur_age_is_begun(&file->doubt_since)) {
+			file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
+		}
 		item->lost_until_ns =
-			ur_clock_steady_ns() + left_of(row->sending_ns + answer_ns, answer_ns);
+			ur_clock_steady_ns() + answer_ns - ur_age_ns(&file->doubt_since);
 		return;
 	case UR_SEEN:
 	case UR_STABLE:

@@ -1,10 +1,15 @@
 /*
- * settle - one file after the other, each step checked, each failure undone.
+ * settle - one group after the other, each step checked, each failure undone.
+ *
+ *     ASIDE    every file of the group into the staging folder, and proved there; one that fails
+ *              brings all back
+ *              (what is not our own 201 waits here for decide to ask the server once more)
+ *     REMOVE   still the same, still nobody writes: unlink or move
+ *     BACK     all to their names
  */
-#include "engine/stage/settle.h"
+#include "engine/stage/settle_parts.h"
 
 #include "engine/base/clock.h"
-#include "engine/source/staging.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -15,38 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COPY_BUFFER (1u << 20)
-
-struct ur_settle {
-	struct ur_run *run;
-	struct ur_settle_wiring wiring;
-	pthread_t thread;
-	unsigned char *buffer;
-	int target_fd; // --after move=DIR
-	struct ur_fs target_fs;
-};
-
-/** One file on its way out. */
-struct removal {
-	struct ur_settle *settle;
-	struct ur_item *item;
-	struct ur_file *file;
-	int dir_fd;
-	int fd; // of the file, opened by its name, with a lease where there are leases
-	int staging_fd;
-	bool staging_here; // the staging folder stands beside the file, not in the root
-	char staged[UR_STAGED_NAME_MAX + 1];
-	bool suspicious; // its ctime is not the one that was hashed: hash again
-};
-
-/* ---- staging --------------------------------------------------------------------------------- */
+/* ---- proof ----------------------------------------------------------------------------------- */
 
 /**
  * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
  * change that.  The lease comes first, so that who opens it for writing from here on waits, and is
  * seen by prove(); times can be set back, but not without opening the file.
  */
-static int hold(struct removal *x)
+static int hold(struct ur_removal *x)
 {
 	struct ur_identity now = {0};
 	x->fd = ur_sys.openat(
@@ -63,49 +44,7 @@ static int hold(struct removal *x)
 	return r;
 }
 
-static int stage(struct removal *x)
-{
-	const struct ur_root *root = x->item->dir->root;
-	x->staging_here = root->loose || x->item->dir->fs.device != root->fs.device;
-	x->staging_fd = ur_staging_open(x->staging_here ? x->dir_fd : root->fd);
-	if (x->staging_fd < 0) {
-		return x->staging_fd;
-	}
-	int r = hold(x);
-	if (r < 0) {
-		return r;
-	}
-	ur_staging_name(x->file->staged, x->file->name, x->staged);
-	ur_effect("stage", false);
-	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
-	ur_effect("stage", true);
-	return r == -ENOENT ? UR_SETTLE_GONE : r;
-}
-
-static void unstage(struct removal *x)
-{
-	ur_effect("unstage", false);
-	const int r = ur_sys.rename_new(x->staging_fd, x->staged, x->dir_fd, x->file->name);
-	ur_effect("unstage", true);
-	if (r == -EEXIST) {
-		(void)ur_rename_beside(x->staging_fd, x->staged, x->dir_fd, x->file->name);
-	}
-}
-
-static void leave_staging(struct removal *x)
-{
-	if (x->staging_fd >= 0) {
-		(void)ur_sys.close(x->staging_fd);
-		/* Fails while it is not empty, which is what we want. */
-		(void)ur_sys.unlinkat(x->staging_here ? x->dir_fd : x->item->dir->root->fd,
-			UR_STAGING, AT_REMOVEDIR);
-	}
-}
-
-/* ---- proof ----------------------------------------------------------------------------------- */
-
-/** SHA-1 of an open file by OpenSSL, from a fresh start: no lane of ours is involved. */
-static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
+int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t offset = 0;
@@ -116,7 +55,7 @@ static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 		r = -EIO;
 	}
 	while (r == 0) {
-		const ssize_t n = ur_sys.pread(fd, settle->buffer, COPY_BUFFER, (off_t)offset);
+		const ssize_t n = ur_sys.pread(fd, settle->buffer, UR_SETTLE_BUFFER, (off_t)offset);
 		if (n <= 0) {
 			r = (int)n;
 			break;
@@ -136,7 +75,7 @@ static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 }
 
 /** (d) of promise 1, and every other reason to doubt that these are the bytes that were sent. */
-static bool must_hash_again(const struct removal *x)
+static bool must_hash_again(const struct ur_removal *x)
 {
 	const struct ur_file *file = x->file;
 	const bool ours = file->now_sent || file->created;
@@ -145,7 +84,7 @@ static bool must_hash_again(const struct removal *x)
 }
 
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
-static int prove(struct removal *x, int *ret_fd)
+static int prove(struct ur_removal *x)
 {
 	struct ur_identity now = {0};
 	const int fd = ur_sys.openat(
@@ -160,7 +99,7 @@ static int prove(struct removal *x, int *ret_fd)
 	}
 	if (r == 0 && must_hash_again(x)) {
 		uint8_t sha1[UR_HASH_SHA1];
-		r = sha1_of(x->settle, fd, sha1);
+		r = ur_settle_sha1(x->settle, fd, sha1);
 		if (r == 0 && memcmp(sha1, x->file->sha1, sizeof sha1) != 0) {
 			r = -ESTALE;
 		}
@@ -177,172 +116,51 @@ static int prove(struct removal *x, int *ret_fd)
 		(void)ur_sys.close(fd); // and the lease with it
 		return r;
 	}
-	*ret_fd = fd;
+	x->proved_fd = fd;
+	x->proved = now;
 	return 0;
 }
 
-/* ---- moving ---------------------------------------------------------------------------------- */
-
-/** Opens DIR/below, making what is missing; every component a real folder. */
-static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
+/** While the server was asked once more nobody touched it: the leases are held all the time. */
+static int prove_still(struct ur_removal *x)
 {
-	if (dir->parent == NULL || dir->root->loose) {
-		return ur_sys.openat(settle->target_fd, ".", O_RDONLY | O_DIRECTORY, 0);
+	struct ur_identity now = {0};
+	if (ur_sys.lease(x->proved_fd, true) == -EAGAIN) {
+		return -ETXTBSY;
 	}
-	const int parent = open_target(settle, dir->parent);
-	if (parent < 0) {
-		return parent;
-	}
-	int r = ur_sys.mkdirat(parent, dir->name, 0777);
-	r = r == -EEXIST ? 0 : r;
-	r = r < 0 ? r : ur_sys.openat(parent, dir->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	(void)ur_sys.close(parent);
-	return r;
-}
-
-/** DIR/below and all folders above it: one that is not durable takes with it what is below. */
-static int sync_target(struct ur_settle *settle, const struct ur_dir *dir)
-{
-	const bool loose = dir->root->loose;
-	int r = 0;
-	for (; r == 0 && dir != NULL; dir = loose ? NULL : dir->parent) {
-		const int fd = open_target(settle, dir);
-		r = fd < 0 ? fd : ur_sys.fsync(fd);
-		if (fd >= 0) {
-			(void)ur_sys.close(fd);
-		}
-	}
-	return r;
-}
-
-static int copy_bytes(struct ur_settle *settle, int from, int to)
-{
-	off_t offset = 0;
-	for (;;) {
-		const ssize_t n = ur_sys.pread(from, settle->buffer, COPY_BUFFER, offset);
-		if (n <= 0) {
-			return (int)n;
-		}
-		const int r = ur_sys_pwrite_all(to, settle->buffer, (size_t)n, offset);
-		if (r < 0) {
-			return r;
-		}
-		offset += n;
-	}
-}
-
-/** What was written is read back from a fresh descriptor, past the cache as far as possible. */
-static int read_back(
-	struct ur_settle *settle, int dir, const char *name, const struct ur_file *file)
-{
-	uint8_t sha1[UR_HASH_SHA1];
-	const int fd = ur_sys.openat(dir, name, O_RDONLY | O_NOFOLLOW, 0);
-	if (fd < 0) {
-		return fd;
-	}
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	int r = sha1_of(settle, fd, sha1);
-	if (r == 0 && memcmp(sha1, file->sha1, sizeof sha1) != 0) {
-		r = -EIO;
-	}
-	(void)ur_sys.close(fd);
-	return r;
-}
-
-static int write_copy(struct removal *x, int from, int staging)
-{
-	const int fd =
-		ur_sys.openat(staging, x->staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		return fd;
-	}
-	struct stat st;
-	int r = copy_bytes(x->settle, from, fd);
-	r = r < 0 ? r : ur_sys.fstat(from, &st);
-	if (r == 0) {
-		const struct timespec times[2] = {st.st_atim, st.st_mtim};
-		(void)ur_sys.utimens(fd, times); // nice to have
-		(void)fchmod(fd, st.st_mode & 0777);
-		r = ur_sys.fsync(fd);
-	}
-	(void)ur_sys.close(fd);
-	return r;
-}
-
-/** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
-static int move_across(struct removal *x, int from, int target)
-{
-	struct ur_settle *settle = x->settle;
-	const int staging = ur_staging_open(settle->target_fd);
-	if (staging < 0) {
-		return staging;
-	}
-	ur_effect("copy", false);
-	int r = write_copy(x, from, staging);
-	ur_effect("copy", true);
-	r = r < 0 ? r : ur_sys.fsync(staging);
-	r = r < 0 ? r : read_back(settle, staging, x->staged, x->file);
-	if (r == 0) {
-		ur_effect("publish", false);
-		/* A crash after an earlier publishing left the very same file there: that is it. */
-		const bool there = read_back(settle, target, x->file->name, x->file) == 0;
-		r = there ? ur_sys.unlinkat(staging, x->staged, 0)
-			  : ur_rename_beside(staging, x->staged, target, x->file->name);
-		ur_effect("publish", true);
-		r = r < 0 ? r : sync_target(settle, x->item->dir);
-	}
-	if (r < 0) {
-		(void)ur_sys.unlinkat(staging, x->staged, 0);
-	}
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(settle->target_fd, UR_STAGING, AT_REMOVEDIR);
-	return r;
-}
-
-static int unlink_staged(struct removal *x)
-{
-	ur_effect("unlink", false);
-	const int r = ur_sys.unlinkat(x->staging_fd, x->staged, 0);
-	ur_effect("unlink", true);
-	return r;
-}
-
-static int move(struct removal *x, int from)
-{
-	struct ur_settle *settle = x->settle;
-	const int target = open_target(settle, x->item->dir);
-	if (target < 0) {
-		return target;
-	}
-	ur_effect("move", false);
-	int r = ur_rename_beside(x->staging_fd, x->staged, target, x->file->name);
-	ur_effect("move", true);
-	if (r == -EXDEV) {
-		r = move_across(x, from, target);
-		r = r < 0 ? r : unlink_staged(x);
-	}
-	(void)ur_sys.close(target);
-	return r;
+	const int r = ur_identity_check(x->proved_fd, &x->proved, &now);
+	return r == 0 && !ur_identity_same(&now, &x->proved) ? -ESTALE : r;
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-static int carry_out(struct removal *x)
+static int stand_aside(struct ur_removal *x)
 {
-	int r = stage(x);
+	int r = x->dir_fd < 0 ? x->dir_fd : ur_settle_enter(x);
+	r = r < 0 ? r : hold(x);
+	r = r < 0 ? r : ur_settle_stage(x);
 	if (r < 0) {
 		return r;
 	}
-	int fd = -1;
-	r = prove(x, &fd);
+	r = prove(x);
+	if (r < 0) {
+		ur_settle_unstage(x);
+	}
+	x->aside = r == 0;
+	return r;
+}
+
+static int remove_one(struct ur_removal *x)
+{
+	int r = prove_still(x);
 	if (r == 0) {
 		const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
-		r = moving ? move(x, fd) : unlink_staged(x);
-		(void)ur_sys.close(fd);
+		r = moving ? ur_settle_move(x, x->proved_fd) : ur_settle_unlink(x);
 	}
 	if (r < 0) {
-		unstage(x);
+		ur_settle_unstage(x);
 	}
+	x->aside = false;
 	return r;
 }
 
@@ -362,6 +180,8 @@ static const char *say(int r)
 		return "delivered, but it may not be removed: no write permission in its folder";
 	case -EROFS:
 		return "delivered, but it cannot be removed: its file system is read-only";
+	case -ECANCELED:
+		return "delivered, and kept: what belongs together goes together, and could not now";
 	case -ENOSPC:
 	case -EDQUOT:
 		return "delivered, but the folder it should move to is full";
@@ -370,36 +190,145 @@ static const char *say(int r)
 	}
 }
 
-static void settle_file(struct ur_settle *settle, struct ur_item *item, struct ur_file *file)
+/* ---- one group ------------------------------------------------------------------------------- */
+
+static bool is_to_go(const struct ur_file *file)
 {
-	struct removal x = {
-		.settle = settle,
-		.item = item,
-		.file = file,
-		.dir_fd = ur_dir_take(item->dir),
-		.fd = -1,
-		.staging_fd = -1,
-	};
-	int r = x.dir_fd < 0 ? x.dir_fd : carry_out(&x);
-	if (x.fd >= 0) {
-		(void)ur_sys.close(x.fd); // and the lease with it
+	return file->state == UR_CONFIRMED && file->staged[0] != '\0';
+}
+
+static void finish_file(struct ur_removal *x, int r)
+{
+	x->file->settle_result = r;
+	x->file->settle_why = say(r);
+	if (x->proved_fd >= 0) {
+		(void)ur_sys.close(x->proved_fd);
 	}
-	leave_staging(&x);
-	ur_dir_give(item->dir, x.dir_fd);
-	file->settle_result = r;
-	file->settle_why = say(r);
-	if (r == 0 && !item->dir->root->loose) {
-		atomic_fetch_add(&item->dir->removed, 1);
+	if (x->fd >= 0) {
+		(void)ur_sys.close(x->fd); // and the leases with them
+	}
+	x->fd = -1;
+	x->proved_fd = -1;
+	ur_settle_leave(x);
+	ur_dir_give(x->item->dir, x->dir_fd);
+	if (r == 0 && !x->item->dir->root->loose) {
+		atomic_fetch_add(&x->item->dir->removed, 1);
+	}
+}
+
+static void go_back(struct ur_removal *x)
+{
+	assert(x->aside);
+	ur_settle_unstage(x);
+	x->aside = false;
+	finish_file(x, -ECANCELED);
+}
+
+/** Those of the group of file `i` that still stand aside. */
+static void group_back(struct ur_item *item, struct ur_removal *all, int i)
+{
+	for (int k = 0; k < item->count; k++) {
+		if ((item->together[i] & 1u << k) != 0 && all[k].aside) {
+			go_back(&all[k]);
+		}
+	}
+}
+
+/** True when something stands aside of which the server is to be asked once more. */
+static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_removal *all)
+{
+	bool broken[UR_ITEM_FILES] = {false};
+	bool ask = false;
+	for (int i = 0; i < item->count; i++) {
+		if (!is_to_go(&item->files[i])) {
+			continue;
+		}
+		all[i] = (struct ur_removal){
+			.settle = settle,
+			.item = item,
+			.file = &item->files[i],
+			.dir_fd = ur_dir_take(item->dir),
+			.fd = -1,
+			.proved_fd = -1,
+			.staging_fd = -1,
+		};
+		const int r = stand_aside(&all[i]);
+		if (r < 0) {
+			finish_file(&all[i], r);
+			broken[i] = r != UR_SETTLE_GONE;
+		}
+	}
+	for (int i = 0; i < item->count; i++) {
+		if (broken[i]) {
+			group_back(item, all, i);
+		}
+	}
+	for (int i = 0; i < item->count; i++) {
+		ask = ask || (all[i].aside && all[i].file->ask_again);
+	}
+	return ask;
+}
+
+static void all_go(struct ur_item *item, struct ur_removal *all)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (all[i].aside) {
+			const int r = remove_one(&all[i]);
+			finish_file(&all[i], r);
+			if (r < 0) {
+				group_back(item, all, i);
+			}
+		}
+	}
+}
+
+static void all_back(struct ur_item *item, struct ur_removal *all)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (all[i].aside) {
+			go_back(&all[i]);
+		}
+	}
+}
+
+static void refuse_all(struct ur_item *item, int r)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (is_to_go(&item->files[i])) {
+			item->files[i].settle_result = r;
+			item->files[i].settle_why = say(r);
+		}
 	}
 }
 
 static void settle_item(struct ur_settle *settle, struct ur_item *item)
 {
-	for (int i = 0; i < item->count; i++) {
-		if (item->files[i].state == UR_CONFIRMED && item->files[i].staged[0] != '\0') {
-			settle_file(settle, item, &item->files[i]);
+	struct ur_removal *all = item->aside;
+	if (item->settle_do == UR_SETTLE_ASIDE) {
+		assert(all == NULL);
+		all = calloc((size_t)item->count, sizeof *all);
+		if (all == NULL) {
+			refuse_all(item, -ENOMEM);
+			return;
+		}
+		item->stands_aside = all_aside(settle, item, all);
+		item->aside = item->stands_aside ? all : NULL;
+		if (item->stands_aside) {
+			return;
 		}
 	}
+	if (item->settle_do == UR_SETTLE_BACK) {
+		all_back(item, all);
+	} else {
+		all_go(item, all);
+	}
+	free(all);
+	item->aside = NULL;
+	item->stands_aside = false;
+}
+
+static void give_back(struct ur_settle *settle, struct ur_item *item)
+{
 	const int r = ur_queue_push(settle->wiring.out, item);
 	assert(r == 0); // the queue has room for the whole pool
 	ur_bell_ring(settle->wiring.out_bell);
@@ -423,6 +352,7 @@ static void *run_settle(void *context)
 			return NULL;
 		}
 		settle_item(settle, item);
+		give_back(settle, item);
 	}
 }
 
@@ -430,7 +360,7 @@ int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 	struct ur_settle **ret, struct ur_err *err)
 {
 	struct ur_settle *settle = calloc(1, sizeof *settle);
-	unsigned char *buffer = malloc(COPY_BUFFER);
+	unsigned char *buffer = malloc(UR_SETTLE_BUFFER);
 	if (settle == NULL || buffer == NULL) {
 		free(settle);
 		free(buffer);

@@ -6,6 +6,11 @@ load lib
 setup() { begin; }
 teardown() { finish; }
 
+# doubted_for SECONDS NAME: the ledger has had the file in doubt for so long, by the boot clock.
+doubted_for() {
+	ledger "UPDATE file SET doubt = '$1000000000 1 an-earlier-boot' WHERE name = CAST('$2' AS BLOB)"
+}
+
 # Nothing of ours is left in the tree.
 no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folders left"; }
 
@@ -217,7 +222,7 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	ur import --json --after delete "$T/lib"
 	equals "$CODE" 1
 	equals "$(find "$T/lib" -type f -printf '%f\n' | sort | tr '\n' ' ')" "cut.jpg other.jpg "
-	has "$(of cut.jpg)" "failed broken there"
+	has "$(of cut.jpg)" "refused suspect: the server names it but did not give its bytes"
 	has "$(of other.jpg)" "the server stored other bytes"
 	has "$OUT" "$(sql "SELECT id FROM assets WHERE name = 'cut.jpg'")"
 }
@@ -238,12 +243,19 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	# It has its time when nobody need wait for it.
 	victim_is_gone_there() { [ ! -e "$DATA/upload/$(sql "SELECT path FROM assets WHERE name = 'victim.jpg'")" ]; }
 	wait_for 10 victim_is_gone_there
-	ledger "UPDATE file SET next_ns = 1 WHERE name = CAST('victim.jpg' AS BLOB)"
+	doubted_for 7200 victim.jpg
 	ur import --json --after delete "$T/lib"
 	equals "$CODE" 1
-	has "$(of victim.jpg)" "failed broken there: broken there: the server names it but does not give its bytes"
-	has "$(of victim.jpg)" "$(sql "SELECT id FROM assets WHERE name = 'victim.jpg'")"
+	has "$(of victim.jpg)" "refused suspect: the server names it but did not give its bytes"
 	[ -e "$T/lib/victim.jpg" ]
+	# A day later, and while others come, it is this asset's fault.
+	doubted_for 90000 victim.jpg
+	photo "$T/lib/another.jpg"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
+	has "$(of victim.jpg)" "failed broken there: broken there: the server names it, and twice"
+	has "$(of victim.jpg)" "$(sql "SELECT id FROM assets WHERE name = 'victim.jpg'")"
+	[ -e "$T/lib/victim.jpg" ] && [ ! -e "$T/lib/another.jpg" ]
 	# And so it stays until somebody mends the server.
 	ur import --json --after delete "$T/lib"
 	equals "$CODE" 1
@@ -264,9 +276,10 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	import_json "$T/lib"
 	control POST /_immichd/power-cut | jq -e '.lost | length == 10' >/dev/null
 	ur import --json --after delete "$T/lib"
-	equals "$CODE" 1
+	equals "$CODE" 3
+	has "$ERR" "the server cannot read its library"
 	equals "$(files_in "$T/lib")" 10
-	equals "$(events 'select(.state == "broken there") | .path' | wc -l)" 10
+	equals "$(events 'select(.state == "broken there" or .state == "suspect") | .path' | wc -l)" 0
 	no_leftovers "$T/lib"
 }
 
