@@ -16,6 +16,7 @@ UNIT_TESTS := \
 	scan_list \
 	immich \
 	proof \
+	group \
 	folder \
 	ignore \
 	schedule \
