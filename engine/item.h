@@ -135,6 +135,7 @@ struct ur_file {
 	/* upload */
 	int send_result; // 0: an answer came
 	int send_status;
+	bool send_stranger; // what answered was not Immich
 	bool send_duplicate;
 	bool send_body_gone;
 	bool send_quota;

@@ -280,7 +280,9 @@ static void judge_item(struct ur_decide *decide, struct ur_item *item, struct ur
 static void not_answered(struct ur_decide *decide, struct ur_request *request)
 {
 	const int status = request->result < 0 ? 0 : request->status;
-	const bool never = status >= 400 && status < 500 && status != 408 && status != 429;
+	const bool never = status >= 400 && status < 500 && status != 408 && status != 429 &&
+			   ur_immich_is_own_word(status, request->correlation, request->answer_type,
+				   ur_text_get(&request->answer));
 	const int64_t now = ur_clock_steady_ns();
 	decide->unanswered_ns = decide->unanswered_ns == 0 ? now : decide->unanswered_ns;
 	const int64_t waited_ns = now - decide->unanswered_ns;

@@ -380,6 +380,7 @@ static void as_answer(struct ur_file *file, int result, int status)
 {
 	file->send_result = result;
 	file->send_status = status;
+	file->send_stranger = false; // the gateway knows whom it asked
 	file->send_duplicate = false;
 	file->send_body_gone = false;
 	file->send_changed = false;

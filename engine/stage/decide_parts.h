@@ -63,7 +63,8 @@ struct ur_decide {
 	unsigned strangers_in_a_row; // answers to confirm that were not Immich's
 	bool strangers;              // so many that nothing more is asked
 	bool may_not_read;           // the key's rights to read back were taken away in this run
-	bool said_where_to; // what goes, and to whom
+	unsigned strange_sends;      // files in a row whose upload ended at a proxy's page
+	bool said_where_to;          // what goes, and to whom
 	bool tagging;                // one upsert of tags at a time: the server cannot stand more
 	size_t inputs_open;
 	bool durable;    // this turn's commit must come before what waits for it

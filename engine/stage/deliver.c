@@ -9,6 +9,8 @@
  *     quota                    what still fits goes on, the rest waits
  *     413                      refused          other 4xx   failed, never repeated unchanged
  *     401 403                  the run ends: the key is not what it was
+ *     a page of a proxy        no word about the file: tried again, then failed until the next run;
+ *                              so many files in a row: the run ends, the server is not to be reached
  */
 #include "engine/stage/decide_parts.h"
 
@@ -24,6 +26,7 @@
 #define WINDOW_SMALL 6u // times the limit, and at least …
 #define WINDOW_LEAST 128u
 #define SMALL_FILE (1 << 20)
+#define STRANGE_SENDS_MAX 5 // files in a row that end at a proxy's page
 
 /* ---- what is sent next ----------------------------------------------------------------------- */
 
@@ -199,6 +202,7 @@ static void close_sent(struct ur_decide *decide, struct ur_item *item, struct ur
 {
 	file->now_sent = true;
 	file->decided = true;
+	decide->strange_sends = 0;
 	file->delivered_ns = ur_clock_wall_ns();
 	file->there_since = ur_age_begin();
 	file->doubt_since = (struct ur_age){0};
@@ -224,19 +228,42 @@ static void close_failed(struct ur_file *file, bool for_good)
 	}
 }
 
+/** So many files that end at a stranger are the way's fault, and the next ones would end there, too. */
+static void met_stranger(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	struct ur_err err = {0};
+	const char *why = file->send_why == NULL ? "" : file->send_why;
+	file->reason = ur_arena_format(&item->arena,
+		"what answered (HTTP %d) was not Immich but something before it, a proxy or a login "
+		"page: %s; tried again in the next run",
+		file->send_status, why);
+	if (++decide->strange_sends < STRANGE_SENDS_MAX) {
+		return;
+	}
+	(void)ur_err_say(&err, -EHOSTUNREACH, UR_FAULT_WORLD,
+		"something before the server answers uploads in its place (HTTP %d): %s; look at the "
+		"proxy's rules for POST /api/assets, then run again, nothing is lost",
+		file->send_status, why);
+	ur_run_fail(decide->run, -EHOSTUNREACH, &err);
+}
+
 /** Asks by checksum what became of it, then sends again if need be. */
 static void try_again(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	if (++file->tries >= decide->run->options->tries_max) {
 		close_failed(file, false);
+		if (file->send_stranger) {
+			met_stranger(decide, item, file);
+		}
 		ur_ask_release(decide, file);
 		ur_decide_go(decide, item, UR_STEP_SEND);
 		return;
 	}
 	const int64_t now = ur_clock_steady_ns();
-	const bool lost = file->send_result < 0 && file->send_body_gone;
+	const bool lost = file->send_result < 0 && file->send_body_gone && !file->send_stranger;
 	const bool stored_perhaps =
-		file->send_body_gone || (file->send_result == 0 && file->send_status >= 500);
+		(file->send_body_gone && !(file->send_stranger && file->send_status >= 400)) ||
+		(file->send_result == 0 && file->send_status >= 500);
 	if (stored_perhaps) {
 		item->asking_lost = true;
 		item->lost_until_ns =
@@ -294,6 +321,9 @@ static bool judge_answer(struct ur_decide *decide, struct ur_item *item, struct 
 		quota_met(decide, file);
 		return true;
 	}
+	if (file->send_stranger && status != 413) {
+		return false;
+	}
 	if (status == 401 || status == 403) {
 		key_refused(decide, file);
 		return true;
@@ -338,8 +368,8 @@ void ur_deliver_result(struct ur_decide *decide, struct ur_item *item)
 		ur_decide_go(decide, item, UR_STEP_SEND);
 		return;
 	}
-	if (is_line(file) || file->send_status == 502 || file->send_status == 503 ||
-		file->send_status == 504) {
+	if (is_line(file) || file->send_stranger || file->send_status == 502 ||
+		file->send_status == 503 || file->send_status == 504) {
 		ur_decide_doubt(decide);
 	}
 	try_again(decide, item, file);

@@ -83,6 +83,20 @@ static bool must_hash_again(const struct ur_removal *x)
 	       (!x->item->dir->fs.trusted && !file->fresh);
 }
 
+static int compare_bytes(struct ur_removal *x, int fd)
+{
+	uint8_t sha1[UR_HASH_SHA1];
+	const int r = ur_settle_sha1(x->settle, fd, sha1);
+	return r < 0 ? r : memcmp(sha1, x->file->sha1, sizeof sha1) != 0 ? -ESTALE : 0;
+}
+
+static int see_unchanged(int fd, const struct ur_identity *since)
+{
+	struct ur_identity now = {0};
+	const int r = ur_identity_check(fd, since, &now);
+	return r == 0 && !ur_identity_same(&now, since) ? -ESTALE : r;
+}
+
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
 static int prove(struct ur_removal *x)
 {
@@ -98,20 +112,9 @@ static int prove(struct ur_removal *x)
 		r = -ETXTBSY;
 	}
 	if (r == 0 && must_hash_again(x)) {
-		uint8_t sha1[UR_HASH_SHA1];
-		r = ur_settle_sha1(x->settle, fd, sha1);
-		if (r == 0 && memcmp(sha1, x->file->sha1, sizeof sha1) != 0) {
-			r = -ESTALE;
-		}
+		r = compare_bytes(x, fd);
 	}
-	struct stat after = {0};
-	if (r == 0) {
-		r = ur_sys.fstat(fd, &after);
-	}
-	const struct ur_identity last = ur_identity_of(&after, x->file->identity.fs);
-	if (r == 0 && !ur_identity_same(&now, &last)) {
-		r = -ESTALE;
-	}
+	r = r < 0 ? r : see_unchanged(fd, &now);
 	if (r < 0) {
 		(void)ur_sys.close(fd); // and the lease with it
 		return r;
@@ -121,15 +124,22 @@ static int prove(struct ur_removal *x)
 	return 0;
 }
 
-/** While the server was asked once more nobody touched it: the leases are held all the time. */
+/**
+ * While the server was asked once more nobody touched it: the leases are held all the time.  Where
+ * only its ctime is another one, a hard link of it may have been stood aside, too: its bytes tell.
+ */
 static int prove_still(struct ur_removal *x)
 {
 	struct ur_identity now = {0};
 	if (ur_sys.lease(x->proved_fd, true) == -EAGAIN) {
 		return -ETXTBSY;
 	}
-	const int r = ur_identity_check(x->proved_fd, &x->proved, &now);
-	return r == 0 && !ur_identity_same(&now, &x->proved) ? -ESTALE : r;
+	int r = ur_identity_check(x->proved_fd, &x->proved, &now);
+	if (r < 0 || ur_identity_same(&now, &x->proved)) {
+		return r;
+	}
+	r = compare_bytes(x, x->proved_fd);
+	return r < 0 ? r : see_unchanged(x->proved_fd, &now);
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
