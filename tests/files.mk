@@ -16,6 +16,8 @@ UNIT_TESTS := \
 	scan_list \
 	immich \
 	folder \
+	removal \
+	tick \
 	ignore \
 	schedule \
 	settings \

@@ -33,7 +33,9 @@ enum {
 
 static bool needs_link(const struct ur_item *item, const struct ur_file *still)
 {
-	if (still->movie == UR_NONE || still->linked || !still->there || still->asset[0] == '\0') {
+	/* With a still that is sent after its movie the link travels. */
+	if (still->movie == UR_NONE || still->linked || still->now_sent ||
+		still->asset[0] == '\0') {
 		return false;
 	}
 	const struct ur_file *movie = &item->files[still->movie];
@@ -301,6 +303,7 @@ void ur_amend_next(struct ur_decide *decide, struct ur_item *item)
 	struct ur_file *owner = decide->run->options->plan ? NULL : next_owner(item);
 	if (owner == NULL) {
 		ur_judge_sidecars(decide, item);
+		ur_quiet_hold(decide, item);
 		ur_decide_go(decide, item, UR_STEP_CONFIRM);
 		return;
 	}

@@ -374,7 +374,11 @@ void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 			file->state = UR_DELIVERED;
 			file->reason = file->settle_why;
 			file->warn = true;
-			file->remembered = false; // our rename changed its ctime
+			/* Our rename changed its ctime. */
+			file->remembered = file->remembered && !file->settle_renamed;
+		}
+		if (file->settle_result == UR_REMOVAL_WAITS) {
+			ur_quiet_settled(decide, file);
 		}
 		if (file->settle_result == UR_SETTLE_GONE && !file->now_sent) {
 			ur_book_file(decide, item, file);

@@ -4,6 +4,7 @@
 #include "engine/stage/settle.h"
 
 #include "engine/base/clock.h"
+#include "engine/source/removal.h"
 #include "engine/source/staging.h"
 #include "engine/sys/sys.h"
 
@@ -36,31 +37,53 @@ struct removal {
 	int staging_fd;
 	bool staging_here; // the staging folder stands beside the file, not in the root
 	char staged[UR_STAGED_NAME_MAX + 1];
-	bool suspicious; // its ctime is not the one that was hashed: hash again
+	struct ur_removal proof;
 };
 
 /* ---- staging --------------------------------------------------------------------------------- */
 
-/**
- * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
- * change that.  The lease comes first, so that who opens it for writing from here on waits, and is
- * seen by prove(); times can be set back, but not without opening the file.
- */
+static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1]);
+
+static int hash_again(void *settle, int fd, uint8_t ret[UR_REMOVAL_SHA1])
+{
+	static_assert(UR_REMOVAL_SHA1 == UR_HASH_SHA1, "one kind of hash");
+	return sha1_of(settle, fd, ret);
+}
+
+/** What earlier stages learned about the file. */
+static void describe(struct removal *x)
+{
+	const struct ur_file *file = x->file;
+	const struct ur_options *options = x->settle->run->options;
+	const struct ur_fs *fs = &x->item->dir->fs;
+	x->proof = (struct ur_removal){
+		.identity = &file->identity,
+		.fs = fs,
+		.sha1 = file->sha1,
+		.quiet = {.ending = file->ending,
+			.accepted = file->accepted || options->accept_cut_off,
+			.quiet_ns = ur_age_ns(&file->quiet),
+			.least_ns = options->quiet_without_lease_ms * UR_MS_NS},
+		.trust = {.created = file->now_sent || file->created,
+			.there = file->there,
+			.remembered = file->remembered,
+			.fresh = file->fresh,
+			.fs_trusted = fs->trusted},
+		.hash = hash_again,
+		.context = x->settle,
+	};
+}
+
+/** Opens the file by its name and sees that it is as it was hashed, and quiet. */
 static int hold(struct removal *x)
 {
-	struct ur_identity now = {0};
 	x->fd = ur_sys.openat(
 		x->dir_fd, x->file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (x->fd < 0) {
 		return x->fd == -ENOENT ? UR_SETTLE_GONE : x->fd == -ELOOP ? -ESTALE : x->fd;
 	}
-	/* -EAGAIN: a writer.  Other refusals (not our file, NFS) prove nothing either way. */
-	if (ur_sys.lease(x->fd, true) == -EAGAIN) {
-		return -ETXTBSY;
-	}
-	const int r = ur_identity_check(x->fd, &x->file->identity, &now);
-	x->suspicious = !ur_identity_same(&now, &x->file->identity);
-	return r;
+	describe(x);
+	return ur_removal_hold(&x->proof, x->fd);
 }
 
 static int stage(struct removal *x)
@@ -79,6 +102,7 @@ static int stage(struct removal *x)
 	ur_effect("stage", false);
 	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
 	ur_effect("stage", true);
+	x->file->settle_renamed = r == 0;
 	return r == -ENOENT ? UR_SETTLE_GONE : r;
 }
 
@@ -135,44 +159,15 @@ static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 	return r;
 }
 
-/** (d) of promise 1, and every other reason to doubt that these are the bytes that were sent. */
-static bool must_hash_again(const struct removal *x)
-{
-	const struct ur_file *file = x->file;
-	const bool ours = file->now_sent || file->created;
-	return !ours || file->there || !file->remembered || x->suspicious ||
-	       (!x->item->dir->fs.trusted && !file->fresh);
-}
-
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
 static int prove(struct removal *x, int *ret_fd)
 {
-	struct ur_identity now = {0};
 	const int fd = ur_sys.openat(
 		x->staging_fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
 	}
-	int r = ur_identity_check(fd, &x->file->identity, &now);
-	/* Who waits for our first lease to be given up counts as a writer too. */
-	if (r == 0 && ur_sys.lease(fd, true) == -EAGAIN) {
-		r = -ETXTBSY;
-	}
-	if (r == 0 && must_hash_again(x)) {
-		uint8_t sha1[UR_HASH_SHA1];
-		r = sha1_of(x->settle, fd, sha1);
-		if (r == 0 && memcmp(sha1, x->file->sha1, sizeof sha1) != 0) {
-			r = -ESTALE;
-		}
-	}
-	struct stat after = {0};
-	if (r == 0) {
-		r = ur_sys.fstat(fd, &after);
-	}
-	const struct ur_identity last = ur_identity_of(&after, x->file->identity.fs);
-	if (r == 0 && !ur_identity_same(&now, &last)) {
-		r = -ESTALE;
-	}
+	const int r = ur_removal_prove(&x->proof, fd);
 	if (r < 0) {
 		(void)ur_sys.close(fd); // and the lease with it
 		return r;
@@ -357,9 +352,14 @@ static const char *say(int r)
 		return "it changed after it was sent: looked at again in the next run";
 	case -ETXTBSY:
 		return "somebody has it open for writing: looked at again in the next run";
+	case UR_REMOVAL_WAITS:
+		return "it must have been unchanged for a while before it may go: nobody can say whether "
+		       "it is still being written to; looked at again in the next run";
 	case -EACCES:
-	case -EPERM:
 		return "delivered, but it may not be removed: no write permission in its folder";
+	case -EPERM:
+		return "delivered, but it may not be removed: the file or its folder is protected "
+		       "(chattr +i or +a), or it is somebody else's in a sticky folder";
 	case -EROFS:
 		return "delivered, but it cannot be removed: its file system is read-only";
 	case -ENOSPC:

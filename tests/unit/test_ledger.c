@@ -81,6 +81,8 @@ static struct ur_record row_of(const struct place *p, const char *name)
 		.sending_ns = 3,
 		.delivered_ns = 4,
 		.quiet_ns = 6,
+		.quiet_had_ns = 7,
+		.ending = UR_ENDING_CUT,
 		.boot = "boot",
 		.staged = "1x1",
 	};
@@ -108,6 +110,8 @@ static int compare(void *context, const struct ur_record *got)
 	assert_int_equal(got->sending_ns, want->sending_ns);
 	assert_int_equal(got->delivered_ns, want->delivered_ns);
 	assert_int_equal(got->quiet_ns, want->quiet_ns);
+	assert_int_equal(got->ending, want->ending);
+	assert_int_equal(got->accepted, want->accepted);
 	assert_string_equal(got->boot, want->boot);
 	assert_string_equal(got->staged, want->staged);
 	return 0;
@@ -402,6 +406,7 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	(void)snprintf(command, sizeof command,
 		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server;"
 		" alter table file drop column there; alter table file drop column doubt;"
+		" alter table file drop column quiet_had_ns;"
 		" create index asset_by_run on asset(run) where created=1; pragma user_version=1'",
 		p->path);
 	assert_int_equal(system(command), 0);
@@ -417,6 +422,47 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 		"test -z \"$(sqlite3 '%s' \"select 1 from sqlite_schema where name='asset_by_run'\")\"",
 		p->path);
 	assert_int_equal(system(command), 0);
+}
+
+static void what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there(void **state)
+{
+	struct place *p = *state;
+	struct ur_record cut = row_of(p, "cut.jpg");
+	struct ur_record whole = row_of(p, "whole.jpg");
+	struct ur_record unread = row_of(p, "unread.jpg");
+	const struct ur_ledger_filter all = {0};
+	int64_t count = 0;
+	bool found = false;
+	whole.ending = UR_ENDING_WHOLE;
+	unread.hashed = false;
+	unread.state = UR_SEEN;
+	cut.told = true;
+	assert_int_equal(ur_ledger_put(p->ledger, &cut, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &whole, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &unread, NULL), 0);
+	assert_int_equal(ur_ledger_accept(p->ledger, &all, &count, NULL), 0);
+	assert_int_equal(count, 1);
+	cut.accepted = true;
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, cut.name, compare,
+				 &cut, &found, NULL),
+		0);
+	assert_true(found);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, whole.name, compare,
+				 &whole, &found, NULL),
+		0);
+}
+
+static void how_long_a_file_was_quiet_counts_over_boots(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "a.jpg");
+	struct ur_age age = ur_record_quiet(&row);
+	/* In another boot it was quiet for 7 ns, and since the beginning of this one. */
+	assert_true(ur_age_ns(&age) > 7);
+	assert_true(ur_age_ns(&age) <= 7 + ur_clock_boot_ns());
+	row.quiet_ns = 0;
+	age = ur_record_quiet(&row);
+	assert_false(ur_age_is_begun(&age));
 }
 
 static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void **state)
@@ -528,6 +574,8 @@ int main(void)
 		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
 		IN_PLACE(an_answer_is_kept_for_its_time_for_one_server_and_one_key),
 		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
+		IN_PLACE(what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there),
+		IN_PLACE(how_long_a_file_was_quiet_counts_over_boots),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
 		IN_PLACE(what_was_learned_about_a_server_is_remembered),
 	};
