@@ -30,7 +30,7 @@ Q := $(if $(V),,@)
 VERSION := 0.1.0
 
 # --- what we stand on -----------------------------------------------------------------------------
-ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash yaml-0.1 libexif libmagic \
+ENGINE_PKGS := liburing libcurl jansson sqlite3 libcrypto libxxhash libutf8proc yaml-0.1 libexif libmagic \
 	expat libsodium
 IMMICHD_PKGS := jansson sqlite3 libcrypto expat zlib
 TEST_PKGS := cmocka

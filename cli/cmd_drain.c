@@ -6,7 +6,6 @@
 #include "engine/settings.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #define DRAIN_MIN_AGE_MS 30000
 #define DRAIN_SETTLE_AFTER_MS 60000
+#define DRAIN_QUIET_MS 900000
 #define WAIT_STEP_MS 1000
 #define WAIT_PASSES_MAX 1000
 
@@ -45,24 +45,35 @@ static int worse(int a, int b)
 	return a > 128 ? a : b > 128 ? b : rank_a >= rank_b ? a : b;
 }
 
-static int drain_all(const struct ur_cli_options *options, const struct ur_settings *settings,
-	uint64_t *ret_open)
+/** What is left when all folders were looked at once. */
+struct left {
+	uint64_t open;      // files that a later pass may take away
+	int64_t unquiet_ms; // … the last of them in so long, as far as time decides
+};
+
+static int drain_all(
+	const struct ur_cli_options *options, const struct ur_settings *settings, struct left *ret)
 {
 	int code = UR_EXIT_WELL;
-	*ret_open = 0;
+	*ret = (struct left){0};
 	for (size_t i = 0; i < settings->folder_count && ur_stop_signal() == 0; i++) {
 		struct ur_summary summary;
 		code = worse(code, drain_folder(options, &settings->folders[i], &summary));
 		/* Sent now is removed by a later pass; waiting is not quiet yet. */
-		*ret_open += summary.waiting + summary.sent;
+		ret->open += summary.waiting + summary.sent;
+		ret->unquiet_ms = summary.unquiet > 0 && summary.unquiet_ms > ret->unquiet_ms
+					  ? summary.unquiet_ms
+					  : ret->unquiet_ms;
 	}
 	return code;
 }
 
-static void sleep_ms(int64_t ms)
+static void say_wait(const struct ur_cli_options *options, const struct left *left)
 {
-	for (; ms > 0 && ur_stop_signal() == 0; ms -= WAIT_STEP_MS) {
-		(void)poll(NULL, 0, ms < WAIT_STEP_MS ? (int)ms : WAIT_STEP_MS);
+	if (left->unquiet_ms > 0 && !options->quiet) {
+		(void)fprintf(stderr,
+			"uringest: waiting for %lld s until nobody can be writing to what is left\n",
+			(long long)left->unquiet_ms / 1000 + 1);
 	}
 }
 
@@ -94,20 +105,25 @@ static int drain(const struct ur_cli_options *given, const struct ur_settings *s
 	if (!ur_cli_options_given(given, "settle-after")) {
 		options.settle_after_ms = DRAIN_SETTLE_AFTER_MS;
 	}
+	if (!ur_cli_options_given(given, "quiet-without-lease")) {
+		options.quiet_without_lease_ms = DRAIN_QUIET_MS;
+	}
 	if (settings->folder_count == 0) {
 		ur_report_error("the configuration names no folders: add some under `folders:`");
 		return UR_EXIT_USAGE;
 	}
 	ur_configure(settings, &options);
-	uint64_t open = 0;
-	int code = drain_all(&options, settings, &open);
-	for (int pass = 1; given->wait && open > 0 && code == UR_EXIT_WELL &&
+	struct left left;
+	int code = drain_all(&options, settings, &left);
+	for (int pass = 1; given->wait && left.open > 0 && code == UR_EXIT_WELL &&
 			   pass < WAIT_PASSES_MAX && ur_stop_signal() == 0;
 		pass++) {
 		const int64_t age = options.min_age_ms;
 		const int64_t settle = options.settle_after_ms;
-		sleep_ms((age > settle ? age : settle) + WAIT_STEP_MS);
-		code = drain_all(&options, settings, &open);
+		const int64_t usual = age > settle ? age : settle;
+		say_wait(given, &left);
+		ur_sleep_ms((left.unquiet_ms > usual ? left.unquiet_ms : usual) + WAIT_STEP_MS);
+		code = drain_all(&options, settings, &left);
 	}
 	if (options.excludes != given->excludes) {
 		free(options.excludes);

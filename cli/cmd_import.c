@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #define WATCH_MS 100
+#define SLEEP_STEP_MS 200
+#define UNQUIET_WAIT_MS 120000 // what a run by hand waits itself, at most
 #define WATCH_OVER SIGUSR2 // to the watch alone: the run is over, nobody need wait for its pause
 
 static atomic_int stop_signal;
@@ -79,6 +81,22 @@ static void *watch(void *context)
 	return NULL;
 }
 
+void ur_sleep_ms(int64_t ms)
+{
+	sigset_t set;
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	for (; ms > 0 && ur_stop_signal() == 0; ms -= SLEEP_STEP_MS) {
+		const int64_t step = ms < SLEEP_STEP_MS ? ms : SLEEP_STEP_MS;
+		const struct timespec pause = {0, step * UR_MS_NS};
+		const int caught = sigtimedwait(&set, NULL, &pause);
+		if (caught > 0) {
+			atomic_store(&stop_signal, caught);
+		}
+	}
+}
+
 static void block_signals(void)
 {
 	sigset_t set;
@@ -132,6 +150,8 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 		.answer_wait_ms = from->answer_wait_ms,
 		.suspect_wait_ms = from->suspect_wait_ms,
 		.settle_after_ms = from->settle_after_ms,
+		.quiet_without_lease_ms = from->quiet_without_lease_ms,
+		.accept_cut_off = from->accept_cut_off,
 		.tries_max = (int)from->tries,
 		.resumable_threshold = from->resumable_threshold,
 		.resumable_chunk = from->resumable_chunk,
@@ -225,12 +245,45 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	return code;
 }
 
+/** Names that come through a pipe cannot be asked for again. */
+static bool reads_once(const struct ur_cli_options *options)
+{
+	return options->files_from != NULL && strcmp(options->files_from, "-") == 0;
+}
+
+/**
+ * Who stands at the keyboard expects an empty card when the command ends, so the short wait for what
+ * nobody has a lease on is ours, once, and said; a long one is the next run's.
+ */
+static int finish_unquiet(const struct ur_cli_options *options, const char *command, int code,
+	struct ur_summary *summary)
+{
+	const bool ended = code == UR_EXIT_WELL || code == UR_EXIT_FAILED;
+	if (!ended || summary->unquiet == 0 || ur_stop_signal() != 0 ||
+		summary->unquiet_ms > UNQUIET_WAIT_MS || reads_once(options)) {
+		return code;
+	}
+	if (!options->quiet) {
+		(void)fprintf(stderr,
+			"uringest: %llu files are delivered and may go when they have been unchanged for "
+			"a while, since nobody can say who writes to them: waiting for %lld s (Ctrl-C "
+			"leaves them to the next run)\n",
+			(unsigned long long)summary->unquiet,
+			(long long)summary->unquiet_ms / 1000 + 1);
+	}
+	ur_sleep_ms(summary->unquiet_ms);
+	return ur_stop_signal() != 0
+		       ? 128 + ur_stop_signal()
+		       : ur_run_once(options, (const char *const *)options->arguments,
+				 (size_t)options->argument_count, command, false, false, summary);
+}
+
 static int import(const struct ur_cli_options *given, const char *command, bool plan)
 {
 	struct ur_cli_options options = *given;
 	struct ur_arena arena;
 	struct ur_settings settings;
-	struct ur_summary summary;
+	struct ur_summary summary = {0};
 	struct ur_err err = {0};
 	if (options.argument_count == 0 && options.files_from == NULL) {
 		ur_report_error("nothing to look at: name files or folders, or give --files-from");
@@ -257,6 +310,7 @@ static int import(const struct ur_cli_options *given, const char *command, bool 
 	if (code == UR_EXIT_WELL) {
 		code = ur_run_once(&options, (const char *const *)options.arguments,
 			(size_t)options.argument_count, command, plan, false, &summary);
+		code = plan ? code : finish_unquiet(&options, command, code, &summary);
 	}
 	ur_arena_done(&arena);
 	return code;

@@ -237,6 +237,10 @@ static int with_path(
 
 static const char *what_next(const struct ur_record *f)
 {
+	if (f->ending == UR_ENDING_CUT && !f->accepted && f->state != UR_SETTLED) {
+		return "a run that removes keeps it, because it looks cut off: copy it again, or "
+		       "`uringest accept FILE` if it is all there is";
+	}
 	switch (f->state) {
 	case UR_SEEN:
 	case UR_STABLE:
@@ -392,18 +396,22 @@ int ur_cmd_explain(const struct ur_cli_options *options)
 
 /* ---- retry and forget ------------------------------------------------------------------------ */
 
+typedef int change_fn(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, int64_t *ret,
+	struct ur_err *err);
+
 struct changing {
 	struct ur_ledger *ledger;
 	int64_t count;
-	bool forget;
+	change_fn *how;
+	const char *event;
+	const char *said;
 };
 
 static int change(void *context, const struct ur_ledger_filter *filter, struct ur_err *err)
 {
 	struct changing *c = context;
 	int64_t count = 0;
-	const int r = c->forget ? ur_ledger_forget(c->ledger, filter, &count, err)
-				: ur_ledger_retry(c->ledger, filter, &count, err);
+	const int r = c->how(c->ledger, filter, &count, err);
 	c->count += count;
 	return r;
 }
@@ -411,18 +419,17 @@ static int change(void *context, const struct ur_ledger_filter *filter, struct u
 static void print_changed(const struct ur_cli_options *options, const struct changing *c)
 {
 	if (options->json) {
-		printf("{\"event\":\"%s\",\"files\":%" PRId64 "}\n",
-			c->forget ? "forgotten" : "retry", c->count);
+		printf("{\"event\":\"%s\",\"files\":%" PRId64 "}\n", c->event, c->count);
 	} else if (!options->quiet) {
-		printf(c->forget ? "%" PRId64 " files forgotten\n"
-				 : "%" PRId64 " files will be looked at again by the next run\n",
-			c->count);
+		printf("%" PRId64 " files %s\n", c->count, c->said);
 	}
 }
 
 int ur_cmd_retry(const struct ur_cli_options *options)
 {
-	struct changing c = {0};
+	struct changing c = {.how = ur_ledger_retry,
+		.event = "retry",
+		.said = "will be looked at again by the next run"};
 	struct ur_err err = {0};
 	if (options->argument_count == 0 && !options->failed) {
 		ur_report_error("retry what? Name files or folders, or give --failed for all");
@@ -441,6 +448,37 @@ int ur_cmd_retry(const struct ur_cli_options *options)
 		print_changed(options, &c);
 	}
 	return ur_exit_of(r, &err);
+}
+
+int ur_cmd_accept(const struct ur_cli_options *options)
+{
+	struct changing c = {.how = ur_ledger_accept,
+		.event = "accepted",
+		.said = "accepted as they are: the next run sends and removes them"};
+	struct ur_err err = {0};
+	if (options->argument_count == 0) {
+		ur_report_error(
+			"accept what? Name the files that look cut off and are all there is");
+		return UR_EXIT_USAGE;
+	}
+	int r = open_ledger(options, UR_LEDGER_WRITE, &c.ledger, &err);
+	for (int i = 0; i < options->argument_count && r == 0; i++) {
+		const int64_t before = c.count;
+		r = with_path(options->arguments[i], 0, change, &c, &err);
+		if (r == 0 && c.count == before) {
+			(void)ur_err_say(&err, 0, UR_FAULT_FILE,
+				"'%s' is not known as cut off: nothing to accept (`uringest explain` says "
+				"what is known of it)",
+				options->arguments[i]);
+			ur_report_error(err.text);
+		}
+	}
+	(void)ur_ledger_free(c.ledger);
+	if (r < 0) {
+		return ur_exit_of(r, &err);
+	}
+	print_changed(options, &c);
+	return c.count > 0 ? UR_EXIT_WELL : UR_EXIT_FAILED;
 }
 
 struct missing {
@@ -497,7 +535,7 @@ static int forget_missing(struct changing *c, struct ur_err *err)
 
 int ur_cmd_forget(const struct ur_cli_options *options)
 {
-	struct changing c = {.forget = true};
+	struct changing c = {.how = ur_ledger_forget, .event = "forgotten", .said = "forgotten"};
 	struct ur_err err = {0};
 	if (options->argument_count == 0 && !options->missing) {
 		ur_report_error("forget what? Name files or folders, or give --missing");

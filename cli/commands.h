@@ -25,6 +25,7 @@ int ur_cmd_drain(const struct ur_cli_options *options);
 int ur_cmd_status(const struct ur_cli_options *options);
 int ur_cmd_explain(const struct ur_cli_options *options);
 int ur_cmd_retry(const struct ur_cli_options *options);
+int ur_cmd_accept(const struct ur_cli_options *options);
 int ur_cmd_forget(const struct ur_cli_options *options);
 int ur_cmd_verify(const struct ur_cli_options *options);
 int ur_cmd_bench(const struct ur_cli_options *options);
@@ -35,6 +36,8 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	const char *command, bool plan, bool draining, struct ur_summary *ret);
 /** From a failure's code to the exit code; prints the sentence. */
 int ur_exit_of(int code, const struct ur_err *err);
+/** Returns early when a signal asks us to stop. */
+void ur_sleep_ms(int64_t ms);
 /** 0, or the signal that asked us to stop. */
 int ur_stop_signal(void);
 

@@ -65,12 +65,15 @@ void ur_configure(const struct ur_settings *s, struct ur_cli_options *o)
 	take_number(o, "answer-wait", &o->answer_wait_ms, s->answer_wait_ms);
 	take_number(o, "suspect-wait", &o->suspect_wait_ms, s->suspect_wait_ms);
 	take_number(o, "settle-after", &o->settle_after_ms, s->settle_after_ms);
+	take_number(
+		o, "quiet-without-lease", &o->quiet_without_lease_ms, s->quiet_without_lease_ms);
 	take_number(o, "min-age", &o->min_age_ms, s->min_age_ms);
 	take_number(o, "resumable-threshold", &o->resumable_threshold, s->resumable_threshold);
 	take_number(o, "chunk", &o->resumable_chunk, s->resumable_chunk);
 	take_text(o, "gateway", &o->gateway, s->gateway);
 	take_flag(&o->one_file_system, s->one_file_system);
 	take_flag(&o->follow, s->follow_symlinks);
+	take_flag(&o->accept_cut_off, s->accept_cut_off);
 	if (s->bwlimit != NULL && !ur_cli_options_given(o, "bwlimit")) {
 		o->rate = *s->bwlimit;
 	}

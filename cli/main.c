@@ -54,6 +54,10 @@ static const struct command {
 		"  uringest explain ~/Pictures/IMG_0001.HEIC\n"},
 	{"retry", UR_FOR_RETRY, ur_cmd_retry, "[FILE…]", "let the next run look at failures again",
 		"  uringest retry --failed\n"},
+	{"accept", UR_FOR_ACCEPT, ur_cmd_accept, "FILE…",
+		"what looks cut off is all there is: let it be sent and removed",
+		"  uringest accept /srv/immich/import/DSC_0042.JPG\n"
+		"      holds for the bytes that are there now; a file that changes waits again\n"},
 	{"verify", UR_FOR_VERIFY, ur_cmd_verify, "",
 		"ask the server again about everything delivered",
 		"  uringest verify\n"

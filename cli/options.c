@@ -94,6 +94,12 @@ static const struct option_row {
 	{"settle-after", 0, DURATION, AT(settle_after_ms), SENDS | UR_FOR_SERVE, "TIME",
 		"remove at the earliest so long after the server's answer (drain, serve: 60s)", 0,
 		INT64_MAX},
+	{"quiet-without-lease", 0, DURATION, AT(quiet_without_lease_ms), RUNS, "TIME",
+		"where nobody can say who writes to a file, remove it when it has been unchanged for so "
+		"long (default: 60s; drain: 15m)",
+		0, INT64_MAX},
+	{"accept-cut-off", 0, FLAG, AT(accept_cut_off), RUNS, NULL,
+		"remove also what looks cut off (without it: `uringest accept FILE`)", 0, 0},
 	{"tries", 0, NUMBER, AT(tries), SENDS, "N", "tries for each file (default: 5)", 1, 100},
 	{"gateway", 0, TEXT, AT(gateway), SENDS, "URL|off",
 		"where large files go in pieces, so that an interrupted upload goes on (default: "
@@ -187,6 +193,7 @@ static void defaults(struct ur_cli_options *o)
 		.threads = 2,
 		.concurrency = 8,
 		.server_wait_ms = 600000,
+		.quiet_without_lease_ms = 60000,
 		.answer_wait_ms = 300000,
 		.suspect_wait_ms = 3600000,
 		.tries = 5,

@@ -59,6 +59,8 @@ struct ur_cli_options {
 	int64_t answer_wait_ms;
 	int64_t suspect_wait_ms;
 	int64_t settle_after_ms;
+	int64_t quiet_without_lease_ms;
+	bool accept_cut_off;
 	int64_t tries;
 	int64_t resumable_threshold;
 	int64_t resumable_chunk;
@@ -110,9 +112,10 @@ enum {
 	UR_FOR_RETRY = 32,
 	UR_FOR_VERIFY = 64,
 	UR_FOR_FORGET = 128,
-	UR_FOR_ALL = 255, // of those with a ledger
 	UR_FOR_BENCH = 256,
 	UR_FOR_SERVE = 512,
+	UR_FOR_ACCEPT = 1024,
+	UR_FOR_ALL = 255 | UR_FOR_ACCEPT, // of those with a ledger
 };
 
 [[nodiscard]] int ur_cli_options_parse(

@@ -121,6 +121,9 @@ static void event_json(const struct ur_event *event, const struct ur_text *path)
 
 static bool worth_a_line(struct ur_report *report, const struct ur_event *event)
 {
+	if (event->told && !report->verbose) {
+		return false; // it waits as it did when it was named, and is counted
+	}
 	/* A stop, a limit or a full quota leaves thousands waiting for one and the same reason. */
 	if (event->outcome == UR_OUTCOME_WAITING && !report->verbose &&
 		++report->waiting_told > WAITING_TOLD_MAX) {

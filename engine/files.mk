@@ -35,6 +35,8 @@ ENGINE_SRC := \
 	engine/media/types.c \
 	engine/media/when.c \
 	engine/source/folder.c \
+	engine/source/removal.c \
+	engine/source/tick.c \
 	engine/source/ignore.c \
 	engine/source/staging.c \
 	engine/ledger/ledger.c \
@@ -51,6 +53,7 @@ ENGINE_SRC := \
 	engine/stage/scan_merge.c \
 	engine/stage/scan_rules.c \
 	engine/stage/scan_sources.c \
+	engine/stage/scan_ticks.c \
 	engine/stage/probe.c \
 	engine/stage/probe_bytes.c \
 	engine/stage/probe_cold.c \
@@ -71,6 +74,7 @@ ENGINE_SRC := \
 	engine/stage/group.c \
 	engine/stage/decide_large.c \
 	engine/stage/confirm.c \
+	engine/stage/decide_quiet.c \
 	engine/stage/amend.c \
 	engine/stage/book.c \
 	engine/gateway/spool.c \

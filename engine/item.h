@@ -21,6 +21,7 @@
 #include "engine/net/immich.h"
 #include "engine/net/transfer.h"
 #include "engine/source/folder.h"
+#include "engine/source/removal.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -74,12 +75,14 @@ struct ur_file {
 	bool later;                  // its next try is not due
 	bool unchanged;        // the ledger's row is about this very file, and can be believed
 	struct ur_record *row; // the ledger's row, NULL when there is none
+	struct ur_age quiet;   // probe: since when it is as it is
 
 	/* probe */
 	bool fresh; // hashed in this run
 	bool hashed;
 	bool remembered;
-	bool busy; // somebody has it open for writing
+	enum ur_writers writers; // asked where something may be removed, or must be quiet
+	enum ur_ending ending;
 	bool cold; // large, and not in memory before we read it: nor need it be afterwards
 	uint64_t edges;
 	uint8_t sha1[UR_HASH_SHA1];
@@ -115,6 +118,7 @@ struct ur_file {
 	bool warn;         // all went well but for the reason
 	bool accepted;     // somebody said that these bytes, which look cut off, are all there are
 	bool told;         // it was named in an earlier run: it is counted
+	bool tell;         // it is named in this run
 	struct ur_age
 		there_since; // since when we know that the server names an asset with these bytes
 	struct ur_age doubt_since; // since when its claim to have them is in doubt
@@ -144,7 +148,8 @@ struct ur_file {
 	const char *send_why;
 
 	/* settle */
-	int settle_result; // see settle.h
+	int settle_result;   // see settle.h
+	bool settle_renamed; // it has been in the staging folder: its ctime is another one
 	const char *settle_why;
 };
 

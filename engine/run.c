@@ -14,7 +14,7 @@
 
 void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
 	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
-	bool warning)
+	bool warning, bool told)
 {
 	assert(outcome != UR_OUTCOME_OPEN && outcome < UR_OUTCOMES);
 	atomic_fetch_add(&run->outcomes[outcome], 1);
@@ -33,10 +33,29 @@ void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *nam
 		.reason = reason == NULL ? "" : reason,
 		.asset = asset == NULL ? "" : asset,
 		.warning = warning,
+		.told = told,
 	};
 	(void)pthread_mutex_lock(&run->talk);
 	run->options->event(run->options->context, &event);
 	(void)pthread_mutex_unlock(&run->talk);
+}
+
+bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file)
+{
+	return file->young || (run->options->min_age_ms > 0 && file->writers == UR_WRITERS_SOME);
+}
+
+bool ur_run_removes(const struct ur_run *run)
+{
+	return run->options->after != UR_AFTER_KEEP;
+}
+
+void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns)
+{
+	int64_t most = atomic_load(&run->unquiet_ns);
+	atomic_fetch_add(&run->unquiet, 1);
+	while (left_ns > most && !atomic_compare_exchange_weak(&run->unquiet_ns, &most, left_ns)) {
+	}
 }
 
 void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes)

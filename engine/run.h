@@ -32,6 +32,7 @@ struct ur_event {
 	const char *reason; // "" when there is nothing to say
 	const char *asset;  // "" without
 	bool warning;       // the reason is worth a line although all went well
+	bool told;          // it waits for what an earlier run has named
 };
 
 struct ur_options {
@@ -63,6 +64,8 @@ struct ur_options {
 	int64_t answer_wait_ms;
 	int64_t suspect_wait_ms;
 	int64_t settle_after_ms;
+	int64_t quiet_without_lease_ms; // what may go without a lease was unchanged for so long
+	bool accept_cut_off;            // what looks cut off is all there is
 	int tries_max;
 	int64_t resumable_threshold; // files from this size go in chunks, where a gateway is
 	int64_t resumable_chunk;
@@ -98,6 +101,8 @@ struct ur_run {
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	atomic_int coldness;                      // see ur_run_is_cold
 	_Atomic uint64_t folder_errors;
+	_Atomic uint64_t unquiet;       // files that may not go yet for want of a lease
+	_Atomic int64_t unquiet_ns;     // … the last of them at the earliest in so long
 	_Atomic uint64_t spared;        // folders that are not emptied although that was asked for
 	_Atomic uint64_t kept;          // should have gone, and could not be proved
 	_Atomic uint64_t wanted;        // against options.limit
@@ -114,12 +119,18 @@ struct ur_run {
 /** Counts a file and reports it.  From any thread. */
 void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
 	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
-	bool warning);
+	bool warning, bool told);
 /** Counts files that are known and unchanged, and that get no line (tell_known is not set). */
 void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Not now: too new, or somebody has it open for writing where files have to be quiet. */
+bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file);
+/** True when files may be removed or moved; a plan of such a run counts. */
+bool ur_run_removes(const struct ur_run *run);
+/** One more file that may go in `left_ns` at the earliest. */
+void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns);
 /** A file that had to be read was in memory, or was not: most of the last few decide. */
 void ur_run_see_cold(struct ur_run *run, bool cold);
 bool ur_run_is_cold(const struct ur_run *run);

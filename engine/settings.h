@@ -98,10 +98,12 @@ struct ur_settings {
 	int64_t answer_wait_ms;
 	int64_t suspect_wait_ms;
 	int64_t settle_after_ms;
+	int64_t quiet_without_lease_ms;
 	int64_t min_age_ms;
 	enum ur_settings_confirm confirm;
 	enum ur_settings_flag one_file_system;
 	enum ur_settings_flag follow_symlinks;
+	enum ur_settings_flag accept_cut_off;
 	int64_t resumable_threshold; // resumable: threshold
 	int64_t resumable_chunk;     // resumable: chunk
 	const char *gateway;         // resumable: gateway

@@ -36,6 +36,7 @@ build libjansson-dev       pc:jansson
 build libsqlite3-dev       pc:sqlite3
 build libssl-dev           pc:libcrypto
 build libxxhash-dev        pc:libxxhash
+build libutf8proc-dev      pc:libutf8proc
 build libyaml-dev          pc:yaml-0.1
 build libexif-dev          pc:libexif
 build libmagic-dev         pc:libmagic

@@ -18,6 +18,8 @@ UNIT_TESTS := \
 	proof \
 	group \
 	folder \
+	removal \
+	tick \
 	ignore \
 	schedule \
 	settings \

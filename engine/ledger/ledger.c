@@ -59,6 +59,7 @@ static const char schema[] =
 	" delivered_ns INTEGER NOT NULL, confirmed_ns INTEGER NOT NULL,"
 	" settled_ns INTEGER NOT NULL, boot TEXT NOT NULL, quiet_ns INTEGER NOT NULL,"
 	" staged TEXT NOT NULL, there TEXT NOT NULL DEFAULT '', doubt TEXT NOT NULL DEFAULT '',"
+	" quiet_had_ns INTEGER NOT NULL DEFAULT 0,"
 	" PRIMARY KEY(destination, folder, name)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_by_sha1 ON file(destination, sha1) WHERE sha1 IS NOT NULL;"
 	"CREATE INDEX file_staged ON file(staged) WHERE staged <> '';"
@@ -73,7 +74,8 @@ static const char *const steps[UR_LEDGER_SCHEMA] = {
 	[2] = SCHEMA_3,
 	[3] = "DROP INDEX IF EXISTS asset_by_run;", // a page for each delivery, and nobody asked it
 	[4] = "ALTER TABLE file ADD COLUMN there TEXT NOT NULL DEFAULT '';"
-	      "ALTER TABLE file ADD COLUMN doubt TEXT NOT NULL DEFAULT '';",
+	      "ALTER TABLE file ADD COLUMN doubt TEXT NOT NULL DEFAULT '';"
+	      "ALTER TABLE file ADD COLUMN quiet_had_ns INTEGER NOT NULL DEFAULT 0;",
 };
 
 static const char *const texts[STATEMENTS] = {
@@ -89,13 +91,14 @@ static const char *const texts[STATEMENTS] = {
 	[FOLDER_MAKE] = "INSERT INTO folder(path) VALUES(?1)",
 	[FILE_PUT] =
 		"INSERT OR REPLACE INTO file VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
-		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30)",
+		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)",
 	/* The row of the same bytes: what stands in the index by hash stays as it is. */
 	[FILE_CHANGE] = "UPDATE file SET fs=?4, inode=?5, size=?6, mtime_ns=?7, ctime_ns=?8,"
 			" remembered=?9, edges=?10, xxh=?12, state=?13, reason=?14, asset=?15,"
 			" flags=?16, tries=?17, next_ns=?18, run=?19, seen_ns=?20, probed_ns=?21,"
 			" sending_ns=?22, delivered_ns=?23, confirmed_ns=?24, settled_ns=?25,"
-			" boot=?26, quiet_ns=?27, staged=?28, there=?29, doubt=?30"
+			" boot=?26, quiet_ns=?27, staged=?28, there=?29, doubt=?30,"
+			" quiet_had_ns=?31"
 			" WHERE destination=?1 AND folder=?2 AND name=?3 AND sha1=?11",
 	[FILE_IN_FOLDER] = "SELECT " UR_LEDGER_COLUMNS
 			   " FROM file f WHERE f.destination=?1 AND f.folder=?2 ORDER BY f.name",

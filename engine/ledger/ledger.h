@@ -32,6 +32,7 @@
 #include "engine/base/age.h"
 #include "engine/base/err.h"
 #include "engine/source/folder.h"
+#include "engine/source/removal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -83,6 +84,7 @@ struct ur_record {
 	bool for_good;  // a failure that asking again unchanged would repeat
 	bool accepted; // somebody said of these bytes, which look cut off, that they are all there are
 	bool told;     // it was named once: from then on it is counted
+	enum ur_ending ending; // of these bytes
 	int tries;
 	int64_t next_ns; // not before
 	int64_t run;
@@ -92,13 +94,17 @@ struct ur_record {
 	int64_t delivered_ns;
 	int64_t confirmed_ns;
 	int64_t settled_ns;
-	char boot[37];       // of first_boot_ns
-	int64_t quiet_ns;    // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
-	char staged[24];     // its name in .uringest/, "" when it has none
-	struct ur_age there; // since we first saw the server name an asset with these bytes
+	char boot[37];        // of first_boot_ns
+	int64_t quiet_ns;     // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
+	int64_t quiet_had_ns; // … and how long they had certainly been so before that
+	char staged[24];      // its name in .uringest/, "" when it has none
+	struct ur_age there;  // since we first saw the server name an asset with these bytes
 	struct ur_age
 		doubt; // since the server's claim to have them was first in doubt; not begun: it is not
 };
+
+/** For how long its size, mtime and ctime have been as they are. */
+struct ur_age ur_record_quiet(const struct ur_record *record);
 
 struct ur_ledger;
 
@@ -236,11 +242,15 @@ struct ur_ledger_filter {
 	uint32_t states;         // bits 1u << state; 0: all
 	int64_t destination;     // 0: all
 	bool staged;             // only files that stand in .uringest/
+	bool cut;                // only files that look cut off, and are here
 };
 [[nodiscard]] int ur_ledger_rows(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
 	ur_row_fn *each, void *context, struct ur_err *err);
 /** Failures get another chance: tries, next_ns and for_good are reset.  *ret counts them. */
 [[nodiscard]] int ur_ledger_retry(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
+	int64_t *ret, struct ur_err *err);
+/** What looks cut off is all there is: holds for the bytes that were hashed.  *ret counts them. */
+[[nodiscard]] int ur_ledger_accept(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
 	int64_t *ret, struct ur_err *err);
 [[nodiscard]] int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *filter,
 	int64_t *ret, struct ur_err *err);

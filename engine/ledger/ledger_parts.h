@@ -20,8 +20,8 @@
 	" f.remembered, f.edges, f.sha1, f.xxh, f.state, f.reason, f.asset, f.flags, f.tries," \
 	" f.next_ns, f.run, f.seen_ns, f.probed_ns, f.sending_ns, f.delivered_ns,"             \
 	" f.confirmed_ns, f.settled_ns, f.boot, f.quiet_ns, f.staged, f.there,"                \
-	" f.doubt"
-#define UR_LEDGER_COLUMN_COUNT 30
+	" f.doubt, f.quiet_had_ns"
+#define UR_LEDGER_COLUMN_COUNT 31
 
 enum ur_ledger_statement {
 	BEGIN,

@@ -30,6 +30,9 @@ static void filter_where(const struct ur_ledger_filter *filter, struct ur_text *
 	if (filter->destination != 0) {
 		ur_text_addf(sql, " AND f.destination=%" PRId64, filter->destination);
 	}
+	if (filter->cut) {
+		ur_text_adds(sql, " AND f.flags & 64 AND f.sha1 IS NOT NULL AND f.state <> 12");
+	}
 	if (filter->staged) {
 		ur_text_adds(sql, " AND f.staged <> ''");
 	}
@@ -219,6 +222,15 @@ int ur_ledger_retry(struct ur_ledger *ledger, const struct ur_ledger_filter *fil
 	return change_filtered(ledger,
 		"UPDATE file AS f SET state=0, tries=0, next_ns=0, flags=flags & ~4, remembered=0",
 		filter, ret, err);
+}
+
+int ur_ledger_accept(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, int64_t *ret,
+	struct ur_err *err)
+{
+	struct ur_ledger_filter cut = *filter;
+	cut.cut = true;
+	return change_filtered(
+		ledger, "UPDATE file AS f SET flags=(flags | 8) & ~16", &cut, ret, err);
 }
 
 int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *filter, int64_t *ret,

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -16,7 +17,9 @@ enum {
 	FLAG_TRAVELLED = 2,
 	FLAG_FOR_GOOD = 4,
 	FLAG_ACCEPTED = 8,
-	FLAG_TOLD = 16
+	FLAG_TOLD = 16,
+	FLAG_WHOLE = 32,
+	FLAG_CUT = 64
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -85,12 +88,15 @@ static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 {
 	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
 			  (f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
-			  (f->told ? FLAG_TOLD : 0);
+			  (f->told ? FLAG_TOLD : 0) |
+			  (f->ending == UR_ENDING_WHOLE ? FLAG_WHOLE : 0) |
+			  (f->ending == UR_ENDING_CUT ? FLAG_CUT : 0);
 	const int64_t numbers[UR_LEDGER_COLUMN_COUNT] = {f->destination, f->folder, 0,
 		(int64_t)f->identity.fs, (int64_t)f->identity.inode, f->identity.size,
 		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
 		f->state, 0, 0, flags, f->tries, f->next_ns, f->run, f->seen_ns, f->probed_ns,
-		f->sending_ns, f->delivered_ns, f->confirmed_ns, f->settled_ns, 0, f->quiet_ns, 0};
+		f->sending_ns, f->delivered_ns, f->confirmed_ns, f->settled_ns, 0, f->quiet_ns, 0,
+		0, 0, f->quiet_had_ns};
 	for (int i = 0; i < UR_LEDGER_COLUMN_COUNT; i++) {
 		(void)sqlite3_bind_int64(s, i + 1, numbers[i]);
 	}
@@ -140,6 +146,13 @@ int ur_ledger_put(struct ur_ledger *ledger, const struct ur_record *f, struct ur
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+struct ur_age ur_record_quiet(const struct ur_record *record)
+{
+	struct ur_age age = {.at_ns = record->quiet_ns, .had_ns = record->quiet_had_ns};
+	(void)snprintf(age.boot, sizeof age.boot, "%s", record->boot);
+	return age;
+}
+
 static struct ur_age read_age(sqlite3_stmt *s, int at)
 {
 	char text[UR_AGE_TEXT];
@@ -171,6 +184,9 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.for_good = (flags & FLAG_FOR_GOOD) != 0,
 		.accepted = (flags & FLAG_ACCEPTED) != 0,
 		.told = (flags & FLAG_TOLD) != 0,
+		.ending = (flags & FLAG_WHOLE) != 0 ? UR_ENDING_WHOLE
+			  : (flags & FLAG_CUT) != 0 ? UR_ENDING_CUT
+						    : UR_ENDING_UNKNOWN,
 		.tries = sqlite3_column_int(s, 16),
 		.next_ns = sqlite3_column_int64(s, 17),
 		.run = sqlite3_column_int64(s, 18),
@@ -181,6 +197,7 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.confirmed_ns = sqlite3_column_int64(s, 23),
 		.settled_ns = sqlite3_column_int64(s, 24),
 		.quiet_ns = sqlite3_column_int64(s, 26),
+		.quiet_had_ns = sqlite3_column_int64(s, 30),
 	};
 	if ((unsigned)ret->state >= UR_STATES) {
 		ret->state = UR_SEEN;

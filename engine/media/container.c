@@ -91,6 +91,44 @@ static int span_find(
 	return 0;
 }
 
+static bool is_box_type(uint32_t type)
+{
+	for (int shift = 0; shift < 32; shift += 8) {
+		const uint32_t letter = type >> shift & 0xff;
+		if ((letter < 0x20 || letter > 0x7e) && letter != 0xa9) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int ur_container_cut_short(const struct ur_reader *reader, bool movie, bool *ret)
+{
+	bool index = false;
+	uint64_t at = 0;
+	*ret = false;
+	for (unsigned i = 0; i < UR_BOXES_MAX && reader->size - at >= 8; i++) {
+		unsigned char head[16] = {0};
+		const uint64_t room = reader->size - at;
+		const int r = ur_reader_exactly(reader, head, room < 16 ? 8 : 16, at);
+		const uint32_t type = (uint32_t)big(head + 4, 4);
+		uint64_t size = big(head, 4);
+		size = size == 1 ? big(head + 8, 8) : size;
+		if (r < 0 || size < 8 || !is_box_type(type)) {
+			return r; // to the end of the file, or no box: padding, a maker's trailer
+		}
+		if (size > room) {
+			*ret = true;
+			return 0;
+		}
+		index = index || type == FOURCC('m', 'o', 'o', 'v') ||
+			type == FOURCC('m', 'o', 'o', 'f');
+		at += size;
+	}
+	*ret = movie && !index && reader->size - at < 8;
+	return 0;
+}
+
 /* --- in memory ------------------------------------------------------------------------------ */
 
 struct bytes {

@@ -23,6 +23,11 @@
 #define UR_BOX_LOAD_MAX (1u << 20)   // bytes of a box that are read into memory
 #define UR_CONTAINER_ITEMS_MAX 4096u // items of a HEIF picture, keys of a movie
 
+/**
+ * True only when certain: a box reaches beyond the end of the file, or (`movie`) all boxes are there
+ * and none of them is the index without which nobody can play it.
+ */
+[[nodiscard]] int ur_container_cut_short(const struct ur_reader *reader, bool movie, bool *ret);
 /** MP4, MOV, 3GP: time, place and content id. */
 [[nodiscard]] int ur_container_movie(const struct ur_reader *reader, struct ur_meta *ret);
 /** HEIC, HEIF, AVIF: the Exif item. */

@@ -4,8 +4,12 @@
  *     IMG_1.HEIC  IMG_1.MOV        a live photo, if their ids or times agree
  *     IMG_1.HEIC.xmp  IMG_1.xmp    its sidecars: the first one is the first choice
  *
- * Rules about names as pure functions; no file is touched.  Letters are compared without case,
- * in ASCII only: a file system that folds more is not ours to guess.
+ *     ä.jpg  ä.jpg.xmp             composed here, a letter and two dots there: the same to people
+ *
+ * Rules about names as pure functions; no file is touched.  Letters are compared without case, in
+ * ASCII only (a file system that folds more is not ours to guess), and without regard to how Unicode
+ * composes them.  That only brings names together: where a.jpg and A.JPG are two pictures, what is
+ * spelled as one of them belongs to that one.
  *
  *   Owner    the caller; sentences are static
  *   Units    lengths in bytes
@@ -22,15 +26,28 @@
 
 #define UR_PAIR_SECONDS 3 // a still and its movie are no further apart
 
+/** How alike two names are that mean the same; what is more alike goes first. */
+enum ur_spelling {
+	UR_SPELLING_OTHER,    // they do not
+	UR_SPELLING_FOLDED,   // but for case, and perhaps composition
+	UR_SPELLING_COMPOSED, // but for how Unicode composes letters
+	UR_SPELLING_EXACT,
+};
+
 /** 1 for NAME.EXT.xmp, the first choice; 2 for NAME.xmp; 0 when it is not its sidecar. */
 int ur_pair_sidecar(const char *media_name, const char *sidecar_name);
+/** The same, and how alike the names are. */
+int ur_pair_sidecar_spelled(
+	const char *media_name, const char *sidecar_name, enum ur_spelling *ret);
+/** Of the stems of two names. */
+enum ur_spelling ur_pair_stem_spelling(const char *a, const char *b);
 
 /**
  * Length of the stem: everything before the last dot; a leading dot begins no extension.  For a
  * sidecar NAME.EXT.xmp it is the stem of NAME.EXT, where EXT is a usual extension of pictures.
  */
 size_t ur_pair_stem(const char *name);
-/** Orders names by stem without case, so that sorting brings a group together. */
+/** Orders names by stem without case and composition, so that sorting brings a group together. */
 int ur_pair_stem_compare(const char *a, const char *b);
 
 /**

@@ -2,6 +2,7 @@
 #include "engine/source/folder.h"
 
 #include "engine/base/clock.h"
+#include "engine/source/tick.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -13,16 +14,13 @@
 #include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 
-#define TICK_LOCAL_NS (10 * UR_MS_NS)
-#define TICK_COARSE_NS (2 * UR_SECOND_NS)
 #define DENTS_BYTES (32u << 10)
 #define HOP_BYTES 3800u // a path longer than PATH_MAX is walked in hops of at most this
 
 #define XFS_MAGIC 0x58465342
 #define ZFS_MAGIC 0x2fc12fc1
-#define FAT_MAGIC 0x4d44
-#define EXFAT_MAGIC 0x2011bab0
 #define FUSE_MAGIC 0x65735546
 #define CIFS_MAGIC 0xff534d42
 #define SMB2_MAGIC 0xfe534d42
@@ -84,7 +82,7 @@ int ur_fs_of(int fd, struct ur_fs *ret)
 	if (r < 0) {
 		return r;
 	}
-	*ret = (struct ur_fs){.device = st.st_dev, .tick_ns = TICK_LOCAL_NS};
+	*ret = (struct ur_fs){.device = st.st_dev, .tick_ns = UR_TICK_ASSUMED_NS};
 	memcpy(&ret->id, &fs.f_fsid, sizeof ret->id);
 	switch ((unsigned)fs.f_type) {
 	case EXT4_SUPER_MAGIC:
@@ -101,11 +99,10 @@ int ur_fs_of(int fd, struct ur_fs *ret)
 	case FUSE_MAGIC:
 	case NINEP_MAGIC:
 		ret->network = true;
-		ret->tick_ns = TICK_COARSE_NS;
-		break;
-	case FAT_MAGIC:
-	case EXFAT_MAGIC:
-		ret->tick_ns = TICK_COARSE_NS;
+		/* FUSE on a disk of this machine has its number; on anything else none has one. */
+		ret->leases = (unsigned)fs.f_type != FUSE_MAGIC ? UR_LEASES_NOTHING
+			      : major((dev_t)st.st_dev) != 0    ? UR_LEASES_PROVE
+								: UR_LEASES_ACCUSE;
 		break;
 	default:
 		break;

@@ -52,13 +52,22 @@ struct ur_identity ur_identity_of(const struct stat *st, uint64_t fs);
 [[nodiscard]] int ur_identity_check(
 	int fd, const struct ur_identity *known, struct ur_identity *ret_now);
 
+/** What a lease on a file says about its writers. */
+enum ur_leases {
+	UR_LEASES_PROVE,   // given: nobody writes; refused because of a writer: somebody does
+	UR_LEASES_ACCUSE,  // a writer that is seen is one, but one elsewhere is not seen
+	UR_LEASES_NOTHING, // neither: others write by other ways, and a refusal has other reasons
+};
+
 /** What a file system is worth. */
 struct ur_fs {
 	uint64_t id;
 	uint64_t device; // st_dev, for telling mounts apart in this run
 	bool trusted;    // identities may be believed
-	bool network;    // NFS, SMB, FUSE: no leases, coarse clocks
-	int64_t tick_ns; // the resolution of its timestamps, generously
+	bool network;    // NFS, SMB, FUSE: the clock of its timestamps is not ours
+	enum ur_leases leases;
+	int64_t tick_ns; // the resolution of its timestamps, generously: see source/tick
+	bool tick_known; // it was seen, not assumed
 };
 [[nodiscard]] int ur_fs_of(int fd, struct ur_fs *ret);
 /** False when ctime or mtime is so close to `now_ns` that another write could leave them as is. */

@@ -33,6 +33,7 @@ enum {
 
 static bool needs_link(const struct ur_item *item, const struct ur_file *still)
 {
+	/* With a still that is sent after its movie the link travels. */
 	if (still->movie == UR_NONE || still->linked || still->now_sent ||
 		still->asset[0] == '\0') {
 		return false;
@@ -340,6 +341,7 @@ void ur_amend_next(struct ur_decide *decide, struct ur_item *item)
 	struct ur_file *owner = decide->run->options->plan ? NULL : next_owner(item);
 	if (owner == NULL) {
 		ur_judge_sidecars(decide, item);
+		ur_quiet_hold(decide, item);
 		ur_decide_go(decide, item, UR_STEP_CONFIRM);
 		return;
 	}

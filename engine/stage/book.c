@@ -32,15 +32,12 @@ static int folder_of(struct ur_decide *decide, struct ur_dir *dir, int64_t *ret,
 	return r;
 }
 
-/** Since when it is as it is: carried over while nothing about it changes. */
+/** Since when it is as it is, as scan or probe found it. */
 static void note_quiet(const struct ur_file *file, struct ur_record *ret)
 {
-	const struct ur_record *row = file->row;
-	const char *boot = ur_clock_boot_id();
-	(void)snprintf(ret->boot, sizeof ret->boot, "%s", boot);
-	const bool same = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
-			  strcmp(row->boot, boot) == 0 && row->quiet_ns != 0;
-	ret->quiet_ns = same ? row->quiet_ns : ur_clock_boot_ns();
+	(void)snprintf(ret->boot, sizeof ret->boot, "%s", file->quiet.boot);
+	ret->quiet_ns = file->quiet.at_ns;
+	ret->quiet_had_ns = file->quiet.had_ns;
 }
 
 static int64_t first_of(int64_t a, int64_t b)
@@ -124,7 +121,8 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file
 		.travelled = file->travelled,
 		.for_good = file->for_good,
 		.accepted = file->accepted,
-		.told = file->told,
+		.told = file->told || file->tell,
+		.ending = file->ending,
 		.there = file->there_since,
 		.doubt = file->doubt_since,
 		.tries = file->tries,

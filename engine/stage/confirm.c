@@ -840,7 +840,11 @@ static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_fi
 		file->state = UR_DELIVERED;
 		file->reason = file->not_now ? file->reason : file->settle_why;
 		file->warn = file->settle_result != -ECANCELED || file->warn;
-		file->remembered = false; // our rename changed its ctime
+		/* Our rename changed its ctime. */
+		file->remembered = file->remembered && !file->settle_renamed;
+	}
+	if (file->settle_result == UR_REMOVAL_WAITS) {
+		ur_quiet_settled(decide, file);
 	}
 	if (file->settle_result == UR_SETTLE_GONE && !file->now_sent) {
 		ur_book_file(decide, item, file);

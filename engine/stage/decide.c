@@ -456,7 +456,8 @@ static void report_file(struct ur_decide *decide, struct ur_item *item, const st
 		reason = file->note;
 	}
 	ur_run_report(decide->run, item->dir, file->name, file->identity.size, file->state,
-		file->outcome, reason, file->asset, odd || file->warn);
+		file->outcome, reason, file->asset, odd || file->warn,
+		file->tell && file->told && decide->run->options->respect_next);
 }
 
 static void release(struct ur_decide *decide, struct ur_item *item)

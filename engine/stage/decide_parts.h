@@ -180,6 +180,14 @@ void ur_link_answered(struct ur_decide *decide, struct ur_item *item);
 void ur_amend_next(struct ur_decide *decide, struct ur_item *item);
 void ur_amend_answered(struct ur_decide *decide, struct ur_item *item);
 
+/* decide_quiet.c */
+/** What is cut off, and its group, waits for the rest of it. */
+void ur_quiet_judge(struct ur_decide *decide, struct ur_item *item);
+/** Before the server is asked for bytes: what may not go yet, whatever it answers. */
+void ur_quiet_hold(struct ur_decide *decide, struct ur_item *item);
+/** Settle found that it may not go yet. */
+void ur_quiet_settled(struct ur_decide *decide, struct ur_file *file);
+
 /* book.c */
 /** Writes the file's row, if it says anything else than before; a failure ends the run. */
 void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file);

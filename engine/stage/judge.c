@@ -107,6 +107,7 @@ static void carry_over(struct ur_file *file)
 {
 	file->accepted = file->row->accepted;
 	file->told = file->row->told;
+	file->ending = file->fresh ? file->ending : file->row->ending;
 	file->there_since = ur_age_keep(&file->row->there);
 	file->doubt_since = ur_age_keep(&file->row->doubt);
 }
@@ -116,10 +117,11 @@ static void close_young(struct ur_decide *decide, struct ur_item *item, struct u
 	const struct ur_record *row = file->row;
 	/* What is durable about this very file stays as it is; only the clock goes on. */
 	const bool keep = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
-			  row->state >= UR_KNOWN;
-	const char *why = file->busy ? "somebody has it open for writing"
-				     : ur_arena_format(&item->arena, "not yet quiet for %lld s",
-					       (long long)decide->run->options->min_age_ms / 1000);
+			  (row->hashed || row->state >= UR_KNOWN);
+	const char *why = file->writers == UR_WRITERS_SOME
+				  ? "somebody has it open for writing"
+				  : ur_arena_format(&item->arena, "not yet quiet for %lld s",
+					    (long long)decide->run->options->min_age_ms / 1000);
 	ur_judge_close(file, keep ? row->state : UR_SEEN, UR_OUTCOME_WAITING, why);
 	if (keep) {
 		file->hashed = row->hashed;
@@ -135,10 +137,10 @@ static void close_young(struct ur_decide *decide, struct ur_item *item, struct u
 	}
 }
 
-static bool group_waits(const struct ur_item *item)
+static bool group_waits(const struct ur_decide *decide, const struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
-		if (item->files[i].young || item->files[i].busy) {
+		if (ur_run_holds_up(decide->run, &item->files[i])) {
 			return true;
 		}
 	}
@@ -278,23 +280,53 @@ static bool is_media(const struct ur_file *file)
 	return file->class == UR_CLASS_IMAGE || file->class == UR_CLASS_VIDEO;
 }
 
+static bool is_usable_sidecar(const struct ur_file *file)
+{
+	return file->class == UR_CLASS_SIDECAR && file->outcome != UR_OUTCOME_REFUSED &&
+	       file->outcome != UR_OUTCOME_VANISHED && file->outcome != UR_OUTCOME_FAILED;
+}
+
+/** How alike a sidecar and the picture are that is most like it: those go together, others do not. */
+static enum ur_spelling best_spelling(const struct ur_item *item, const struct ur_file *sidecar)
+{
+	enum ur_spelling best = UR_SPELLING_OTHER;
+	for (int m = 0; m < item->count; m++) {
+		enum ur_spelling spelling = UR_SPELLING_OTHER;
+		if (is_media(&item->files[m])) {
+			(void)ur_pair_sidecar_spelled(
+				item->files[m].name, sidecar->name, &spelling);
+		}
+		best = spelling > best ? spelling : best;
+	}
+	return best;
+}
+
+/** NAME.EXT.xmp goes before NAME.xmp; of two such, the one that is spelled as the picture is. */
+static bool goes_before(
+	int rank, enum ur_spelling spelling, int best, enum ur_spelling best_spelled)
+{
+	return best == 0 || rank < best || (rank == best && spelling > best_spelled);
+}
+
 /** Each picture takes its best sidecar; a sidecar may have several pictures. */
 static void match_sidecars(struct ur_item *item)
 {
-	for (int m = 0; m < item->count; m++) {
-		struct ur_file *media = &item->files[m];
-		int best = 0;
-		for (int s = 0; is_media(media) && s < item->count; s++) {
-			struct ur_file *sidecar = &item->files[s];
-			if (sidecar->class != UR_CLASS_SIDECAR ||
-				sidecar->outcome == UR_OUTCOME_REFUSED ||
-				sidecar->outcome == UR_OUTCOME_VANISHED ||
-				sidecar->outcome == UR_OUTCOME_FAILED) {
-				continue;
-			}
-			const int rank = ur_pair_sidecar(media->name, sidecar->name);
-			if (rank != 0 && (best == 0 || rank < best)) {
-				best = rank;
+	int best[UR_ITEM_FILES] = {0};
+	enum ur_spelling spelled[UR_ITEM_FILES] = {0};
+	for (int s = 0; s < item->count; s++) {
+		struct ur_file *sidecar = &item->files[s];
+		const enum ur_spelling nearest =
+			is_usable_sidecar(sidecar) ? best_spelling(item, sidecar) : 0;
+		for (int m = 0; nearest != UR_SPELLING_OTHER && m < item->count; m++) {
+			struct ur_file *media = &item->files[m];
+			enum ur_spelling spelling = UR_SPELLING_OTHER;
+			const int rank = is_media(media) ? ur_pair_sidecar_spelled(media->name,
+								   sidecar->name, &spelling)
+							 : 0;
+			if (rank != 0 && spelling == nearest &&
+				goes_before(rank, spelling, best[m], spelled[m])) {
+				best[m] = rank;
+				spelled[m] = spelling;
 				media->sidecar = s;
 			}
 		}
@@ -314,8 +346,18 @@ static bool pairs_with(const struct ur_file *still, const struct ur_file *movie)
 		movie->meta == NULL ? &none : movie->meta, &why);
 }
 
-/** One still, one movie: a second candidate on either side makes neither certain by time alone. */
-static void match_movies(struct ur_item *item)
+static bool may_pair(const struct ur_file *still, const struct ur_file *movie)
+{
+	return still->class == UR_CLASS_IMAGE && still->meta != NULL && still->movie == UR_NONE &&
+	       movie->still == UR_NONE && still->outcome != UR_OUTCOME_REFUSED &&
+	       movie->outcome != UR_OUTCOME_REFUSED;
+}
+
+/**
+ * One still, one movie: a second candidate on either side makes neither certain by time alone.
+ * Where names differ in case only, those of one spelling find each other first.
+ */
+static void match_movies_spelled(struct ur_item *item, enum ur_spelling least)
 {
 	for (int m = 0; m < item->count; m++) {
 		struct ur_file *movie = &item->files[m];
@@ -324,17 +366,20 @@ static void match_movies(struct ur_item *item)
 		}
 		for (int s = 0; s < item->count; s++) {
 			struct ur_file *still = &item->files[s];
-			if (still->class != UR_CLASS_IMAGE || still->meta == NULL ||
-				still->movie != UR_NONE || movie->still != UR_NONE ||
-				still->outcome == UR_OUTCOME_REFUSED ||
-				movie->outcome == UR_OUTCOME_REFUSED) {
-				continue;
-			}
-			if (pairs_with(still, movie)) {
+			if (may_pair(still, movie) &&
+				ur_pair_stem_spelling(still->name, movie->name) >= least &&
+				pairs_with(still, movie)) {
 				still->movie = m;
 				movie->still = s;
 			}
 		}
+	}
+}
+
+static void match_movies(struct ur_item *item)
+{
+	for (int least = UR_SPELLING_EXACT; least > UR_SPELLING_OTHER; least--) {
+		match_movies_spelled(item, (enum ur_spelling)least);
 	}
 }
 
@@ -360,7 +405,7 @@ static void judge_sidecar(struct ur_item *item, struct ur_file *file)
 
 void ur_judge_item(struct ur_decide *decide, struct ur_item *item)
 {
-	const bool waits = group_waits(item);
+	const bool waits = group_waits(decide, item);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (waits && file->error == 0) {
@@ -372,6 +417,7 @@ void ur_judge_item(struct ur_decide *decide, struct ur_item *item)
 	if (!waits) {
 		match_sidecars(item);
 		match_movies(item);
+		ur_quiet_judge(decide, item);
 		for (int i = 0; i < item->count; i++) {
 			judge_sidecar(item, &item->files[i]);
 		}

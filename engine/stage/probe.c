@@ -66,6 +66,7 @@ void ur_probe_believe_row(struct ur_file *file)
 	file->hashed = true;
 	file->remembered = true;
 	file->edges = row->edges;
+	file->ending = row->ending;
 	memcpy(file->sha1, row->sha1, sizeof file->sha1);
 	memcpy(file->xxh, row->xxh, sizeof file->xxh);
 }
@@ -87,13 +88,14 @@ static bool needs_opening(struct ur_probe_slot *slot, bool pairing)
 	if (file->error != 0 || file->later) {
 		return false;
 	}
-	if (file->unchanged && slot->item->dir->fs.trusted && !slot->wants_meta) {
-		if (file->row->hashed) {
-			ur_probe_believe_row(file);
-		}
+	if (!file->unchanged || !slot->item->dir->fs.trusted || slot->wants_meta) {
+		return true;
+	}
+	if (!file->row->hashed) {
 		return false;
 	}
-	return true;
+	ur_probe_believe_row(file);
+	return ur_run_removes(slot->probe->run); // who writes to it?
 }
 
 static void finish_item(struct ur_probe_slot *slot)

@@ -3,6 +3,7 @@
  */
 #include "engine/stage/probe_parts.h"
 
+#include "engine/media/container.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -44,6 +45,22 @@ void ur_probe_give_up(struct ur_probe_slot *slot, int code)
 {
 	slot->file->error = code;
 	ur_probe_close(slot);
+}
+
+/** What is cut off is told, whatever else is odd about the file. */
+static void judge_ending(struct ur_probe_slot *slot, bool cut)
+{
+	struct ur_file *file = slot->file;
+	char why[UR_KIND_WHY];
+	file->ending = cut ? UR_ENDING_CUT : UR_ENDING_WHOLE;
+	if (file->class == UR_CLASS_SIDECAR || (file->judgement != UR_JUDGE_TAKE && !cut)) {
+		return;
+	}
+	const enum ur_judgement judgement = ur_kind_judge(slot->probe->run->types, file->name,
+		file->kind, (uint64_t)slot->before.st_size, cut, why, sizeof why);
+	if (judgement != UR_JUDGE_TAKE) {
+		ur_probe_note(slot, judgement, why);
+	}
 }
 
 static ssize_t read_at(void *context, void *buffer, size_t size, uint64_t offset)
@@ -98,6 +115,24 @@ static void distrust(struct ur_probe_slot *slot)
 	ur_run_fail(probe->run, -EILSEQ, &err);
 }
 
+/** What the bytes at the two ends do not show: boxes in the middle, an index that never came. */
+static int walk_boxes(struct ur_probe_slot *slot)
+{
+	const struct ur_file *file = slot->file;
+	const struct ur_reader reader = {read_at, slot, (uint64_t)slot->before.st_size};
+	const bool boxes = slot->head_size >= 12 && (memcmp(slot->head + 4, "ftyp", 4) == 0 ||
+							    strcmp(file->kind->name, "mov") == 0);
+	bool cut = false;
+	if (!boxes || file->ending != UR_ENDING_WHOLE || file->class == UR_CLASS_SIDECAR) {
+		return 0;
+	}
+	const int r = ur_container_cut_short(&reader, file->kind->class == UR_CLASS_VIDEO, &cut);
+	if (r == 0 && cut) {
+		judge_ending(slot, true);
+	}
+	return r;
+}
+
 /** All bytes were read: the descriptor must still be what it was, then the results are written. */
 static void finish_file(struct ur_probe_slot *slot)
 {
@@ -111,6 +146,9 @@ static void finish_file(struct ur_probe_slot *slot)
 	}
 	if (r == 0 && slot->wants_meta) {
 		r = read_meta(slot);
+	}
+	if (r == 0 && slot->wants_hash) {
+		r = walk_boxes(slot);
 	}
 	if (r == 0 && slot->wants_hash) {
 		r = ur_digest_end(slot->digest, file->sha1, file->xxh);
@@ -205,19 +243,10 @@ static bool judge_head(struct ur_probe_slot *slot, size_t size)
 
 static void judge_tail(struct ur_probe_slot *slot, const unsigned char *tail, size_t size)
 {
-	struct ur_file *file = slot->file;
-	char why[UR_KIND_WHY];
-	if (file->class == UR_CLASS_SIDECAR || file->judgement != UR_JUDGE_TAKE) {
-		return;
-	}
-	const uint64_t whole = (uint64_t)slot->before.st_size;
-	const bool cut =
-		ur_kind_cut_short(file->kind, slot->head, slot->head_size, tail, size, whole);
-	const enum ur_judgement judgement = ur_kind_judge(
-		slot->probe->run->types, file->name, file->kind, whole, cut, why, sizeof why);
-	if (judgement != UR_JUDGE_TAKE) {
-		ur_probe_note(slot, judgement, why);
-	}
+	const struct ur_file *file = slot->file;
+	judge_ending(slot, file->class != UR_CLASS_SIDECAR &&
+				   ur_kind_cut_short(file->kind, slot->head, slot->head_size, tail,
+					   size, (uint64_t)slot->before.st_size));
 }
 
 static void take_edges(

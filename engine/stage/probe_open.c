@@ -24,14 +24,22 @@ static bool edges_agree(struct ur_probe_slot *slot)
 	return ur_hash_short(slot->buffer, n, first) == slot->file->row->edges;
 }
 
-/** True when somebody has the file open for writing, as far as the kernel will tell us. */
-static bool is_being_written(int fd)
+/** Asked where a file has to be quiet before it is taken, or before it may go. */
+static void look_for_writers(struct ur_probe_slot *slot)
 {
-	const int r = ur_sys.lease(fd, true);
-	if (r == 0) {
-		(void)ur_sys.lease(fd, false);
+	const struct ur_run *run = slot->probe->run;
+	if (run->options->min_age_ms > 0 || ur_run_removes(run)) {
+		slot->file->writers = ur_removal_writers(slot->fd, &slot->item->dir->fs);
 	}
-	return r == -EAGAIN;
+	if (slot->file->writers == UR_WRITERS_NONE) {
+		ur_removal_let(slot->fd); // nobody shall wait while we read
+	}
+}
+
+/** Where files may be removed it matters whether they are whole: rows of older ledgers do not say. */
+static bool row_says_too_little(const struct ur_probe_slot *slot)
+{
+	return ur_run_removes(slot->probe->run) && slot->file->row->ending == UR_ENDING_UNKNOWN;
 }
 
 static int look_at_open_file(struct ur_probe_slot *slot)
@@ -51,11 +59,10 @@ static int look_at_open_file(struct ur_probe_slot *slot)
 		file->unchanged = false;
 		file->young = options->min_age_ms > 0;
 		file->identity = now;
+		file->quiet = ur_age_begin();
 	}
 	file->remembered = ur_fs_settled(&slot->item->dir->fs, &now, slot->opened_ns);
-	if (options->min_age_ms > 0 && !file->unchanged && is_being_written(slot->fd)) {
-		file->busy = true;
-	}
+	look_for_writers(slot);
 	return 0;
 }
 
@@ -76,11 +83,12 @@ static void opened(struct ur_op *op)
 		ur_probe_give_up(slot, r);
 		return;
 	}
-	if (file->young || file->busy) {
+	if (ur_run_holds_up(slot->probe->run, file)) {
 		ur_probe_close(slot);
 		return;
 	}
-	if (file->unchanged && !slot->item->dir->fs.trusted && !edges_agree(slot)) {
+	if (file->unchanged && (row_says_too_little(slot) ||
+				       (!slot->item->dir->fs.trusted && !edges_agree(slot)))) {
 		file->unchanged = false;
 	}
 	if (file->unchanged) {

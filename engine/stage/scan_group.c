@@ -107,6 +107,17 @@ static void give_item(struct ur_scan *scan, struct ur_item *item)
 	}
 }
 
+/** Since when it is as it is: carried over while nothing about it changes. */
+static struct ur_age quiet_of(const struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	if (row == NULL || !ur_identity_same(&row->identity, &file->identity)) {
+		return ur_age_begin();
+	}
+	const struct ur_age since = ur_record_quiet(row);
+	return ur_age_is_begun(&since) ? ur_age_keep(&since) : ur_age_begin();
+}
+
 static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file *file,
 	const struct ur_entry *entry)
 {
@@ -131,10 +142,12 @@ static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file 
 		return -ENOMEM;
 	}
 	file->class = ur_types_class(scan->run->types, file->name);
-	return (entry->flags & FLAG_ROW) != 0
-		       ? ur_scan_load_row(scan, &item->arena, atomic_load(&dir->ledger_id),
-				 file->name, &file->row)
-		       : 0;
+	const int r = (entry->flags & FLAG_ROW) != 0
+			      ? ur_scan_load_row(scan, &item->arena, atomic_load(&dir->ledger_id),
+					file->name, &file->row)
+			      : 0;
+	file->quiet = quiet_of(file);
+	return r;
 }
 
 static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *order, size_t count)
@@ -196,7 +209,7 @@ static int report_kept(struct ur_scan *scan, struct ur_dir *dir, const struct ur
 		const bool present = outcome == UR_OUTCOME_PRESENT;
 		ur_run_report(run, dir, name, entry->size, present ? UR_KNOWN : row->state, outcome,
 			present ? "delivered before, unchanged since" : row->reason, row->asset,
-			false);
+			false, false);
 	}
 	ur_arena_done(&arena);
 	return r;
@@ -253,6 +266,7 @@ static size_t find_spans(const struct ur_scan *scan, size_t count, struct span *
 
 int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
 {
+	ur_scan_know_tick(scan, dir, count);
 	struct span *spans = malloc(count * sizeof *spans);
 	if (spans == NULL) {
 		return -ENOMEM;

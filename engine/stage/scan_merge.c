@@ -110,10 +110,11 @@ static bool is_young(const struct ur_run *run, const struct ur_record *row, bool
 	if (run->options->min_age_ms == 0) {
 		return false;
 	}
-	if (row == NULL || !same || strcmp(row->boot, ur_clock_boot_id()) != 0) {
+	if (row == NULL || !same) {
 		return true;
 	}
-	return ur_clock_boot_ns() - row->quiet_ns < run->options->min_age_ms * UR_MS_NS;
+	const struct ur_age quiet = ur_record_quiet(row);
+	return ur_age_ns(&quiet) < run->options->min_age_ms * UR_MS_NS;
 }
 
 static void judge_entry(

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #define UR_SCAN_IGNORE_FILE ".uringestignore"
+#define UR_SCAN_TICKS_MAX 64 // file systems in one run; of others the clock is looked at anew
 
 enum {                   // ur_entry.flags
 	FLAG_ROW = 1,    // the ledger has a row of this name
@@ -27,6 +28,11 @@ struct ur_scan_rules; // ignore files, scan_rules.c
 struct ur_scan_place {
 	uint64_t device;
 	uint64_t inode;
+};
+
+struct ur_scan_tick {
+	uint64_t device;
+	int64_t tick_ns;
 };
 
 struct ur_scan_excluded {
@@ -51,6 +57,8 @@ struct ur_scan {
 	FILE *list;
 	struct ur_scan_excluded excluded[2];
 	size_t excluded_count;
+	struct ur_scan_tick ticks[UR_SCAN_TICKS_MAX]; // file systems whose clock is known
+	size_t tick_count;
 	struct ur_listing listing; // of the directory that is being looked at
 	uint32_t *order;           // its files, as indexes
 	size_t order_room;
@@ -87,6 +95,10 @@ int ur_scan_load_row(struct ur_scan *scan, struct ur_arena *arena, int64_t folde
 	struct ur_record **ret);
 /** Two indexes into scan->listing. */
 int ur_scan_by_name(const void *a, const void *b, void *listing);
+
+/* scan_ticks.c */
+/** Before files of `dir` are handed on: how fine its file system's clock is. */
+void ur_scan_know_tick(struct ur_scan *scan, struct ur_dir *dir, size_t count);
 
 /* scan_group.c */
 int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count);

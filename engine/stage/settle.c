@@ -22,26 +22,46 @@
 
 /* ---- proof ----------------------------------------------------------------------------------- */
 
-/**
- * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
- * change that.  The lease comes first, so that who opens it for writing from here on waits, and is
- * seen by prove(); times can be set back, but not without opening the file.
- */
-static int hold(struct ur_removal *x)
+static int hash_again(void *settle, int fd, uint8_t ret[UR_REMOVAL_SHA1])
 {
-	struct ur_identity now = {0};
+	static_assert(UR_REMOVAL_SHA1 == UR_HASH_SHA1, "one kind of hash");
+	return ur_settle_sha1(settle, fd, ret);
+}
+
+/** What earlier stages learned about the file. */
+static void describe(struct ur_leaving *x)
+{
+	const struct ur_file *file = x->file;
+	const struct ur_options *options = x->settle->run->options;
+	const struct ur_fs *fs = &x->item->dir->fs;
+	x->proof = (struct ur_removal){
+		.identity = &file->identity,
+		.fs = fs,
+		.sha1 = file->sha1,
+		.quiet = {.ending = file->ending,
+			.accepted = file->accepted || options->accept_cut_off,
+			.quiet_ns = ur_age_ns(&file->quiet),
+			.least_ns = options->quiet_without_lease_ms * UR_MS_NS},
+		.trust = {.created = file->now_sent || file->created,
+			.there = file->there,
+			.remembered = file->remembered,
+			.fresh = file->fresh,
+			.fs_trusted = fs->trusted},
+		.hash = hash_again,
+		.context = x->settle,
+	};
+}
+
+/** Opens the file by its name and sees that it is as it was hashed, and quiet. */
+static int hold(struct ur_leaving *x)
+{
 	x->fd = ur_sys.openat(
 		x->dir_fd, x->file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (x->fd < 0) {
 		return x->fd == -ENOENT ? UR_SETTLE_GONE : x->fd == -ELOOP ? -ESTALE : x->fd;
 	}
-	/* -EAGAIN: a writer.  Other refusals (not our file, NFS) prove nothing either way. */
-	if (ur_sys.lease(x->fd, true) == -EAGAIN) {
-		return -ETXTBSY;
-	}
-	const int r = ur_identity_check(x->fd, &x->file->identity, &now);
-	x->suspicious = !ur_identity_same(&now, &x->file->identity);
-	return r;
+	describe(x);
+	return ur_removal_hold(&x->proof, x->fd);
 }
 
 int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
@@ -74,77 +94,27 @@ int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 	return r;
 }
 
-/** (d) of promise 1, and every other reason to doubt that these are the bytes that were sent. */
-static bool must_hash_again(const struct ur_removal *x)
-{
-	const struct ur_file *file = x->file;
-	const bool ours = file->now_sent || file->created;
-	return !ours || file->there || !file->remembered || x->suspicious ||
-	       (!x->item->dir->fs.trusted && !file->fresh);
-}
-
-static int compare_bytes(struct ur_removal *x, int fd)
-{
-	uint8_t sha1[UR_HASH_SHA1];
-	const int r = ur_settle_sha1(x->settle, fd, sha1);
-	return r < 0 ? r : memcmp(sha1, x->file->sha1, sizeof sha1) != 0 ? -ESTALE : 0;
-}
-
-static int see_unchanged(int fd, const struct ur_identity *since)
-{
-	struct ur_identity now = {0};
-	const int r = ur_identity_check(fd, since, &now);
-	return r == 0 && !ur_identity_same(&now, since) ? -ESTALE : r;
-}
-
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
-static int prove(struct ur_removal *x)
+static int prove(struct ur_leaving *x)
 {
-	struct ur_identity now = {0};
 	const int fd = ur_sys.openat(
 		x->staging_fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
 	}
-	int r = ur_identity_check(fd, &x->file->identity, &now);
-	/* Who waits for our first lease to be given up counts as a writer too. */
-	if (r == 0 && ur_sys.lease(fd, true) == -EAGAIN) {
-		r = -ETXTBSY;
-	}
-	if (r == 0 && must_hash_again(x)) {
-		r = compare_bytes(x, fd);
-	}
-	r = r < 0 ? r : see_unchanged(fd, &now);
+	int r = ur_removal_prove(&x->proof, fd);
+	r = r < 0 ? r : ur_identity_check(fd, x->proof.identity, &x->proved);
 	if (r < 0) {
 		(void)ur_sys.close(fd); // and the lease with it
 		return r;
 	}
 	x->proved_fd = fd;
-	x->proved = now;
 	return 0;
-}
-
-/**
- * While the server was asked once more nobody touched it: the leases are held all the time.  Where
- * only its ctime is another one, a hard link of it may have been stood aside, too: its bytes tell.
- */
-static int prove_still(struct ur_removal *x)
-{
-	struct ur_identity now = {0};
-	if (ur_sys.lease(x->proved_fd, true) == -EAGAIN) {
-		return -ETXTBSY;
-	}
-	int r = ur_identity_check(x->proved_fd, &x->proved, &now);
-	if (r < 0 || ur_identity_same(&now, &x->proved)) {
-		return r;
-	}
-	r = compare_bytes(x, x->proved_fd);
-	return r < 0 ? r : see_unchanged(x->proved_fd, &now);
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
-static int stand_aside(struct ur_removal *x)
+static int stand_aside(struct ur_leaving *x)
 {
 	int r = x->dir_fd < 0 ? x->dir_fd : ur_settle_enter(x);
 	r = r < 0 ? r : hold(x);
@@ -160,9 +130,9 @@ static int stand_aside(struct ur_removal *x)
 	return r;
 }
 
-static int remove_one(struct ur_removal *x)
+static int remove_one(struct ur_leaving *x)
 {
-	int r = prove_still(x);
+	int r = ur_removal_prove_still(&x->proof, x->proved_fd, &x->proved);
 	if (r == 0) {
 		const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
 		r = moving ? ur_settle_move(x, x->proved_fd) : ur_settle_unlink(x);
@@ -185,9 +155,14 @@ static const char *say(int r)
 		return "it changed after it was sent: looked at again in the next run";
 	case -ETXTBSY:
 		return "somebody has it open for writing: looked at again in the next run";
+	case UR_REMOVAL_WAITS:
+		return "it must have been unchanged for a while before it may go: nobody can say whether "
+		       "it is still being written to; looked at again in the next run";
 	case -EACCES:
-	case -EPERM:
 		return "delivered, but it may not be removed: no write permission in its folder";
+	case -EPERM:
+		return "delivered, but it may not be removed: the file or its folder is protected "
+		       "(chattr +i or +a), or it is somebody else's in a sticky folder";
 	case -EROFS:
 		return "delivered, but it cannot be removed: its file system is read-only";
 	case -ECANCELED:
@@ -207,7 +182,7 @@ static bool is_to_go(const struct ur_file *file)
 	return file->state == UR_CONFIRMED && file->staged[0] != '\0';
 }
 
-static void finish_file(struct ur_removal *x, int r)
+static void finish_file(struct ur_leaving *x, int r)
 {
 	x->file->settle_result = r;
 	x->file->settle_why = say(r);
@@ -226,7 +201,7 @@ static void finish_file(struct ur_removal *x, int r)
 	}
 }
 
-static void go_back(struct ur_removal *x)
+static void go_back(struct ur_leaving *x)
 {
 	assert(x->aside);
 	ur_settle_unstage(x);
@@ -235,7 +210,7 @@ static void go_back(struct ur_removal *x)
 }
 
 /** Those of the group of file `i` that still stand aside. */
-static void group_back(struct ur_item *item, struct ur_removal *all, int i)
+static void group_back(struct ur_item *item, struct ur_leaving *all, int i)
 {
 	for (int k = 0; k < item->count; k++) {
 		if ((item->together[i] & 1u << k) != 0 && all[k].aside) {
@@ -245,7 +220,7 @@ static void group_back(struct ur_item *item, struct ur_removal *all, int i)
 }
 
 /** True when something stands aside of which the server is to be asked once more. */
-static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_removal *all)
+static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_leaving *all)
 {
 	bool broken[UR_ITEM_FILES] = {false};
 	bool ask = false;
@@ -253,7 +228,7 @@ static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_
 		if (!is_to_go(&item->files[i])) {
 			continue;
 		}
-		all[i] = (struct ur_removal){
+		all[i] = (struct ur_leaving){
 			.settle = settle,
 			.item = item,
 			.file = &item->files[i],
@@ -279,7 +254,7 @@ static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_
 	return ask;
 }
 
-static void all_go(struct ur_item *item, struct ur_removal *all)
+static void all_go(struct ur_item *item, struct ur_leaving *all)
 {
 	for (int i = 0; i < item->count; i++) {
 		if (all[i].aside) {
@@ -292,7 +267,7 @@ static void all_go(struct ur_item *item, struct ur_removal *all)
 	}
 }
 
-static void all_back(struct ur_item *item, struct ur_removal *all)
+static void all_back(struct ur_item *item, struct ur_leaving *all)
 {
 	for (int i = 0; i < item->count; i++) {
 		if (all[i].aside) {
@@ -313,7 +288,7 @@ static void refuse_all(struct ur_item *item, int r)
 
 static void settle_item(struct ur_settle *settle, struct ur_item *item)
 {
-	struct ur_removal *all = item->aside;
+	struct ur_leaving *all = item->aside;
 	if (item->settle_do == UR_SETTLE_ASIDE) {
 		assert(all == NULL);
 		all = calloc((size_t)item->count, sizeof *all);

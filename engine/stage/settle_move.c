@@ -77,7 +77,7 @@ static int read_back(
 	return r;
 }
 
-static int write_copy(struct ur_removal *x, int from, int staging)
+static int write_copy(struct ur_leaving *x, int from, int staging)
 {
 	const int fd =
 		ur_sys.openat(staging, x->staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
@@ -98,7 +98,7 @@ static int write_copy(struct ur_removal *x, int from, int staging)
 }
 
 /** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
-static int move_across(struct ur_removal *x, int from, int target)
+static int move_across(struct ur_leaving *x, int from, int target)
 {
 	struct ur_settle *settle = x->settle;
 	const int staging = ur_staging_open(settle->target_fd);
@@ -127,7 +127,7 @@ static int move_across(struct ur_removal *x, int from, int target)
 	return r;
 }
 
-int ur_settle_move(struct ur_removal *x, int from)
+int ur_settle_move(struct ur_leaving *x, int from)
 {
 	struct ur_settle *settle = x->settle;
 	const int target = open_target(settle, x->item->dir);

@@ -13,6 +13,7 @@
 
 #include "engine/stage/settle.h"
 
+#include "engine/source/removal.h"
 #include "engine/source/staging.h"
 
 #define UR_SETTLE_BUFFER (1u << 20)
@@ -27,7 +28,7 @@ struct ur_settle {
 };
 
 /** One file on its way out. */
-struct ur_removal {
+struct ur_leaving {
 	struct ur_settle *settle;
 	struct ur_item *item;
 	struct ur_file *file;
@@ -36,9 +37,9 @@ struct ur_removal {
 	int staging_fd;
 	bool staging_here; // the staging folder stands beside the file, not in the root
 	char staged[UR_STAGED_NAME_MAX + 1];
-	bool suspicious; // its ctime is not the one that was hashed: hash again
-	bool aside;      // stands in the staging folder, proved
-	int proved_fd;   // of the file in the staging folder, with a lease where there are leases
+	struct ur_removal proof; // what is known of the file, and of who writes to it
+	bool aside;              // stands in the staging folder, proved
+	int proved_fd; // of the file in the staging folder, with a lease where there are leases
 	struct ur_identity proved; // what it was when it had been proved
 };
 
@@ -48,16 +49,16 @@ struct ur_removal {
 
 /* settle_stage.c */
 /** Opens the staging folder that the file is to stand in. */
-[[nodiscard]] int ur_settle_enter(struct ur_removal *x);
+[[nodiscard]] int ur_settle_enter(struct ur_leaving *x);
 /** The one-way gate: from its name into the staging folder. */
-[[nodiscard]] int ur_settle_stage(struct ur_removal *x);
+[[nodiscard]] int ur_settle_stage(struct ur_leaving *x);
 /** Back to its name, or to one beside it. */
-void ur_settle_unstage(struct ur_removal *x);
-[[nodiscard]] int ur_settle_unlink(struct ur_removal *x);
-void ur_settle_leave(struct ur_removal *x);
+void ur_settle_unstage(struct ur_leaving *x);
+[[nodiscard]] int ur_settle_unlink(struct ur_leaving *x);
+void ur_settle_leave(struct ur_leaving *x);
 
 /* settle_move.c */
 /** Moves the staged file, open as `from`, to its place in the target. */
-[[nodiscard]] int ur_settle_move(struct ur_removal *x, int from);
+[[nodiscard]] int ur_settle_move(struct ur_leaving *x, int from);
 
 #endif

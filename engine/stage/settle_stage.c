@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-int ur_settle_enter(struct ur_removal *x)
+int ur_settle_enter(struct ur_leaving *x)
 {
 	const struct ur_root *root = x->item->dir->root;
 	x->staging_here = root->loose || x->item->dir->fs.device != root->fs.device;
@@ -14,16 +14,17 @@ int ur_settle_enter(struct ur_removal *x)
 	return x->staging_fd < 0 ? x->staging_fd : 0;
 }
 
-int ur_settle_stage(struct ur_removal *x)
+int ur_settle_stage(struct ur_leaving *x)
 {
 	ur_staging_name(x->file->staged, x->file->name, x->staged);
 	ur_effect("stage", false);
 	const int r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
 	ur_effect("stage", true);
+	x->file->settle_renamed = r == 0;
 	return r == -ENOENT ? UR_SETTLE_GONE : r;
 }
 
-void ur_settle_unstage(struct ur_removal *x)
+void ur_settle_unstage(struct ur_leaving *x)
 {
 	ur_effect("unstage", false);
 	const int r = ur_sys.rename_new(x->staging_fd, x->staged, x->dir_fd, x->file->name);
@@ -33,7 +34,7 @@ void ur_settle_unstage(struct ur_removal *x)
 	}
 }
 
-int ur_settle_unlink(struct ur_removal *x)
+int ur_settle_unlink(struct ur_leaving *x)
 {
 	ur_effect("unlink", false);
 	const int r = ur_sys.unlinkat(x->staging_fd, x->staged, 0);
@@ -41,7 +42,7 @@ int ur_settle_unlink(struct ur_removal *x)
 	return r;
 }
 
-void ur_settle_leave(struct ur_removal *x)
+void ur_settle_leave(struct ur_leaving *x)
 {
 	if (x->staging_fd >= 0) {
 		(void)ur_sys.close(x->staging_fd);

@@ -209,6 +209,11 @@ static int sys_mkdirat(int dir, const char *name, mode_t mode)
 	return (int)RETRY(mkdirat(dir, name, mode));
 }
 
+static int sys_may_write(int dir)
+{
+	return (int)RETRY(faccessat(dir, ".", W_OK | X_OK, AT_EACCESS));
+}
+
 static int sys_lease(int fd, bool take)
 {
 	return (int)RETRY(fcntl(fd, F_SETLEASE, take ? F_RDLCK : F_UNLCK));
@@ -279,6 +284,7 @@ struct ur_sys ur_sys = {
 	.rename_over = sys_rename_over,
 	.linkat = sys_linkat,
 	.mkdirat = sys_mkdirat,
+	.may_write = sys_may_write,
 	.lease = sys_lease,
 	.flock = sys_flock,
 	.utimens = sys_utimens,

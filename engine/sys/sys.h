@@ -49,6 +49,8 @@ struct ur_sys {
 	int (*rename_over)(int from_dir, const char *from, int to_dir, const char *to);
 	int (*linkat)(int from_dir, const char *from, int to_dir, const char *to, int flags);
 	int (*mkdirat)(int dir, const char *name, mode_t mode);
+	/** Whether we may make and remove names in the open folder. */
+	int (*may_write)(int dir);
 	/** F_RDLCK lease and its release: proof that nobody has the file open for writing. */
 	int (*lease)(int fd, bool take);
 	int (*flock)(int fd, int operation);

@@ -81,6 +81,8 @@ static struct ur_record row_of(const struct place *p, const char *name)
 		.probed_ns = 2,
 		.sending_ns = 3,
 		.delivered_ns = 4,
+		.quiet_had_ns = 7,
+		.ending = UR_ENDING_CUT,
 		.quiet_ns = 6,
 		.boot = "boot",
 		.staged = "1x1",
@@ -108,6 +110,8 @@ static int compare(void *context, const struct ur_record *got)
 	assert_int_equal(got->seen_ns, want->seen_ns);
 	assert_int_equal(got->sending_ns, want->sending_ns);
 	assert_int_equal(got->delivered_ns, want->delivered_ns);
+	assert_int_equal(got->ending, want->ending);
+	assert_int_equal(got->accepted, want->accepted);
 	assert_int_equal(got->quiet_ns, want->quiet_ns);
 	assert_string_equal(got->boot, want->boot);
 	assert_string_equal(got->staged, want->staged);
@@ -402,6 +406,7 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 	p->ledger = ur_ledger_free(p->ledger);
 	(void)snprintf(command, sizeof command,
 		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server;"
+		" alter table file drop column quiet_had_ns;"
 		" alter table file drop column there; alter table file drop column doubt;"
 		" create index asset_by_run on asset(run) where created=1; pragma user_version=1'",
 		p->path);
@@ -419,12 +424,53 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 		p->path);
 	assert_int_equal(system(command), 0);
 }
+static void what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there(void **state)
+{
+	struct place *p = *state;
+	struct ur_record cut = row_of(p, "cut.jpg");
+	struct ur_record whole = row_of(p, "whole.jpg");
+	struct ur_record unread = row_of(p, "unread.jpg");
+	const struct ur_ledger_filter all = {0};
+	int64_t count = 0;
+	bool found = false;
+	whole.ending = UR_ENDING_WHOLE;
+	unread.hashed = false;
+	unread.state = UR_SEEN;
+	cut.told = true;
+	assert_int_equal(ur_ledger_put(p->ledger, &cut, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &whole, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &unread, NULL), 0);
+	assert_int_equal(ur_ledger_accept(p->ledger, &all, &count, NULL), 0);
+	assert_int_equal(count, 1);
+	cut.accepted = true;
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, cut.name, compare,
+				 &cut, &found, NULL),
+		0);
+	assert_true(found);
+	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, whole.name, compare,
+				 &whole, &found, NULL),
+		0);
+}
+
+static void how_long_a_file_was_quiet_counts_over_boots(void **state)
+{
+	struct place *p = *state;
+	struct ur_record row = row_of(p, "a.jpg");
+	struct ur_age age = ur_record_quiet(&row);
+	/* In another boot it was quiet for 7 ns, and since the beginning of this one. */
+	assert_true(ur_age_ns(&age) > 7);
+	assert_true(ur_age_ns(&age) <= 7 + ur_clock_boot_ns());
+	row.quiet_ns = 0;
+	age = ur_record_quiet(&row);
+	assert_false(ur_age_is_begun(&age));
+}
 
 static void go_back_to_schema(const struct place *p, int version)
 {
 	char command[512];
 	(void)snprintf(command, sizeof command,
 		"sqlite3 '%s' 'alter table file drop column there; alter table file drop column doubt;"
+		" alter table file drop column quiet_had_ns;"
 		" pragma user_version=%d'",
 		p->path, version);
 	assert_int_equal(system(command), 0);
@@ -528,6 +574,8 @@ static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void
 }
 
 static void what_was_learned_about_a_server_is_remembered(void **state)
+	IN_PLACE(what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there),
+	IN_PLACE(how_long_a_file_was_quiet_counts_over_boots),
 {
 	struct place *p = *state;
 	int64_t value = 5;
@@ -603,6 +651,8 @@ int main(void)
 		IN_PLACE(a_reader_that_holds_sees_one_state_until_it_lets_go),
 		IN_PLACE(an_answer_is_kept_for_its_time_for_one_server_and_one_key),
 		IN_PLACE(an_older_ledger_is_brought_up_to_date_with_all_it_knows),
+		IN_PLACE(what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there),
+		IN_PLACE(how_long_a_file_was_quiet_counts_over_boots),
 		IN_PLACE(a_copy_is_kept_before_an_older_ledger_is_changed),
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),

@@ -728,6 +728,49 @@ static void a_content_id_is_printable_and_short(void **state)
 	assert_int_equal(strlen(meta.content_id), UR_META_CONTENT_ID - 1);
 }
 
+#define BOX(size, type) "\0\0\0" size type
+#define FTYP BOX("\x0c", "ftyp") "mp42"
+#define MDAT BOX("\x10", "mdat") "12345678"
+#define MOOV BOX("\x0c", "moov") "abcd"
+
+static bool is_cut(const char *bytes, size_t size, bool movie)
+{
+	struct ur_memory memory = {bytes, size};
+	const struct ur_reader reader = ur_reader_of_memory(&memory);
+	bool cut = false;
+	assert_int_equal(ur_container_cut_short(&reader, movie, &cut), 0);
+	return cut;
+}
+#define IS_CUT(bytes, movie) is_cut(bytes, sizeof(bytes) - 1, movie)
+
+static void a_movie_is_whole_only_with_all_its_boxes_and_its_index(void **state)
+{
+	(void)state;
+	static const char whole[] = FTYP MDAT MOOV;
+	assert_false(IS_CUT(FTYP MDAT MOOV, true));
+	assert_false(IS_CUT(MOOV MDAT, true));
+	assert_false(IS_CUT(FTYP BOX("\x0c", "moof") "abcd" MDAT, true));
+	assert_true(IS_CUT(FTYP MDAT, true));        // all bytes of the picture, and no index yet
+	assert_true(IS_CUT(FTYP MDAT "\0\0", true)); // the next box has just begun
+	assert_false(IS_CUT(FTYP MDAT, false));      // a picture needs none
+	for (size_t size = sizeof whole - 2; size > 12; size--) {
+		assert_true(is_cut(whole, size, true)); // wherever the transfer stands still
+	}
+}
+
+static void what_is_behind_the_boxes_makes_no_file_cut_off(void **state)
+{
+	(void)state;
+	assert_false(IS_CUT(FTYP MDAT MOOV "\0\0\0\0\0\0\0\0", true)); // padding
+	assert_false(IS_CUT(FTYP MDAT MOOV "\x01\x02\x03", true));
+	assert_false(IS_CUT(FTYP MOOV BOX("\0", "mdat") "to the end", true));
+	assert_false(
+		IS_CUT(FTYP MDAT "\xff\xff\xff\xff\x01\x02\x03\x04", true)); // no box: who knows
+	assert_true(IS_CUT(FTYP BOX("\x01", "mdat") "\0\0\0\x02\0\0\0\0"
+						    "begun",
+		true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -747,6 +790,8 @@ int main(void)
 		cmocka_unit_test(an_error_of_the_disk_is_passed_on_whenever_it_comes),
 		cmocka_unit_test(kinds_without_metadata_are_no_error),
 		cmocka_unit_test(a_content_id_is_printable_and_short),
+		cmocka_unit_test(a_movie_is_whole_only_with_all_its_boxes_and_its_index),
+		cmocka_unit_test(what_is_behind_the_boxes_makes_no_file_cut_off),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

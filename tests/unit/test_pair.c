@@ -9,6 +9,76 @@
 
 #include <cmocka.h>
 
+#define NFC_A "\xc3\xa4"      // ä, one letter
+#define NFD_A "a\xcc\x88"     // ä, a letter and two dots
+#define NFC_GA "\xe3\x81\x8c" // が
+#define NFD_GA "\xe3\x81\x8b\xe3\x82\x99"
+#define NFC_HAN "\xed\x95\x9c" // 한
+#define NFD_HAN "\xe1\x84\x92\xe1\x85\xa1\xe1\x86\xab"
+
+static void names_that_are_composed_in_other_ways_are_one_name(void **state)
+{
+	(void)state;
+	static const char *const pairs[][2] = {
+		{NFC_A ".jpg", NFD_A ".jpg.xmp"}, {NFD_A ".JPG", NFC_A ".jpg.xmp"},
+		{NFC_GA ".heic", NFD_GA ".heic.xmp"}, {NFC_HAN "1.jpg", NFD_HAN "1.xmp"},
+		{"e\xcc\x81t\xc3\xa9.jpg", "\xc3\xa9te\xcc\x81.jpg.xmp"}, // either, mixed
+	};
+	for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
+		assert_int_not_equal(ur_pair_sidecar(pairs[i][0], pairs[i][1]), 0);
+		assert_int_equal(ur_pair_stem_compare(pairs[i][0], pairs[i][1]), 0);
+		assert_int_equal(ur_pair_stem_compare(pairs[i][1], pairs[i][0]), 0);
+	}
+	assert_int_equal(ur_pair_sidecar(NFC_A ".jpg", "a.jpg.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar(NFC_GA ".jpg", "\xe3\x81\x8b.jpg.xmp"), 0);
+	assert_int_equal(ur_pair_sidecar("\xff\xcc.jpg", "\xff\xcd.jpg.xmp"), 0); // no UTF-8
+	assert_int_equal(ur_pair_sidecar("\xff\xcc.jpg", "\xff\xcc.jpg.xmp"), 1);
+}
+
+static enum ur_spelling spelled(const char *media, const char *sidecar)
+{
+	enum ur_spelling spelling = UR_SPELLING_OTHER;
+	(void)ur_pair_sidecar_spelled(media, sidecar, &spelling);
+	return spelling;
+}
+
+static void the_nearest_spelling_is_known_from_the_others(void **state)
+{
+	(void)state;
+	assert_int_equal(spelled("a.jpg", "a.jpg.xmp"), UR_SPELLING_EXACT);
+	assert_int_equal(spelled("a.jpg", "a.XMP"), UR_SPELLING_EXACT);
+	assert_int_equal(spelled("a.jpg", "A.JPG.xmp"), UR_SPELLING_FOLDED);
+	assert_int_equal(spelled("a.jpg", "a.JPG.xmp"), UR_SPELLING_FOLDED);
+	assert_int_equal(spelled(NFC_A ".jpg", NFD_A ".jpg.xmp"), UR_SPELLING_COMPOSED);
+	assert_int_equal(spelled(NFC_A ".jpg", NFD_A ".JPG.xmp"), UR_SPELLING_FOLDED);
+	assert_int_equal(spelled("a.jpg", "b.jpg.xmp"), UR_SPELLING_OTHER);
+	assert_int_equal(ur_pair_stem_spelling("IMG.HEIC", "IMG.mov"), UR_SPELLING_EXACT);
+	assert_int_equal(ur_pair_stem_spelling("IMG.HEIC", "img.mov"), UR_SPELLING_FOLDED);
+	assert_int_equal(ur_pair_stem_spelling(NFC_A ".HEIC", NFD_A ".mov"), UR_SPELLING_COMPOSED);
+	assert_int_equal(ur_pair_stem_spelling("IMG.HEIC", "IMG_1.mov"), UR_SPELLING_OTHER);
+}
+
+static void stems_have_one_order_however_they_are_composed(void **state)
+{
+	(void)state;
+	static const char *const names[] = {"a.jpg", "A.png", NFC_A ".jpg", NFD_A ".png", "z.jpg",
+		NFC_GA ".jpg", NFD_GA ".xmp", NFC_HAN ".jpg", NFD_HAN ".png", "\xff.jpg",
+		"\xcc\x88.jpg", NFC_A NFD_A ".jpg", "\xe2\x84\xab.jpg", "\xc3\x85.jpg"};
+	const size_t count = sizeof names / sizeof *names;
+	for (size_t a = 0; a < count; a++) {
+		for (size_t b = 0; b < count; b++) {
+			const int ab = ur_pair_stem_compare(names[a], names[b]);
+			const int ba = ur_pair_stem_compare(names[b], names[a]);
+			assert_true((ab < 0) == (ba > 0) && (ab == 0) == (ba == 0));
+			for (size_t c = 0; c < count && ab <= 0; c++) {
+				if (ur_pair_stem_compare(names[b], names[c]) <= 0) {
+					assert_true(ur_pair_stem_compare(names[a], names[c]) <= 0);
+				}
+			}
+		}
+	}
+}
+
 static void the_full_name_is_the_first_choice_and_the_stem_the_second(void **state)
 {
 	(void)state;
@@ -126,6 +196,9 @@ static void times_at_the_ends_of_the_scale_do_not_overflow(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(names_that_are_composed_in_other_ways_are_one_name),
+		cmocka_unit_test(the_nearest_spelling_is_known_from_the_others),
+		cmocka_unit_test(stems_have_one_order_however_they_are_composed),
 		cmocka_unit_test(the_full_name_is_the_first_choice_and_the_stem_the_second),
 		cmocka_unit_test(other_names_are_no_sidecars),
 		cmocka_unit_test(a_stem_ends_at_the_last_dot),

@@ -84,7 +84,9 @@ static const char whole_file[] = "# everything\n"
 				 "    exclude:\n"
 				 "      - '#recycle/'\n"
 				 "    follow_symlinks: true\n"
-				 "    one_file_system: false\n";
+				 "    one_file_system: false\n"
+				 "quiet_without_lease: 15m\n"
+				 "accept_cut_off: true\n";
 
 static void every_key_arrives_at_its_place(void **state)
 {
@@ -107,6 +109,8 @@ static void every_key_arrives_at_its_place(void **state)
 	assert_int_equal(s->answer_wait_ms, 300000);
 	assert_int_equal(s->suspect_wait_ms, 3600000);
 	assert_int_equal(s->settle_after_ms, 60000);
+	assert_int_equal(s->quiet_without_lease_ms, 900000);
+	assert_int_equal(s->accept_cut_off, UR_SETTINGS_FLAG_YES);
 	assert_int_equal(s->min_age_ms, 30000);
 	assert_int_equal(s->confirm, UR_SETTINGS_CONFIRM_BYTES);
 	assert_int_equal(s->one_file_system, UR_SETTINGS_FLAG_YES);
