@@ -574,8 +574,6 @@ static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void
 }
 
 static void what_was_learned_about_a_server_is_remembered(void **state)
-	IN_PLACE(what_is_accepted_is_what_looks_cut_off_until_other_bytes_are_there),
-	IN_PLACE(how_long_a_file_was_quiet_counts_over_boots),
 {
 	struct place *p = *state;
 	int64_t value = 5;
