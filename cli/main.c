@@ -90,7 +90,8 @@ static void usage(FILE *to)
 	(void)fputs(
 		"\n`uringest COMMAND --help` lists its options, with examples.\n"
 		"Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
-		"Exit: 0 all well, 1 some files failed, 2 usage or set-up, 3 the server is away,\n"
+		"Exit: 0 all well, 1 some files failed or were kept for want of a proof,\n"
+		"      2 usage or set-up, 3 the server or its library is away,\n"
 		"      4 ledger or folder locked, 130/143 stopped by a signal.\n",
 		to);
 }

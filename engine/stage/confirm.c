@@ -319,18 +319,15 @@ static bool judge_asset(struct ur_decide *decide, struct ur_item *item, struct u
 		stored_other(item, file);
 		break;
 	case UR_PROOF_OTHER_OWNER:
-		fail(file, file->state, file->outcome,
-			with_id(item, "kept: the asset belongs to another user", file));
+		keep(decide, item, file, "kept: the asset belongs to another user");
 		break;
 	case UR_PROOF_TRASHED:
 		fail(file, UR_TRASHED, UR_OUTCOME_REFUSED,
 			with_id(item, "kept: it is in the server's trash", file));
 		break;
 	case UR_PROOF_EXTERNAL:
-		fail(file, file->state, file->outcome,
-			with_id(item,
-				"kept: the asset is in an external library, its file may be this very one",
-				file));
+		keep(decide, item, file,
+			"kept: the asset is in an external library, its file may be this very one");
 		break;
 	}
 	file->not_now = true;
