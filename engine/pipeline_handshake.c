@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <openssl/hmac.h>
+#include <stdio.h>
 #include <string.h>
 
 #define HANDSHAKE_MS 20000
@@ -22,6 +23,26 @@ struct greeting {
 
 typedef int read_fn(struct greeting *g, const char *json, struct ur_err *err);
 
+/** A key does not travel to where a redirect points: who runs this decides. */
+static int say_redirect(const struct ur_request *call, const char *path, struct ur_err *err)
+{
+	char to[sizeof call->location];
+	(void)snprintf(to, sizeof to, "%s", call->location);
+	const size_t size = strlen(to);
+	const size_t tail = strlen(path);
+	if (size > tail && strcmp(to + size - tail, path) == 0) {
+		to[size - tail] = '\0'; // the same question elsewhere: its address
+	}
+	struct ur_text shown = {0};
+	ur_text_add_shown(&shown, to, strlen(to));
+	const int r = ur_err_say(err, -EPROTO, UR_FAULT_SETUP,
+		"the server's address redirects to '%s' (HTTP %d), and no key is sent after a "
+		"redirect: if that is your server, give that address as --server",
+		ur_text_get(&shown), call->status);
+	ur_text_done(&shown);
+	return r;
+}
+
 static int get(struct ur_http *http, const char *path, struct ur_request *ret, struct ur_err *err)
 {
 	*ret = (struct ur_request){.method = "GET", .path = path, .answer_wait_ms = HANDSHAKE_MS};
@@ -37,6 +58,18 @@ static int get(struct ur_http *http, const char *path, struct ur_request *ret, s
 	}
 	char message[UR_MESSAGE_MAX];
 	ur_immich_message(ret->status, ur_text_get(&ret->answer), ret->html, message);
+	if (ret->status >= 300 && ret->status < 400) {
+		return say_redirect(ret, path, err);
+	}
+	const bool own = ur_immich_is_own_word(
+		ret->status, ret->correlation, ret->answer_type, ur_text_get(&ret->answer));
+	if ((ret->status == 401 || ret->status == 403) && !own) {
+		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
+			"something before the server wants a proof of its own for %s: %s; Immich's key "
+			"says nothing to it. Let /api pass there without it, or give what it wants "
+			"(--headers-file, --client-cert)",
+			path, message);
+	}
 	if (ret->status == 401 || ret->status == 403) {
 		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
 			"the server does not accept the key for %s: %s; make one in Immich under "

@@ -39,6 +39,7 @@
 #define UR_HTTP_HEADERS_MAX 32
 #define UR_HTTP_MORE_MAX 4
 #define UR_HTTP_LINES (3 + UR_HTTP_MORE_MAX)
+#define UR_HTTP_WORDS 256      // CURL_ERROR_SIZE
 #define UR_HTTP_FIELD_MAX 1024 // bytes of a header's value that are given to field()
 
 struct ur_http;
@@ -71,7 +72,8 @@ struct ur_request {
 	size_t piece_count;
 	bool upload;            // counts in bytes_sent and against the bandwidth limit
 	bool uncounted;         // … not in bytes_sent: the caller counts what has arrived
-	int64_t answer_wait_ms; // from the last byte of the body to the end of the answer
+	int64_t answer_wait_ms; // from the last byte of the body to the end of the answer, in which
+				// each KiB that comes is worth a second more
 	size_t answer_max;      // bytes of the answer that are kept; 0: UR_HTTP_ANSWER_MAX
 	/** Takes the body of a 200 or 206 instead of `answer`; a negative errno breaks it off. */
 	int (*sink)(struct ur_request *request, const void *bytes, size_t size);
@@ -93,6 +95,7 @@ struct ur_request {
 	char correlation
 		[64]; // x-immich-cid or X-Correlation-ID: see ur_immich_is_own_word(); "" without
 	char answer_type[64]; // Content-Type as it came, "" without
+	char location[256];   // where a redirect points, "" without: none is followed
 	bool html;            // the answer says it is HTML: a proxy's page, not the server's word
 
 	/* http's own. */
@@ -111,6 +114,7 @@ struct ur_request {
 	int64_t progress_ns;
 	int stream_error;
 	bool paused;
+	char words[UR_HTTP_WORDS]; // what curl says went wrong
 };
 
 struct ur_http_options {

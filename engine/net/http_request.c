@@ -11,6 +11,7 @@
 #include <netinet/tcp.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -19,6 +20,8 @@
 #define SEND_BUFFER_SMALL (256L << 10)
 #define SEND_BUFFER_LARGE (2L << 20) // the most that curl takes
 #define LARGE_BODY (1u << 20)
+#define SLOWEST_ANSWER 1024                   // bytes a second
+#define RETRY_AFTER_MAX_S INT64_C(1000000000) // thirty years: for ever, as good as
 /* Bytes that may wait in a socket before they are on their way. */
 #define UNSENT_MAX (256 << 10)
 #define UNSENT_NEAR (4 << 20) // … of a large body, where the line is soon rid of them
@@ -120,11 +123,23 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	return used;
 }
 
+/**
+ * Bytes of an answer count as progress for no longer than they would take at the slowest rate that is
+ * honest: an answer that drips ends, too.
+ */
+static void credit(struct ur_request *request, size_t size)
+{
+	const int64_t now = ur_clock_steady_ns();
+	const int64_t worth = (int64_t)size * (UR_SECOND_NS / SLOWEST_ANSWER);
+	request->progress_ns =
+		now - request->progress_ns < worth ? now : request->progress_ns + worth;
+}
+
 static size_t take_answer(char *bytes, size_t one, size_t size, void *context)
 {
 	struct ur_request *request = context;
 	(void)one;
-	request->progress_ns = ur_clock_steady_ns();
+	credit(request, size);
 	long status = 0;
 	curl_easy_getinfo(request->handle, CURLINFO_RESPONSE_CODE, &status);
 	if (request->sink != NULL && (status == 200 || status == 206)) {
@@ -192,6 +207,7 @@ static void forget_headers(struct ur_request *request)
 	request->content_range[0] = '\0';
 	request->correlation[0] = '\0';
 	request->answer_type[0] = '\0';
+	request->location[0] = '\0';
 	request->html = false;
 }
 
@@ -211,7 +227,7 @@ static size_t take_header(char *line, size_t one, size_t size, void *context)
 		forget_headers(request);
 	} else if (header_value(line, size, "Retry-After", value, sizeof value)) {
 		int64_t seconds = 0;
-		if (ur_parse_number(value, 0, 86400, &seconds) == 0) {
+		if (ur_parse_number(value, 0, RETRY_AFTER_MAX_S, &seconds) == 0) {
 			request->retry_after_ms = seconds * 1000;
 		} else {
 			const time_t at = curl_getdate(value, NULL);
@@ -227,6 +243,7 @@ static size_t take_header(char *line, size_t one, size_t size, void *context)
 	if (request->field != NULL) {
 		give_field(request, line, size);
 	}
+	(void)header_value(line, size, "Location", request->location, sizeof request->location);
 	(void)header_value(
 		line, size, "Content-Range", request->content_range, sizeof request->content_range);
 	return size;
@@ -354,6 +371,9 @@ static int set_request(struct ur_http *http, CURL *h, struct ur_request *request
 	}
 	curl_easy_setopt(h, CURLOPT_CUSTOMREQUEST, request->method);
 	curl_easy_setopt(h, CURLOPT_PRIVATE, request);
+	static_assert(UR_HTTP_WORDS >= CURL_ERROR_SIZE, "curl fills it");
+	request->words[0] = '\0';
+	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, request->words);
 	curl_easy_setopt(h, CURLOPT_READDATA, request);
 	curl_easy_setopt(h, CURLOPT_WRITEDATA, request);
 	curl_easy_setopt(h, CURLOPT_HEADERDATA, request);
@@ -448,10 +468,68 @@ static int errno_of(CURLcode code)
 	}
 }
 
+/** What answers where TLS was begun is something else, plain HTTP mostly. */
+static bool speaks_no_tls(const struct ur_request *request, CURLcode code)
+{
+	return code == CURLE_SSL_CONNECT_ERROR &&
+	       (strstr(request->words, "wrong version number") != NULL ||
+		       strstr(request->words, "packet length too long") != NULL ||
+		       strstr(request->words, "http request") != NULL);
+}
+
+/** Who names the proxy that curl goes through, as far as the environment tells; NULL without. */
+static const char *proxy_of(const struct ur_http *http)
+{
+	static const char *const plain[] = {"http_proxy", "all_proxy", "ALL_PROXY"};
+	static const char *const tls[] = {"https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"};
+	const bool https = strncasecmp(http->server, "https:", 6) == 0;
+	const char *const *names = https ? tls : plain;
+	const size_t count = https ? sizeof tls / sizeof *tls : sizeof plain / sizeof *plain;
+	if (http->options.proxy != NULL) {
+		return "--proxy";
+	}
+	for (size_t i = 0; i < count; i++) {
+		const char *value = getenv(names[i]);
+		if (value != NULL && value[0] != '\0') {
+			return names[i];
+		}
+	}
+	return NULL;
+}
+
 static bool is_refusal(int status)
 {
 	return status >= 400 && status < 500 && status != 404 && status != 408 && status != 413 &&
 	       status != 429;
+}
+
+static bool is_setup(const struct ur_request *request, CURLcode code)
+{
+	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
+	       code == CURLE_SSL_CACERT_BADFILE || code == CURLE_URL_MALFORMAT ||
+	       code == CURLE_UNSUPPORTED_PROTOCOL || speaks_no_tls(request, code);
+}
+
+static void say_why(struct ur_http *http, struct ur_request *request, int r, CURLcode code,
+	int forced, long os_error)
+{
+	const char *words = forced == -ETIMEDOUT         ? "no progress in time"
+			    : forced == -ECANCELED       ? "stopped"
+			    : request->stream_error != 0 ? strerror(-request->stream_error)
+							 : curl_easy_strerror(code);
+	const char *os_words = os_error != 0 && forced == 0 ? strerror((int)os_error) : "";
+	const bool tls = forced == 0 && speaks_no_tls(request, code);
+	const char *proxy = forced == 0 && code != CURLE_OK && request->stream_error == 0
+				    ? proxy_of(http)
+				    : NULL;
+	(void)ur_err_say(&request->err, r,
+		forced == 0 && is_setup(request, code) ? UR_FAULT_SETUP : UR_FAULT_WORLD,
+		"%s: %s%s%s%s%s%s", http->server, words, os_words[0] != '\0' ? ": " : "", os_words,
+		tls ? "; what answers there speaks no TLS: try http:// in place of https://, or its "
+		      "https port"
+		    : "",
+		proxy == NULL ? "" : "; the way there leads through the proxy of ",
+		proxy == NULL ? "" : proxy);
 }
 
 void ur_http_finish(struct ur_http *http, struct ur_request *request, CURLcode code, int forced)
@@ -464,6 +542,7 @@ void ur_http_finish(struct ur_http *http, struct ur_request *request, CURLcode c
 	curl_easy_getinfo(h, CURLINFO_RESPONSE_CODE, &status);
 	curl_easy_getinfo(h, CURLINFO_OS_ERRNO, &os_error);
 	curl_multi_remove_handle(http->multi, h);
+	curl_easy_setopt(h, CURLOPT_ERRORBUFFER, NULL);
 	unlink_active(request);
 
 	request->sent = (uint64_t)sent;
@@ -479,18 +558,7 @@ void ur_http_finish(struct ur_http *http, struct ur_request *request, CURLcode c
 		r = request->stream_error != 0 ? request->stream_error : errno_of(code);
 	}
 	if (r != 0) {
-		const bool setup =
-			code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
-			code == CURLE_SSL_CACERT_BADFILE || code == CURLE_URL_MALFORMAT ||
-			code == CURLE_UNSUPPORTED_PROTOCOL;
-		const char *words = forced == -ETIMEDOUT         ? "no progress in time"
-				    : forced == -ECANCELED       ? "stopped"
-				    : request->stream_error != 0 ? strerror(-request->stream_error)
-								 : curl_easy_strerror(code);
-		const char *os_words = os_error != 0 && forced == 0 ? strerror((int)os_error) : "";
-		(void)ur_err_say(&request->err, r, setup ? UR_FAULT_SETUP : UR_FAULT_WORLD,
-			"%s: %s%s%s", http->server, words, os_words[0] != '\0' ? ": " : "",
-			os_words);
+		say_why(http, request, r, code, forced, os_error);
 	}
 	request->result = r;
 	report(http, request);

@@ -285,6 +285,10 @@ static void not_answered(struct ur_decide *decide, struct ur_request *request)
 				   ur_text_get(&request->answer));
 	const int64_t now = ur_clock_steady_ns();
 	decide->unanswered_ns = decide->unanswered_ns == 0 ? now : decide->unanswered_ns;
+	if (request->result == 0 &&
+		ur_decide_is_sent_away(decide, status, request->retry_after_ms)) {
+		return;
+	}
 	const int64_t waited_ns = now - decide->unanswered_ns;
 	if (never || waited_ns > decide->run->options->server_wait_ms * UR_MS_NS) {
 		struct ur_err err = {0};

@@ -490,7 +490,10 @@ static bool try_later(struct ur_decide *decide, struct ur_item *item, int tries_
 	if (++item->call_tries > tries_max) {
 		return false;
 	}
-	const int64_t asked_ms = item->call->retry_after_ms;
+	int64_t asked_ms = item->call->retry_after_ms;
+	if (ur_decide_is_sent_away(decide, item->call->status, asked_ms)) {
+		asked_ms = -1;
+	}
 	ur_decide_rest(
 		decide, item, item->step, ur_decide_pause(decide, item->call_tries, asked_ms));
 	return true;

@@ -157,6 +157,22 @@ int64_t ur_decide_pause(struct ur_decide *decide, int tries, int64_t asked_ms)
 	return asked_ms > pause ? asked_ms : pause;
 }
 
+bool ur_decide_is_sent_away(struct ur_decide *decide, int status, int64_t asked_ms)
+{
+	struct ur_err err = {0};
+	char when[UR_CLOCK_TEXT];
+	if (asked_ms <= decide->run->options->server_wait_ms) {
+		return false;
+	}
+	ur_clock_local(ur_clock_wall_ns() + asked_ms * UR_MS_NS, when);
+	(void)ur_err_say(&err, -EHOSTUNREACH, UR_FAULT_WORLD,
+		"the server, or what stands before it, asks to be left alone until %s (HTTP %d, "
+		"Retry-After), which is longer than --server-wait; run again then, nothing is lost",
+		when, status);
+	ur_run_fail(decide->run, -EHOSTUNREACH, &err);
+	return true;
+}
+
 /* ---- requests -------------------------------------------------------------------------------- */
 
 void ur_decide_answered(struct ur_request *request)

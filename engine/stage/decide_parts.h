@@ -103,6 +103,11 @@ void ur_decide_rest(
 	struct ur_decide *decide, struct ur_item *item, enum ur_item_step step, int64_t pause_ms);
 /** Half to whole of base·2^tries, at most a minute, at least what the server asked for. */
 int64_t ur_decide_pause(struct ur_decide *decide, int tries, int64_t asked_ms);
+/**
+ * True when the server asks to be left alone for longer than the run may wait: the run ends, and says
+ * until when.
+ */
+bool ur_decide_is_sent_away(struct ur_decide *decide, int status, int64_t asked_ms);
 /** Something says that the server may be gone: ask it, and hold everything until it answers. */
 void ur_decide_doubt(struct ur_decide *decide);
 /** True when a call ended in a way that says nothing about the file, only about the line. */

@@ -250,6 +250,9 @@ static void met_stranger(struct ur_decide *decide, struct ur_item *item, struct 
 /** Asks by checksum what became of it, then sends again if need be. */
 static void try_again(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
+	if (ur_decide_is_sent_away(decide, file->send_status, file->send_retry_ms)) {
+		file->send_retry_ms = -1;
+	}
 	if (++file->tries >= decide->run->options->tries_max) {
 		close_failed(file, false);
 		if (file->send_stranger) {

@@ -113,3 +113,108 @@ guarded() {
 	import_json "$T/lib"
 	fields sent=5
 }
+
+# --- what stands between says so itself -------------------------------------------------------------
+
+# A listener that says the same to everybody: sets URL.  The answer is in $T/answer.txt.
+start_parrot() { # [SECONDS BETWEEN TWO BYTES OF THE BODY]
+	cat >"$T/parrot.py" <<-'PY'
+		import socket, sys, threading, time
+		answer = open(sys.argv[1], "rb").read()
+		pause = float(sys.argv[2])
+		s = socket.create_server(("127.0.0.1", 0))
+		print(s.getsockname()[1], flush=True)
+		def talk(c):
+		    try:
+		        c.recv(65536)
+		        head, _, body = answer.partition(b"\n\n")
+		        c.sendall(head.replace(b"\n", b"\r\n") + b"\r\n\r\n")
+		        for i in range(len(body)):
+		            c.sendall(body[i:i + 1])
+		            time.sleep(pause)
+		        c.close()
+		    except OSError:
+		        pass
+		while True:
+		    threading.Thread(target=talk, args=(s.accept()[0],), daemon=True).start()
+	PY
+	rm -f "$T/parrot.port"
+	python3 "$T/parrot.py" "$T/answer.txt" "${1:-0}" >"$T/parrot.port" 2>/dev/null 3>&- &
+	PIDS+=("$!")
+	wait_for 10 test -s "$T/parrot.port"
+	URL=http://127.0.0.1:$(cat "$T/parrot.port")
+}
+
+@test "a redirect ends the run, names where it points, and no key goes there" {
+	library
+	for to in https://photos.example.org/api/server/version https://photos.example.org/ /elsewhere; do
+		printf 'HTTP/1.1 308 Permanent Redirect\nLocation: %s\nContent-Type: text/html\nContent-Length: 0\nConnection: close\n\n' \
+			"$to" >"$T/answer.txt"
+		start_parrot
+		ur import "$T/lib"
+		equals "$CODE" 2
+		has "$ERR" "redirects to '${to%/api/server/version}'"
+		has "$ERR" "--server"
+	done
+}
+
+@test "a door before the server is not taken for Immich's own, and no new key is advised" {
+	library
+	for status in '401 Unauthorized' '403 Forbidden'; do
+		printf 'HTTP/1.1 %s\nWWW-Authenticate: Basic realm=x\nContent-Type: text/html\nConnection: close\n\n<html>no</html>' \
+			"$status" >"$T/answer.txt"
+		start_parrot
+		ur import "$T/lib"
+		equals "$CODE" 2
+		has "$ERR" "something before the server wants a proof of its own"
+		lacks "$ERR" "API Keys"
+		lacks "$ERR" "<html"
+	done
+}
+
+@test "https where plain http is spoken is a fault of the set-up, with that word" {
+	start_immichd
+	library
+	URL=${DIRECT/http:/https:}
+	ur import "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "speaks no TLS: try http://"
+}
+
+@test "a proxy of the environment that is not there is named, and its password is not" {
+	start_immichd
+	library
+	http_proxy=http://me:hush@127.0.0.1:9 ur import "$T/lib"
+	equals "$CODE" 3
+	has "$ERR" "the proxy of http_proxy"
+	lacks "$ERR" hush
+	ur import --proxy http://127.0.0.1:9 "$T/lib"
+	equals "$CODE" 3
+	has "$ERR" "the proxy of --proxy"
+}
+
+@test "a server that asks to be left alone for longer than we may wait ends the run at once" {
+	start_immichd
+	library
+	for rule in 'POST /api/assets: status=429 retry-after=86400' 'POST /api/assets: status=503 retry-after=80000' \
+		'POST /api/assets/bulk-upload-check: status=429 retry-after=86400'; do
+		mischief "$rule"
+		UR_LIMIT=20 ur import --json --server-wait 5s "$T/lib"
+		equals "$CODE" 3 "$rule"
+		has "$ERR" "asks to be left alone until $(date -d '+1 day' +%Y)"
+	done
+	mischief
+	ur retry --failed
+	import_json "$T/lib"
+	equals "$(server_count)" 5
+}
+
+@test "an answer that drips has an end" {
+	library
+	printf 'HTTP/1.1 200 OK\nContent-Type: application/json\nContent-Length: 60000\n\n%060000d' 0 >"$T/answer.txt"
+	start_parrot 0.5
+	local begun=$SECONDS
+	UR_LIMIT=50 ur import "$T/lib"
+	equals "$CODE" 3
+	at_most $((SECONDS - begun)) 40
+}
