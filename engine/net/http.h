@@ -90,7 +90,10 @@ struct ur_request {
 	bool body_gone;         // the last byte of the body was handed to the connection
 	uint64_t sent;          // body bytes written
 	char content_range[64];
-	bool html; // the answer says it is HTML: a proxy's page, not the server's word
+	char correlation
+		[64]; // x-immich-cid or X-Correlation-ID: see ur_immich_is_own_word(); "" without
+	char answer_type[64]; // Content-Type as it came, "" without
+	bool html;            // the answer says it is HTML: a proxy's page, not the server's word
 
 	/* http's own. */
 	struct ur_http *http;

@@ -185,12 +185,31 @@ static void give_field(struct ur_request *request, const char *line, size_t size
 	}
 }
 
+/** An interim answer, or a proxy's to CONNECT, came before: what it said is not the answer's. */
+static void forget_headers(struct ur_request *request)
+{
+	request->retry_after_ms = -1;
+	request->content_range[0] = '\0';
+	request->correlation[0] = '\0';
+	request->answer_type[0] = '\0';
+	request->html = false;
+}
+
+/** Immich 2.x has the one name for it, 3.x the other. */
+static bool is_correlation(const char *line, size_t size, char *ret, size_t room)
+{
+	return header_value(line, size, "x-immich-cid", ret, room) ||
+	       header_value(line, size, "X-Correlation-ID", ret, room);
+}
+
 static size_t take_header(char *line, size_t one, size_t size, void *context)
 {
 	struct ur_request *request = context;
 	char value[128];
 	(void)one;
-	if (header_value(line, size, "Retry-After", value, sizeof value)) {
+	if (size >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+		forget_headers(request);
+	} else if (header_value(line, size, "Retry-After", value, sizeof value)) {
 		int64_t seconds = 0;
 		if (ur_parse_number(value, 0, 86400, &seconds) == 0) {
 			request->retry_after_ms = seconds * 1000;
@@ -201,6 +220,9 @@ static size_t take_header(char *line, size_t one, size_t size, void *context)
 		}
 	} else if (header_value(line, size, "Content-Type", value, sizeof value)) {
 		request->html = strncasecmp(value, "text/html", 9) == 0;
+		(void)snprintf(request->answer_type, sizeof request->answer_type, "%.63s", value);
+	} else if (is_correlation(line, size, value, sizeof value)) {
+		(void)snprintf(request->correlation, sizeof request->correlation, "%.63s", value);
 	}
 	if (request->field != NULL) {
 		give_field(request, line, size);
@@ -373,15 +395,13 @@ void ur_http_begin(struct ur_http *http, struct ur_request *request)
 	request->http = http;
 	request->result = 0;
 	request->status = 0;
-	request->retry_after_ms = -1;
+	forget_headers(request);
 	request->body_gone = request->piece_count == 0;
 	request->sent = 0;
-	request->content_range[0] = '\0';
 	request->piece = 0;
 	request->piece_done = 0;
 	request->stream_error = 0;
 	request->paused = false;
-	request->html = false;
 	request->progress_ns = ur_clock_steady_ns();
 	ur_text_clear(&request->answer);
 	atomic_fetch_add(&http->requests, 1);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 #define DEVICE_ID "uringest"
@@ -192,6 +193,42 @@ int ur_immich_read_types(const char *json, struct ur_types *ret, struct ur_err *
 	}
 	json_decref(root);
 	return r;
+}
+
+/* ---- whose word it is ------------------------------------------------------------------------ */
+
+/** 2.x says both once more in the body; 3.x does not. */
+static bool agrees(const json_t *root, int status, const char *correlation)
+{
+	const json_t *code = json_object_get(root, "statusCode");
+	const json_t *id = json_object_get(root, "correlationId");
+	return (code == NULL || (json_is_integer(code) && json_integer_value(code) == status)) &&
+	       (id == NULL ||
+		       (json_is_string(id) && strcmp(json_string_value(id), correlation) == 0));
+}
+
+static bool is_complaint(int status, const char *correlation, const char *answer)
+{
+	json_t *root = json_loads(answer, 0, NULL);
+	const json_t *message = json_object_get(root, "message");
+	const bool shaped = (json_is_string(message) && json_string_length(message) > 0) ||
+			    (json_is_array(message) && json_array_size(message) > 0) ||
+			    (json_is_object(message) && json_object_size(message) > 0);
+	const bool own = shaped && agrees(root, status, correlation);
+	json_decref(root);
+	return own;
+}
+
+bool ur_immich_is_own_word(
+	int status, const char *correlation, const char *type, const char *answer)
+{
+	static const char json[] = "application/json";
+	if (correlation[0] == '\0' || status < 200 || (status >= 300 && status < 400) ||
+		strncasecmp(type, "text/html", 9) == 0) {
+		return false;
+	}
+	return status < 300 || (strncasecmp(type, json, sizeof json - 1) == 0 &&
+				       is_complaint(status, correlation, answer));
 }
 
 /* ---- what the server complains about --------------------------------------------------------- */

@@ -52,6 +52,16 @@ struct ur_server {
 [[nodiscard]] int ur_immich_read_key(const char *json, struct ur_server *ret, struct ur_err *err);
 [[nodiscard]] int ur_immich_read_types(const char *json, struct ur_types *ret, struct ur_err *err);
 
+/**
+ * Whether an answer is Immich's own word, and not a page of what stands before it: a redirect never,
+ * anything else with its correlation id (x-immich-cid in 2.x, X-Correlation-ID in 3.x), which nearly
+ * every answer of both bears; a refusal (4xx, 5xx) also needs the shape of its complaints, JSON with
+ * a `message`, whose statusCode and correlationId, where they are said, are those of the answer.
+ * Where it is not, the answer is doubt and never a verdict about a file: what it was asked about is
+ * asked again.  `type` is the Content-Type, "" without, as is `correlation`.
+ */
+bool ur_immich_is_own_word(
+	int status, const char *correlation, const char *type, const char *answer);
 /** What the server says is wrong, in its own words; always a sentence, control bytes shown. */
 void ur_immich_message(int status, const char *answer, bool html, char ret[UR_MESSAGE_MAX]);
 bool ur_immich_is_quota(int status, const char *answer);

@@ -199,6 +199,71 @@ static void an_asset_is_a_proof_only_if_it_is_this_users_own_copy(void **state)
 	assert_int_equal(ur_immich_total(""), -1);
 }
 
+#define JSON "application/json; charset=utf-8"
+
+static void what_bears_immichs_marks_is_its_own_word(void **state)
+{
+	static const struct {
+		int status;
+		const char *correlation;
+		const char *type;
+		const char *answer;
+	} said[] = {
+		{400, "9yz07l26", JSON,
+			"{\"message\":\"Not found or no asset.read access\",\"error\":\"Bad Request\","
+			"\"statusCode\":400,\"correlationId\":\"9yz07l26\"}"},
+		{400, "554mx3xd", JSON, "{\"message\":\"Unsupported file type notes.txt\"}"},
+		{400, "554mx3xd", JSON,
+			"{\"message\":\"Validation failed\",\"errors\":[{\"code\":\"x\"}]}"},
+		{400, "554mx3xd", JSON, "{\"message\":[\"a must be b\"],\"statusCode\":400}"},
+		{500, "x", "APPLICATION/JSON", "{\"message\":\"Internal server error\"}"},
+		{401, "5adi3b4h", JSON, "{\"message\":\"Invalid API key\",\"statusCode\":401}"},
+		{200, "sc8gtijo", JSON, "[]"},
+		{206, "sc8gtijo", "image/jpeg", ""},
+		{204, "sc8gtijo", "", ""},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+		assert_true(ur_immich_is_own_word(
+			said[i].status, said[i].correlation, said[i].type, said[i].answer));
+		assert_false(
+			ur_immich_is_own_word(said[i].status, "", said[i].type, said[i].answer));
+		assert_false(ur_immich_is_own_word(
+			said[i].status, said[i].correlation, "text/html", said[i].answer));
+	}
+}
+
+static void a_page_of_something_else_is_not_immichs_word(void **state)
+{
+	static const struct {
+		int status;
+		const char *type;
+		const char *answer;
+	} said[] = {
+		{302, JSON, "{\"message\":\"moved\"}"},
+		{308, "", ""},
+		{101, "", ""},
+		{404, JSON, "{}"},
+		{404, JSON, ""},
+		{404, JSON, "<html>"},
+		{404, JSON, "\"message\""},
+		{404, JSON, "{\"message\":\"\"}"},
+		{404, JSON, "{\"message\":[]}"},
+		{404, JSON, "{\"message\":null}"},
+		{404, JSON, "{\"error\":\"no Route matched\"}"},
+		{404, "text/plain", "{\"message\":\"404 page not found\"}"},
+		{404, "", "{\"message\":\"404 page not found\"}"},
+		{404, JSON, "{\"message\":\"Not found\",\"statusCode\":400}"},
+		{404, JSON, "{\"message\":\"Not found\",\"statusCode\":\"404\"}"},
+		{404, JSON, "{\"message\":\"Not found\",\"correlationId\":\"of another\"}"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {
+		assert_false(ur_immich_is_own_word(
+			said[i].status, "9yz07l26", said[i].type, said[i].answer));
+	}
+}
+
 static void boundaries_are_never_the_same(void **state)
 {
 	char a[64];
@@ -221,6 +286,8 @@ int main(void)
 		cmocka_unit_test(the_form_has_its_parts_in_the_order_that_works),
 		cmocka_unit_test(an_asset_tells_what_the_settling_needs),
 		cmocka_unit_test(an_asset_is_a_proof_only_if_it_is_this_users_own_copy),
+		cmocka_unit_test(what_bears_immichs_marks_is_its_own_word),
+		cmocka_unit_test(a_page_of_something_else_is_not_immichs_word),
 		cmocka_unit_test(boundaries_are_never_the_same),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

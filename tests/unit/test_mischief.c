@@ -101,7 +101,7 @@ static void a_name_is_asked_for_when_it_is_known(void **state)
 static void rules_add_up_and_the_later_one_wins(void **state)
 {
 	struct im_mischief *mischief = rules(
-		"*: latency=5 status=500\n*: bandwidth=1M\n*: status=503 retry-after=2 html early");
+		"*: latency=5 status=500\n*: bandwidth=1M\n*: status=503 retry-after=2 html bare early");
 	struct im_trouble trouble = ask(mischief, "GET", "/", NULL);
 
 	(void)state;
@@ -110,6 +110,7 @@ static void rules_add_up_and_the_later_one_wins(void **state)
 	assert_int_equal(trouble.status, 503);
 	assert_int_equal(trouble.retry_after, 2);
 	assert_true(trouble.html);
+	assert_true(trouble.bare);
 	assert_true(trouble.early);
 	mischief = im_mischief_free(mischief);
 }
