@@ -72,6 +72,7 @@ ENGINE_SRC := \
 	engine/gateway/spool.c \
 	engine/gateway/spool_bytes.c \
 	engine/gateway/spool_files.c \
+	engine/gateway/spool_life.c \
 	engine/gateway/crew.c \
 	engine/gateway/gate.c \
 	engine/gateway/seal.c \
