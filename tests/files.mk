@@ -24,6 +24,9 @@ UNIT_TESTS := \
 	pair \
 	sidecar \
 	spool \
+	verdict \
+	upload_name \
+	delivery \
 	when \
 	mischief \
 	multipart \

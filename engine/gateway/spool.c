@@ -101,6 +101,13 @@ static void leave_owner(struct ur_spool *spool, struct ur_spool_upload *upload)
 	upload->use = NULL;
 }
 
+bool ur_spool_is_over(const struct ur_spool_outcome *outcome)
+{
+	return outcome->state == UR_SPOOL_CONFIRMED ||
+	       (outcome->state == UR_SPOOL_REFUSED && outcome->status != UR_STATUS_TRASHED &&
+		       outcome->status != UR_STATUS_QUOTA);
+}
+
 void ur_spool_recount(struct ur_spool_upload *upload)
 {
 	if (!upload->admitted) {
@@ -110,8 +117,8 @@ void ur_spool_recount(struct ur_spool_upload *upload)
 			     : is_known(upload->length) ? upload->length
 							: upload->offset;
 	const uint64_t before = atomic_exchange(&upload->counted, now);
-	const size_t had = atomic_exchange(&upload->counts, !upload->bytes_gone) ? 1 : 0;
-	const size_t has = upload->bytes_gone ? 0 : 1;
+	const size_t has = upload->bytes_gone || ur_spool_is_over(&upload->outcome) ? 0 : 1;
+	const size_t had = atomic_exchange(&upload->counts, has == 1) ? 1 : 0;
 	atomic_fetch_add(&upload->use->bytes, now - before);
 	atomic_fetch_add(&upload->spool->all.bytes, now - before);
 	atomic_fetch_add(&upload->use->open, has - had);
@@ -470,6 +477,12 @@ int ur_spool_conclude(
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD,
 			       "cannot write down what became of the upload")
 		     : 0;
+}
+
+void ur_spool_concluded(struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome)
+{
+	upload->outcome = *outcome;
+	ur_spool_recount(upload);
 }
 
 int ur_spool_metadata(const struct ur_spool_upload *upload, char **ret)

@@ -73,6 +73,12 @@ struct ur_spool_outcome {
 	unsigned tries;
 };
 #define UR_SPOOL_NEVER (-1)
+/* REFUSED has a status: what immich-server answered, or one of these. */
+#define UR_STATUS_TRASHED 409 // in the server's trash: somebody must decide; asked again
+#define UR_STATUS_EXPIRED 410 // nobody went on with it
+#define UR_STATUS_QUOTA 507   // no room there for its owner now: tried again, and never given up
+/** CONFIRMED, or REFUSED for good: nothing is asked about it any more. */
+bool ur_spool_is_over(const struct ur_spool_outcome *outcome);
 
 struct ur_spool;
 
@@ -150,6 +156,8 @@ struct ur_spool_found {
  */
 [[nodiscard]] int ur_spool_rebuild(
 	struct ur_spool_upload *upload, struct ur_spool_found *ret, struct ur_err *err);
+/** What rebuild() is reading is read at the next start. */
+void ur_spool_stop(struct ur_spool *spool);
 bool ur_spool_found(struct ur_spool_upload *upload, const struct ur_spool_found *found, int result);
 /** For measuring alone: without a hash nothing is checked, without syncs nothing is durable. */
 void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync);
@@ -178,7 +186,7 @@ struct ur_spool_upload *ur_spool_next(
 	const struct ur_spool *spool, const struct ur_spool_upload *after);
 struct ur_spool_use {
 	size_t uploads; // with those of which only the outcome is left
-	size_t open;    // without: unfinished, undelivered, or kept
+	size_t open;    // unfinished or undelivered
 	uint64_t bytes; // promised (or received, where no length is known) and not yet gone
 };
 struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *owner); // NULL: all
@@ -224,9 +232,11 @@ void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_ma
  * The state stays the caller's to set; after a restart it is COMPLETE or BROKEN by the same look.
  */
 bool ur_spool_finish(struct ur_spool_upload *upload);
-/** Crew.  Durable when it returns.  The caller then copies it into upload->outcome. */
+/** Crew.  Durable when it returns.  The caller then lets it become the upload's own. */
 [[nodiscard]] int ur_spool_conclude(
 	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err);
+/** It is concluded: the upload's outcome, and what its owner has here, follow. */
+void ur_spool_concluded(struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome);
 /**
  * Crew.  Removes the bytes (and everything kept beside them), keeps info and outcome, sets
  * bytes_gone.  Only after an outcome of CONFIRMED or REFUSED was concluded: -EINVAL otherwise.

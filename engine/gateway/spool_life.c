@@ -332,7 +332,12 @@ int ur_spool_take_over(int dir, const struct ur_spool_upload *upload, const char
 
 /* ---- damage ---------------------------------------------------------------------------------- */
 
-static int hash_all(int fd, struct ur_sha1 *sha1, uint64_t *ret_size)
+void ur_spool_stop(struct ur_spool *spool)
+{
+	atomic_store(&spool->stopping, true);
+}
+
+static int hash_all(const struct ur_spool *spool, int fd, struct ur_sha1 *sha1, uint64_t *ret_size)
 {
 	int r = ur_sha1_begin(sha1);
 	uint8_t *bytes = r < 0 ? NULL : malloc(READ_BYTES);
@@ -348,6 +353,7 @@ static int hash_all(int fd, struct ur_sha1 *sha1, uint64_t *ret_size)
 		}
 		ur_sha1_feed(sha1, bytes, (size_t)n);
 		at += (uint64_t)n;
+		r = atomic_load(&spool->stopping) ? -ECANCELED : 0;
 	}
 	free(bytes);
 	return r;
@@ -383,7 +389,7 @@ static int rebuild(struct ur_spool_upload *upload, int dir, struct ur_spool_foun
 {
 	struct ur_sha1 sha1;
 	const int fd = ur_spool_file_open(dir, "bytes", O_RDWR);
-	int r = fd < 0 ? fd : hash_all(fd, &sha1, &ret->size);
+	int r = fd < 0 ? fd : hash_all(upload->spool, fd, &sha1, &ret->size);
 	if (r == 0) {
 		ur_sha1_end(&sha1, ret->sha1);
 		r = is_whole(upload, ret) ? 0 : -EBADMSG;

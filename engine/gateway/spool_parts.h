@@ -30,7 +30,7 @@
 struct ur_spool_owner {
 	struct ur_spool_owner *next;
 	size_t uploads;
-	_Atomic size_t open; // whose bytes are not gone
+	_Atomic size_t open; // unfinished or undelivered
 	_Atomic uint64_t bytes;
 	char name[UR_SPOOL_USER];
 };
@@ -54,6 +54,7 @@ struct ur_spool {
 	int64_t kept_ran_ms; // by earlier gateways
 	int64_t opened_ms;   // steady
 	uint64_t clock_sequence;
+	atomic_bool stopping;
 	bool no_hash;
 	bool no_sync;
 };
