@@ -163,18 +163,19 @@ static bool read_early(struct ur_visit *visit)
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_check check = {0};
 	struct ur_asset asset = {0};
-	if (request->result == 0 && visit->step == STEP_CHECK && request->status == 200 &&
+	const bool own = ur_delivery_is_own(request);
+	if (own && visit->step == STEP_CHECK && request->status == 200 &&
 		ur_immich_check_read(answer, &check, 1, NULL) == 0 && check.there &&
 		!check.trashed) {
 		memcpy(visit->asset, check.asset, sizeof visit->asset);
 		return true;
 	}
-	if (request->result == 0 && visit->step == STEP_ASSET && request->status == 200 &&
+	if (own && visit->step == STEP_ASSET && request->status == 200 &&
 		ur_immich_asset_read(answer, &asset, NULL) == 0 &&
 		ur_immich_prove(&asset, visit->metadata->sha1, visit->who.user) == UR_PROOF_HOLDS) {
 		return true;
 	}
-	if (request->result == 0 && visit->step == STEP_BYTES && request->status == 206 &&
+	if (own && visit->step == STEP_BYTES && request->status == 206 &&
 		ur_immich_total(request->content_range) == (int64_t)visit->length) {
 		return false;
 	}

@@ -171,11 +171,12 @@ static bool gather(struct ur_session *session)
 	struct ur_tus_metadata *said = session->delivery->metadata;
 	struct ur_spool_upload *sidecar = relative(session, said->sidecar_upload);
 	const struct ur_spool_upload *movie = relative(session, said->movie_upload);
-	if (sidecar != NULL && sidecar->outcome.state == UR_SPOOL_RECEIVING) {
+	if (sidecar != NULL &&
+		(sidecar->outcome.state == UR_SPOOL_RECEIVING || sidecar->is_unread)) {
 		return false;
 	}
 	if (movie != NULL && !movie->is_sidecar && // which is never an asset
-		(movie->outcome.state == UR_SPOOL_RECEIVING ||
+		(movie->outcome.state == UR_SPOOL_RECEIVING || movie->is_unread ||
 			movie->outcome.state == UR_SPOOL_COMPLETE)) {
 		return false;
 	}
@@ -225,12 +226,15 @@ static void set_out(struct ur_session *session)
 		ur_delivery_go(session, UR_DELIVERY_RELATED, refused ? REFUSED_MS : 0);
 		return;
 	}
-	if (read_metadata(session) == 0) {
-		delivery->related = relative(session, delivery->metadata->sidecar_upload);
-		if (delivery->related != NULL &&
-			delivery->related->outcome.state != UR_SPOOL_COMPLETE) {
-			delivery->related = NULL;
-		}
+	if (read_metadata(session) < 0) { // nobody knows whether a sidecar went with it
+		ur_gateway_log(
+			session->gateway, 3, "upload %s: its metadata cannot be read", upload->id);
+		ur_delivery_go(session, UR_DELIVERY_KEY, LONGEST_PAUSE_MS);
+		return;
+	}
+	delivery->related = relative(session, delivery->metadata->sidecar_upload);
+	if (delivery->related != NULL && delivery->related->outcome.state != UR_SPOOL_COMPLETE) {
+		delivery->related = NULL;
 	}
 	delivery->outcome = upload->outcome;
 	ur_delivery_go(session, UR_DELIVERY_ASSET, ur_delivery_wait_ms(session));

@@ -12,6 +12,7 @@
 
 #define ASK_MS 60000
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
+#define STRANGERS_PAUSE_MS 300000 // what is not the server's word does not stop it for a day
 #define VERSION_MS (3600 * INT64_C(1000))
 
 /** One line when it goes, one when it comes back, however many deliveries wait. */
@@ -209,15 +210,17 @@ void ur_delivery_again(struct ur_session *session, enum ur_delivery_step step)
 {
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_request *request = &delivery->request;
-	const int64_t asked = request->retry_after_ms;
+	int64_t asked = request->result == 0 ? request->retry_after_ms : -1;
 	const bool as_it_should =
 		ur_delivery_is_own(request) && request->status < 500 && request->status != 429;
 	delivery->pauses++;
 	if (!as_it_should) {
 		explain_again(session);
 	}
-	ur_delivery_go(
-		session, step, ur_delivery_pause_ms(delivery, request->result == 0 ? asked : -1));
+	if (!ur_delivery_is_own(request) && asked > STRANGERS_PAUSE_MS) {
+		asked = STRANGERS_PAUSE_MS;
+	}
+	ur_delivery_go(session, step, ur_delivery_pause_ms(delivery, asked));
 }
 
 /* ---- is it there already? -------------------------------------------------------------------- */

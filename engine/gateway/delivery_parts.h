@@ -46,8 +46,6 @@ void ur_delivery_refuse(struct ur_session *session, int status, const char *word
 /** delivery->request, begun; its answer is read by the step that the delivery is in. */
 struct ur_request *ur_delivery_new_request(
 	struct ur_session *session, const char *method, const char *path);
-/** Immich's own, and not a page of what stands before it. */
-bool ur_delivery_is_own(const struct ur_request *request);
 /** The answer to delivery->request, for ur_verdict(). */
 struct ur_answer ur_delivery_answer(
 	const struct ur_delivery *delivery, enum ur_asked asked, bool readable);

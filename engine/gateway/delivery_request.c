@@ -145,12 +145,16 @@ static void conclude(struct ur_job *job)
 {
 	struct ur_session *session = session_of(job);
 	struct ur_delivery *delivery = session->delivery;
-	delivery->result = ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
-	if (delivery->result == 0 && delivery->related != NULL &&
-		delivery->outcome.state == UR_SPOOL_CONFIRMED) {
+	delivery->result = 0;
+	/* Before its picture, which is asked for again after a crash in between; it never would be. */
+	if (delivery->related != NULL && delivery->outcome.state == UR_SPOOL_CONFIRMED) {
 		judge_sidecar(delivery);
 		delivery->result = ur_spool_conclude(
 			delivery->related, &delivery->related_outcome, &delivery->err);
+	}
+	if (delivery->result == 0) {
+		delivery->result =
+			ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
 	}
 }
 
@@ -238,6 +242,10 @@ void ur_delivery_refuse(struct ur_session *session, int status, const char *word
 	delivery->outcome.status = status;
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
 	ur_delivery_note_refusal(session);
+	ur_gateway_log(session->gateway, 5,
+		"upload %s: its bytes are kept for %lld days in which the gateway runs",
+		session->upload->id,
+		(long long)(session->gateway->limits.keep_refused_ms / 86400000));
 	ur_delivery_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
 }
 

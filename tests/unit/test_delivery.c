@@ -235,6 +235,28 @@ static void metadata_that_cannot_be_read_now_is_waited_for(void **state)
 	assert_int_equal(delivery->step, UR_DELIVERY_CHECK);
 }
 
+static void metadata_of_a_delivered_one_is_waited_for_too(void **state)
+{
+	struct house *house = *state;
+	char path[200];
+	char gone[220];
+	struct ur_spool_upload *upload = make(house);
+	conclude(house, upload,
+		(struct ur_spool_outcome){.state = UR_SPOOL_DELIVERED, .asset = ASSET});
+	(void)snprintf(path, sizeof path, "%s/%s/info", house->root, upload->id);
+	(void)snprintf(gone, sizeof gone, "%s.gone", path);
+	assert_int_equal(rename(path, gone), 0);
+	ur_delivery_add(&house->gateway, upload, NULL);
+	struct ur_delivery *delivery = ((struct ur_session *)upload->session)->delivery;
+	assert_int_equal(delivery->step, UR_DELIVERY_KEY);
+	assert_true(wait_of(delivery) > 60000);
+	assert_int_equal(rename(gone, path), 0);
+	delivery->due_ms = 0;
+	ur_spool_pass(house->gateway.spool, -1000); // the asset was not seen that long ago
+	ur_delivery_tick(&house->gateway);
+	assert_int_equal(delivery->step, UR_DELIVERY_ASSET);
+}
+
 static void without_a_key_its_owner_is_waited_for(void **state)
 {
 	struct house *house = *state;
@@ -256,6 +278,7 @@ int main(void)
 		HERE(time_that_the_gateway_did_not_run_ends_no_doubt),
 		HERE(what_may_have_been_sent_is_doubted_and_may_still_come),
 		HERE(metadata_that_cannot_be_read_now_is_waited_for),
+		HERE(metadata_of_a_delivered_one_is_waited_for_too),
 		HERE(without_a_key_its_owner_is_waited_for),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

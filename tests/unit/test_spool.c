@@ -963,6 +963,13 @@ static bool rebuild(struct ur_spool_upload *upload)
 	return ur_spool_found(upload, &found, r);
 }
 
+static void write_junk(const char *path, size_t size, uint32_t seed)
+{
+	unsigned char *junk = pattern(size, seed);
+	write_file(path, junk, size, 0600);
+	free(junk);
+}
+
 /** Each is a way in which `state` may be damaged; false: there is no further one. */
 static bool damage_state(const struct room *room, const char *id, int way)
 {
@@ -975,7 +982,7 @@ static bool damage_state(const struct room *room, const char *id, int way)
 	case 2:
 		return unlink(path) == 0;
 	case 3:
-		write_file(path, pattern(UR_STATE_BYTES, 9), UR_STATE_BYTES, 0600);
+		write_junk(path, UR_STATE_BYTES, 9);
 		return true;
 	case 4: // the newer slot alone: slot 0 of two commits
 		write_file(path, "junk", 4, 0600);
@@ -1130,7 +1137,7 @@ static void an_outcome_that_cannot_be_read_leaves_doubt(void **state)
 		if (way == 0) {
 			assert_int_equal(truncate(path, 0), 0);
 		} else if (way == 1) {
-			write_file(path, pattern(UR_OUTCOME_BYTES, 4), UR_OUTCOME_BYTES, 0600);
+			write_junk(path, UR_OUTCOME_BYTES, 4);
 		} else if (way == 2) {
 			write_file(path, "{", 1, 0600); // one block is as it was
 			write_file(path, "x", 1, 0600);
@@ -1219,7 +1226,7 @@ static void a_clock_that_cannot_be_read_begins_anew(void **state)
 	ur_spool_pass(room->spool, 3600000);
 	assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
 	room->spool = ur_spool_free(room->spool);
-	write_file(path, pattern(8192, 3), 8192, 0600);
+	write_junk(path, 8192, 3);
 	open_spool(room);
 	assert_in_range(ur_spool_ran_ms(room->spool), 0, 4000);
 	ur_spool_pass(room->spool, 10000);
