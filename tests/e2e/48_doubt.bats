@@ -302,6 +302,7 @@ ran_for() { [ "$(ps -o etimes= -p "$GATEWAY_PID")" -ge "$1" ]; }
 	create 20000
 	send 0 "$T/a.jpg"
 	half=$UPLOAD
+	# shellcheck disable=SC2016 # of the shell that faketime starts
 	lib=$(faketime -f +1d sh -c 'echo "$LD_PRELOAD"')
 	real=$URINGEST
 	for step in +31d -31d +3650d; do

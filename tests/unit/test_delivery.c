@@ -115,6 +115,7 @@ static int set_up(void **state)
 	(void)snprintf(house->dir, sizeof house->dir, "%s/ur-delivery.XXXXXX",
 		access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
 	if (ur_seal_start() < 0 || mkdtemp(house->dir) == NULL) {
+		free(house);
 		return -1;
 	}
 	(void)snprintf(house->root, sizeof house->root, "%s/spool", house->dir);
