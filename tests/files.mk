@@ -27,6 +27,7 @@ UNIT_TESTS := \
 	verdict \
 	upload_name \
 	delivery \
+	told \
 	when \
 	mischief \
 	multipart \

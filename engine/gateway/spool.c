@@ -869,9 +869,9 @@ static int read_root(struct ur_spool *spool, const char *path, struct ur_err *er
 	r = ur_spool_clock_open(spool);
 	if (r == -EPROTO) {
 		return ur_err_say(err, r, UR_FAULT_SETUP,
-			"the spool '%s' was written by a newer uringest: start that one again, or name "
-			"another spool; nothing was changed",
-			path);
+			"the spool '%s' was written by a newer uringest (layout %llu, this one knows %d): "
+			"start that one again, or name another spool; nothing was changed",
+			path, (unsigned long long)spool->layout, UR_SPOOL_LAYOUT);
 	}
 	r = r < 0 ? r : ur_spool_each_name(spool->root, read_one, spool);
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot read the spool '%s'", path) : 0;

@@ -93,7 +93,8 @@ static int take_clock(struct ur_spool *spool, const struct clock *clock)
 	if (memcmp(clock->magic, CLOCK_MAGIC, sizeof clock->magic) != 0) {
 		return 0;
 	}
-	if (le64toh(clock->version) > UR_SPOOL_LAYOUT) {
+	spool->layout = le64toh(clock->version);
+	if (spool->layout > UR_SPOOL_LAYOUT) {
 		return -EPROTO;
 	}
 	if (le64toh(clock->check) == ur_hash_short(clock, offsetof(struct clock, check), 0) &&

@@ -54,6 +54,7 @@ struct ur_spool {
 	int64_t kept_ran_ms; // by earlier gateways
 	int64_t opened_ms;   // steady
 	uint64_t clock_sequence;
+	uint64_t layout; // of who wrote it last; 0: not said
 	atomic_bool stopping;
 	bool no_hash;
 	bool no_sync;

@@ -1365,6 +1365,7 @@ static void a_newer_spool_is_refused_and_not_touched(void **state)
 	write_file(path, "URSPOOL\0\3\0\0\0\0\0\0\0", 16, 0600);
 	assert_int_equal(ur_spool_new(room->root, &room->spool, &err), -EPROTO);
 	assert_non_null(strstr(err.text, "newer uringest"));
+	assert_non_null(strstr(err.text, "layout 3"));
 	assert_int_equal(access(path_of(room, id, "key.tmp"), F_OK), 0);
 }
 
