@@ -128,7 +128,7 @@ static int drain(const struct ur_cli_options *given, const struct ur_settings *s
 	if (options.excludes != given->excludes) {
 		free(options.excludes);
 	}
-	return code;
+	return code == UR_EXIT_WELL && ur_stop_signal() != 0 ? 128 + ur_stop_signal() : code;
 }
 
 int ur_cmd_drain(const struct ur_cli_options *options)

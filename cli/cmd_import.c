@@ -16,7 +16,6 @@
 #define WATCH_MS 100
 #define SLEEP_STEP_MS 200
 #define UNQUIET_WAIT_MS 120000 // what a run by hand waits itself, at most
-#define WATCH_OVER SIGUSR2 // to the watch alone: the run is over, nobody need wait for its pause
 
 static atomic_int stop_signal;
 
@@ -47,78 +46,111 @@ int ur_exit_of(int code, const struct ur_err *err)
 
 /* ---- the watch: signals and progress --------------------------------------------------------- */
 
-struct watch {
-	struct ur_pipeline *pipeline;
+/**
+ * One for the process, from the first run on: between two runs, and while the server has not even
+ * said who it is, somebody listens too.
+ */
+static struct {
+	pthread_mutex_t lock;
+	struct ur_pipeline *pipeline; // NULL: none runs
 	struct ur_report *report;
-	pthread_t thread;
-	atomic_bool over;
-};
+	bool starting; // nothing is on its way yet, and nothing can be asked to stop
+	bool watching;
+} the_watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void watched_signals(sigset_t *set)
+{
+	(void)sigemptyset(set);
+	(void)sigaddset(set, SIGINT);
+	(void)sigaddset(set, SIGTERM);
+}
+
+/** With the lock. */
+static void heed(int signal)
+{
+	const bool again = atomic_exchange(&stop_signal, signal) != 0;
+	if (again || the_watch.starting) {
+		(void)fflush(stdout);
+		_exit(128 +
+			signal); // asked twice, or nothing is on its way: the ledger can stand it
+	}
+	if (the_watch.pipeline != NULL) {
+		ur_report_warn(the_watch.report,
+			"stopping: what is on its way may arrive, the rest is for the next run");
+		ur_pipeline_stop(the_watch.pipeline);
+	}
+}
+
+static void show_progress(void)
+{
+	struct ur_summary counts;
+	if (the_watch.pipeline != NULL) {
+		ur_pipeline_counts(the_watch.pipeline, &counts);
+		ur_report_progress(the_watch.report, &counts);
+	}
+}
 
 static void *watch(void *context)
 {
-	struct watch *w = context;
 	sigset_t set;
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, WATCH_OVER);
+	watched_signals(&set);
 	const struct timespec pause = {0, WATCH_MS * UR_MS_NS};
-	while (!atomic_load(&w->over)) {
+	(void)context;
+	while (true) {
 		const int caught = sigtimedwait(&set, NULL, &pause);
-		const int signal = caught == WATCH_OVER ? 0 : caught;
-		if (signal > 0 && atomic_exchange(&stop_signal, signal) != 0) {
-			_exit(128 + signal); // asked twice: the ledger can stand it
+		(void)pthread_mutex_lock(&the_watch.lock);
+		if (caught > 0) {
+			heed(caught);
 		}
-		if (signal > 0) {
-			ur_report_warn(w->report,
-				"stopping: what is on its way may arrive, the rest is for the next run");
-			ur_pipeline_stop(w->pipeline);
-		}
-		struct ur_summary counts;
-		ur_pipeline_counts(w->pipeline, &counts);
-		ur_report_progress(w->report, &counts);
+		show_progress();
+		(void)pthread_mutex_unlock(&the_watch.lock);
 	}
 	return NULL;
 }
 
+/** Signals are the watch's: it notes them, and this looks. */
 void ur_sleep_ms(int64_t ms)
 {
-	sigset_t set;
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
 	for (; ms > 0 && ur_stop_signal() == 0; ms -= SLEEP_STEP_MS) {
 		const int64_t step = ms < SLEEP_STEP_MS ? ms : SLEEP_STEP_MS;
 		const struct timespec pause = {0, step * UR_MS_NS};
-		const int caught = sigtimedwait(&set, NULL, &pause);
-		if (caught > 0) {
-			atomic_store(&stop_signal, caught);
-		}
+		(void)nanosleep(&pause, NULL);
 	}
 }
 
-static void block_signals(void)
+/** What the watch sees from now on; when this returns it sees nothing else. */
+static void set_watched(struct ur_pipeline *pipeline, struct ur_report *report, bool starting)
 {
+	(void)pthread_mutex_lock(&the_watch.lock);
+	the_watch.pipeline = pipeline;
+	the_watch.report = report;
+	the_watch.starting = starting;
+	(void)pthread_mutex_unlock(&the_watch.lock);
+}
+
+static int start_watching(struct ur_err *err)
+{
+	pthread_t thread;
 	sigset_t set;
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	(void)sigaddset(&set, WATCH_OVER);
+	watched_signals(&set);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
+	const int r = the_watch.watching ? 0 : -pthread_create(&thread, NULL, watch, NULL);
+	if (r < 0) {
+		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start watching");
+	}
+	if (!the_watch.watching) {
+		(void)pthread_detach(thread);
+		the_watch.watching = true;
+	}
+	return 0;
 }
 
 static int run_watched(struct ur_pipeline *pipeline, struct ur_report *report, struct ur_err *err)
 {
-	struct watch w = {.pipeline = pipeline, .report = report};
-	const int r = -pthread_create(&w.thread, NULL, watch, &w);
-	if (r < 0) {
-		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start watching");
-	}
+	set_watched(pipeline, report, false);
 	const int result = ur_pipeline_run(pipeline, err);
-	atomic_store(&w.over, true);
-	(void)pthread_kill(w.thread, WATCH_OVER);
-	(void)pthread_join(w.thread, NULL);
+	set_watched(NULL, NULL, false);
 	return result;
 }
 
@@ -203,8 +235,8 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	char *ledger = NULL;
 	char again[64];
 	ur_report_init(&report, options->json, options->quiet, options->verbose, plan);
-	block_signals();
-	int r = choose_hash(options->hash, &err);
+	int r = start_watching(&err);
+	r = r < 0 ? r : choose_hash(options->hash, &err);
 	if (r == 0) {
 		r = ur_connection_find(options, &connection, &err);
 	}
@@ -222,7 +254,9 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 		run.ledger = ledger;
 		run.key_from = connection.key_from;
 		ur_connection_fill(&connection, options, &run.http);
+		set_watched(NULL, NULL, true);
 		r = ur_pipeline_new(&run, &pipeline, &err);
+		set_watched(NULL, NULL, false);
 	}
 	int code = r < 0 ? ur_exit_of(r, &err) : 0;
 	if (r == 0) {

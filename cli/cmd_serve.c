@@ -15,6 +15,7 @@
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,7 +34,8 @@ struct serve {
 	struct ur_settings settings;
 	struct ur_arena arena;
 	struct ur_gateway *gateway;
-	bool marked; // journald reads "<N>"
+	atomic_bool running; // a signal can be handed to it
+	bool marked;         // journald reads "<N>"
 	bool watched;
 	char status[160];
 };
@@ -270,38 +272,43 @@ static void reload(struct serve *serve)
 	ur_arena_done(&arena);
 }
 
+static bool is_end(int signal)
+{
+	return signal == SIGTERM || signal == SIGINT;
+}
+
+/** From the first moment: a spool may take long to read.  Asked twice, it ends at once. */
 static void *heed(void *context)
 {
 	struct serve *serve = context;
 	const sigset_t set = our_signals();
+	bool ending = false;
 	int signal = 0;
-	while (sigwait(&set, &signal) == 0 && signal == SIGHUP) {
-		reload(serve);
-	}
-	if (signal != SIGUSR1) {
-		ur_notify("STOPPING=1\nSTATUS=letting running requests end");
-		ur_gateway_stop(serve->gateway, GRACE_MS);
+	while (sigwait(&set, &signal) == 0 && signal != SIGUSR1) {
+		const bool running = atomic_load(&serve->running);
+		if (is_end(signal) && (ending || !running)) {
+			_exit(128 + signal); // what is durable stays so
+		} else if (is_end(signal)) {
+			ending = true;
+			ur_notify("STOPPING=1\nSTATUS=letting running requests end");
+			ur_gateway_stop(serve->gateway, GRACE_MS);
+		} else if (running) {
+			reload(serve);
+		}
 	}
 	return NULL;
 }
 
 static int run(struct serve *serve, struct ur_err *err)
 {
-	pthread_t thread;
-	const int started = pthread_create(&thread, NULL, heed, serve);
-	if (started != 0) {
-		return ur_err_set(err, -started, UR_FAULT_WORLD, "cannot start a thread");
-	}
+	atomic_store(&serve->running, true);
 	printf("listening on %s\n", ur_gateway_address(serve->gateway));
 	(void)fflush(stdout);
 	ur_notify("READY=1");
-	const int r = ur_gateway_run(serve->gateway, err);
-	(void)pthread_kill(thread, SIGUSR1);
-	(void)pthread_join(thread, NULL);
-	return r;
+	return ur_gateway_run(serve->gateway, err);
 }
 
-static int serve_on(struct serve *serve)
+static int serve_watched(struct serve *serve)
 {
 	struct ur_gateway_options gateway = {0};
 	struct ur_err err = {0};
@@ -322,10 +329,23 @@ static int serve_on(struct serve *serve)
 	if (r < 0) {
 		ur_report_error(err.text);
 	}
-	serve->gateway = ur_gateway_free(serve->gateway);
 	return r < 0 ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }
 
+static int serve_on(struct serve *serve)
+{
+	pthread_t thread;
+	const int started = pthread_create(&thread, NULL, heed, serve);
+	if (started != 0) {
+		ur_report_error("cannot start a thread");
+		return UR_EXIT_FAILED;
+	}
+	const int code = serve_watched(serve);
+	(void)pthread_kill(thread, SIGUSR1);
+	(void)pthread_join(thread, NULL);
+	serve->gateway = ur_gateway_free(serve->gateway);
+	return code;
+}
 int ur_cmd_serve(const struct ur_cli_options *options)
 {
 	struct serve serve = {

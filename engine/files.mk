@@ -80,7 +80,10 @@ ENGINE_SRC := \
 	engine/gateway/spool.c \
 	engine/gateway/spool_bytes.c \
 	engine/gateway/spool_files.c \
+	engine/gateway/spool_life.c \
 	engine/gateway/crew.c \
+	engine/gateway/name.c \
+	engine/gateway/verdict.c \
 	engine/gateway/gate.c \
 	engine/gateway/seal.c \
 	engine/gateway/route.c \

@@ -28,6 +28,10 @@ UNIT_TESTS := \
 	pair \
 	sidecar \
 	spool \
+	verdict \
+	upload_name \
+	delivery \
+	told \
 	when \
 	mischief \
 	multipart \

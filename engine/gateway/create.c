@@ -6,9 +6,8 @@
  * The early answer is given only for what the server proves to hold: an asset with this checksum,
  * this user's, not trashed, and a byte of it with the right total size.
  */
+#include "engine/gateway/name.h"
 #include "engine/gateway/parts.h"
-
-#include "engine/base/clock.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -18,9 +17,9 @@
 #include <string.h>
 
 #define ANSWER_MS 20000
-#define RECORDS_MAX 100000u // uploads and what is remembered of them
 
 enum {
+	STEP_TYPES, // which files does it take?
 	STEP_CHECK, // does it know the checksum?
 	STEP_ASSET, // is it this user's, and not trashed?
 	STEP_BYTES, // does it give a byte?
@@ -105,13 +104,14 @@ static void make(struct ur_job *job)
 	struct ur_spool_outcome outcome = {
 		.state = UR_SPOOL_CONFIRMED,
 		.duplicate = true,
-		.since_ms = ur_clock_wall_ns() / UR_MS_NS,
+		.missed_ran_ms = UR_SPOOL_NEVER,
 	};
+	ur_spool_stamp(visit->gateway->spool, &outcome);
 	memcpy(outcome.asset, visit->asset, sizeof outcome.asset);
 	(void)snprintf(outcome.words, sizeof outcome.words, "the server had it already");
 	visit->result = ur_spool_conclude(visit->made, &outcome, &visit->err);
 	if (visit->result == 0) {
-		visit->made->outcome = outcome;
+		ur_spool_concluded(visit->made, &outcome);
 		visit->result = ur_spool_empty(visit->made, &visit->err);
 	}
 }
@@ -121,6 +121,35 @@ static void begin_make(struct ur_visit *visit)
 	visit->job.run = make;
 	visit->job.done = on_made;
 	ur_crew_submit(visit->gateway->crew, &visit->job);
+}
+
+/* ---- does the server take it? ---------------------------------------------------------------- */
+
+/** Said before the first byte, and not after the last.  False when it was answered. */
+static bool is_welcome(struct ur_visit *visit)
+{
+	char name[UR_NAME_MAX];
+	char sentence[sizeof name + 128];
+	if (visit->metadata->is_sidecar) {
+		return true;
+	}
+	ur_name_of(visit->metadata, visit->gateway->types, NULL, name);
+	if (ur_name_judge(name, visit->gateway->types) != UR_NAME_REFUSED) {
+		return true;
+	}
+	(void)snprintf(sentence, sizeof sentence,
+		"immich-server takes no files of this type: '%s'; it goes by the extension", name);
+	ur_visit_answer(visit, 415, sentence);
+	return false;
+}
+
+/** The server has not said yet what it takes, and this is nothing that others usually do. */
+static bool is_strange(const struct ur_visit *visit)
+{
+	char name[UR_NAME_MAX];
+	ur_name_of(visit->metadata, NULL, NULL, name);
+	return visit->gateway->options.immich != NULL && visit->gateway->types == NULL &&
+	       !visit->metadata->is_sidecar && ur_name_judge(name, NULL) == UR_NAME_OPEN;
 }
 
 /* ---- does the server have it? ---------------------------------------------------------------- */
@@ -134,18 +163,19 @@ static bool read_early(struct ur_visit *visit)
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_check check = {0};
 	struct ur_asset asset = {0};
-	if (request->result == 0 && visit->step == STEP_CHECK && request->status == 200 &&
+	const bool own = ur_delivery_is_own(request);
+	if (own && visit->step == STEP_CHECK && request->status == 200 &&
 		ur_immich_check_read(answer, &check, 1, NULL) == 0 && check.there &&
 		!check.trashed) {
 		memcpy(visit->asset, check.asset, sizeof visit->asset);
 		return true;
 	}
-	if (request->result == 0 && visit->step == STEP_ASSET && request->status == 200 &&
+	if (own && visit->step == STEP_ASSET && request->status == 200 &&
 		ur_immich_asset_read(answer, &asset, NULL) == 0 &&
 		ur_immich_prove(&asset, visit->metadata->sha1, visit->who.user) == UR_PROOF_HOLDS) {
 		return true;
 	}
-	if (request->result == 0 && visit->step == STEP_BYTES && request->status == 206 &&
+	if (own && visit->step == STEP_BYTES && request->status == 206 &&
 		ur_immich_total(request->content_range) == (int64_t)visit->length) {
 		return false;
 	}
@@ -153,13 +183,33 @@ static bool read_early(struct ur_visit *visit)
 	return false;
 }
 
+static void begin(struct ur_visit *visit)
+{
+	const bool may_prove = visit->who.may_read && visit->who.may_download;
+	if (visit->gateway->options.immich != NULL && visit->metadata->has_sha1 && may_prove &&
+		visit->has_length && visit->length > 0 && !visit->metadata->is_sidecar) {
+		ask(visit, STEP_CHECK);
+	} else {
+		begin_make(visit);
+	}
+}
+
 static void on_answer(struct ur_post *post)
 {
 	struct ur_visit *visit =
 		(struct ur_visit *)((char *)post - offsetof(struct ur_visit, post));
+	if (visit->step == STEP_TYPES) {
+		ur_delivery_take_types(visit->gateway, &visit->request);
+	}
 	if (visit->x == NULL) {
 		release(visit);
 		ur_visit_end(visit);
+	} else if (visit->step == STEP_TYPES) {
+		release(visit);
+		if (is_welcome(visit)) {
+			reserve(visit);
+			begin(visit);
+		}
 	} else if (read_early(visit)) {
 		ask(visit, visit->step + 1);
 	} else {
@@ -198,6 +248,8 @@ static void ask(struct ur_visit *visit, int step)
 		request->pieces[0] = (struct ur_piece){
 			.bytes = ur_text_get(&visit->question), .size = visit->question.size};
 		request->piece_count = 1;
+	} else if (step == STEP_TYPES) {
+		request->path = UR_TYPES_PATH;
 	} else {
 		ur_text_addf(&visit->question, "/api/assets/%s%s", visit->asset,
 			step == STEP_BYTES ? "/original" : "");
@@ -231,12 +283,12 @@ static bool is_within_limits(struct ur_visit *visit)
 	const struct ur_spool_use use = ur_spool_use_of(gateway->spool, visit->who.user);
 	const uint64_t length = visit->has_length ? visit->length : 0;
 	uint64_t left = 0;
-	if (gateway->records + gateway->making >= RECORDS_MAX) {
+	if (gateway->records + gateway->making >= UR_RECORDS_MAX) {
 		ur_visit_answer(
 			visit, 503, "the gateway remembers too many uploads; try again later");
 		return false;
 	}
-	if (use.uploads + gateway->making >= gateway->limits.user_uploads) {
+	if (use.open + gateway->making >= gateway->limits.user_uploads) {
 		ur_visit_answer(visit, 403,
 			"too many unfinished uploads; finish or terminate some of them first");
 		return false;
@@ -259,15 +311,13 @@ static bool is_within_limits(struct ur_visit *visit)
 
 void ur_create(struct ur_visit *visit)
 {
-	const bool may_prove = visit->who.may_read && visit->who.may_download;
-	if (!is_within_limits(visit)) {
+	if (!is_welcome(visit) || !is_within_limits(visit)) {
 		return;
 	}
 	reserve(visit);
-	if (visit->gateway->options.immich != NULL && visit->metadata->has_sha1 && may_prove &&
-		visit->has_length && visit->length > 0 && !visit->metadata->is_sidecar) {
-		ask(visit, STEP_CHECK);
-		return;
+	if (is_strange(visit)) {
+		ask(visit, STEP_TYPES);
+	} else {
+		begin(visit);
 	}
-	begin_make(visit);
 }

@@ -7,11 +7,8 @@
  *             │         │ └─────┘ lost, 5xx: asked by checksum before anything is sent again
  *             │         └──── it is there: straight to ASSET
  *
- *     201                    delivered; confirmed settle_after later
- *     200, or there after a doubtful ending: suspect, its bytes are asked for suspect_wait later
- *     401 403                the credential is dropped; the owner's next request brings another
- *     408 429 5xx, no answer again, for as long as it takes
- *     other 4xx              refused: kept, shown, and removed keep_refused later
+ *     What follows from an answer is the table of verdict.h; how long the asset is left alone before
+ *     it is believed is in the outcome: seen when, doubted or not.
  *
  * This file has all deliveries, and takes the steps; SEND is in delivery_request, CHECK, ASSET and
  * BYTES are in delivery_confirm.
@@ -35,6 +32,7 @@
 #define FIRST_PAUSE_MS 1000
 #define LONGEST_PAUSE_MS 300000
 #define RELATED_MS 2000
+#define REFUSED_MS 10000 // what may have changed while the gateway did not run
 #define SIDECAR_MAX (1u << 20)
 #define BUSY_MAX 16u // deliveries that ask or send at once
 
@@ -53,6 +51,9 @@ void ur_delivery_explain(struct ur_session *session, const char *format, ...)
 {
 	struct ur_spool_outcome *outcome = &session->upload->outcome;
 	va_list list;
+	if (outcome->state == UR_SPOOL_REFUSED) {
+		return; // the server's own reason stays until there is another
+	}
 	va_start(list, format);
 	(void)vsnprintf(outcome->words, sizeof outcome->words, format, list);
 	va_end(list);
@@ -170,11 +171,12 @@ static bool gather(struct ur_session *session)
 	struct ur_tus_metadata *said = session->delivery->metadata;
 	struct ur_spool_upload *sidecar = relative(session, said->sidecar_upload);
 	const struct ur_spool_upload *movie = relative(session, said->movie_upload);
-	if (sidecar != NULL && sidecar->outcome.state == UR_SPOOL_RECEIVING) {
+	if (sidecar != NULL &&
+		(sidecar->outcome.state == UR_SPOOL_RECEIVING || sidecar->is_unread)) {
 		return false;
 	}
 	if (movie != NULL && !movie->is_sidecar && // which is never an asset
-		(movie->outcome.state == UR_SPOOL_RECEIVING ||
+		(movie->outcome.state == UR_SPOOL_RECEIVING || movie->is_unread ||
 			movie->outcome.state == UR_SPOOL_COMPLETE)) {
 		return false;
 	}
@@ -208,28 +210,34 @@ static int read_metadata(struct ur_session *session)
 
 /* ---- all deliveries -------------------------------------------------------------------------- */
 
+int64_t ur_delivery_wait_ms(const struct ur_session *session)
+{
+	return ur_verdict_wait_ms(&session->delivery->outcome, &session->gateway->limits,
+		ur_spool_ran_ms(session->gateway->spool));
+}
+
 /** With a credential, from wherever an earlier process or key left it. */
 static void set_out(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_spool_upload *upload = session->upload;
-	const struct ur_gateway_limits *limits = &session->gateway->limits;
 	if (upload->outcome.state != UR_SPOOL_DELIVERED) {
-		ur_delivery_go(session, UR_DELIVERY_RELATED, 0);
+		const bool refused = upload->outcome.state == UR_SPOOL_REFUSED;
+		ur_delivery_go(session, UR_DELIVERY_RELATED, refused ? REFUSED_MS : 0);
 		return;
 	}
-	if (read_metadata(session) == 0) {
-		delivery->related = relative(session, delivery->metadata->sidecar_upload);
-		if (delivery->related != NULL &&
-			delivery->related->outcome.state != UR_SPOOL_COMPLETE) {
-			delivery->related = NULL;
-		}
+	if (read_metadata(session) < 0) { // nobody knows whether a sidecar went with it
+		ur_gateway_log(
+			session->gateway, 3, "upload %s: its metadata cannot be read", upload->id);
+		ur_delivery_go(session, UR_DELIVERY_KEY, LONGEST_PAUSE_MS);
+		return;
 	}
-	const int64_t wait_ms =
-		delivery->suspect ? limits->suspect_wait_ms : limits->settle_after_ms;
-	const int64_t passed_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
-	const bool waits = passed_ms >= 0 && passed_ms < wait_ms && !upload->outcome.duplicate;
-	ur_delivery_go(session, UR_DELIVERY_ASSET, waits ? wait_ms - passed_ms : 0);
+	delivery->related = relative(session, delivery->metadata->sidecar_upload);
+	if (delivery->related != NULL && delivery->related->outcome.state != UR_SPOOL_COMPLETE) {
+		delivery->related = NULL;
+	}
+	delivery->outcome = upload->outcome;
+	ur_delivery_go(session, UR_DELIVERY_ASSET, ur_delivery_wait_ms(session));
 }
 
 static void run(struct ur_session *session)
@@ -337,13 +345,12 @@ void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	delivery->request.context = session;
 	delivery->outcome = upload->outcome;
 	delivery->tries = upload->outcome.tries;
-	/* A start found it: what was under way then may have reached the server. */
-	delivery->suspect = upload->outcome.state == UR_SPOOL_COMPLETE
-				    ? upload->outcome.tries > 0
-				    : upload->outcome.status == UR_DELIVERY_DOUBTFUL;
-	if (upload->outcome.tries > 0 && upload->outcome.state == UR_SPOOL_COMPLETE) {
-		const int64_t gone_ms = ur_clock_wall_ns() / UR_MS_NS - upload->outcome.since_ms;
+	delivery->suspect = upload->outcome.suspect;
+	if (delivery->suspect && upload->outcome.state == UR_SPOOL_COMPLETE) {
+		/* What was under way when the process ended may have reached the server. */
 		const int64_t most_ms = ur_delivery_lost_ms(gateway);
+		const int64_t gone_ms =
+			ur_spool_ran_ms(gateway->spool) - upload->outcome.since_ran_ms;
 		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;
 		delivery->lost_until_ms = ur_gateway_now_ms() + (left_ms > 0 ? left_ms : 0);
 	}

@@ -13,7 +13,6 @@
 #include "engine/gateway/parts.h"
 
 #define UR_DELIVERY_KEY_NAME "key"
-#define UR_DELIVERY_DOUBTFUL 200 // an outcome's status: delivered, but not by a 201
 #define UR_DELIVERY_WAITS_FOR_OWNER \
 	"it waits for the next request of its owner with a key that may upload"
 
@@ -38,6 +37,8 @@ void ur_delivery_read_sent(struct ur_session *session);
 /** delivery->outcome becomes durable; then `next` is due after `wait_ms`, or all is tidied up. */
 void ur_delivery_settle_outcome(
 	struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms);
+/** delivery->outcome says no: counted, and logged. */
+void ur_delivery_note_refusal(struct ur_session *session);
 /** The end, with the words for it. */
 void ur_delivery_refuse(struct ur_session *session, int status, const char *words);
 
@@ -45,6 +46,13 @@ void ur_delivery_refuse(struct ur_session *session, int status, const char *word
 /** delivery->request, begun; its answer is read by the step that the delivery is in. */
 struct ur_request *ur_delivery_new_request(
 	struct ur_session *session, const char *method, const char *path);
+/** The answer to delivery->request, for ur_verdict(). */
+struct ur_answer ur_delivery_answer(
+	const struct ur_delivery *delivery, enum ur_asked asked, bool readable);
+/** Does what follows, but for what only one question has: READ, QUOTA, REFUSED, MISSED. */
+void ur_delivery_follow(struct ur_session *session, enum ur_follow follow);
+/** What is left of the time before delivery->outcome's asset may be believed. */
+int64_t ur_delivery_wait_ms(const struct ur_session *session);
 /** It may pass: the same step again, later. */
 void ur_delivery_again(struct ur_session *session, enum ur_delivery_step step);
 /** Asks whether the server has the bytes. */

@@ -6,6 +6,7 @@
  * Nothing follows from an outcome before it is on disk.
  */
 #include "engine/gateway/delivery_parts.h"
+#include "engine/gateway/name.h"
 
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
@@ -13,6 +14,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#define QUOTA_PAUSES 12 // 12 s … 1 h
 
 /* ---- the one ordinary request ---------------------------------------------------------------- */
 
@@ -41,12 +44,24 @@ static const char *or_null(const char *text)
 	return text[0] == '\0' ? NULL : text;
 }
 
+/** The first bytes are in the page cache, or will be: they are sent next. */
+static void name_of(const struct ur_session *session, char ret[UR_NAME_MAX])
+{
+	const struct ur_delivery *delivery = session->delivery;
+	uint8_t head[UR_KIND_HEAD];
+	const ssize_t size = ur_sys_pread_all(delivery->fd, head, sizeof head, 0);
+	ur_name_of(delivery->metadata, session->gateway->types,
+		size > 0 ? ur_kind_of(head, (size_t)size) : NULL, ret);
+}
+
 static void write_body(struct ur_session *session, char boundary[64])
 {
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_tus_metadata *said = delivery->metadata;
+	char name[UR_NAME_MAX];
+	name_of(session, name);
 	const struct ur_upload_fields fields = {
-		.name = said->filename[0] == '\0' ? "upload" : said->filename,
+		.name = name,
 		.created_ns = time_of(said->created),
 		.modified_ns = time_of(said->modified),
 		.size = session->upload->length,
@@ -126,22 +141,20 @@ static struct ur_session *session_of(struct ur_job *job)
 	return delivery->request.context;
 }
 
-static bool is_last(const struct ur_delivery *delivery)
-{
-	return delivery->outcome.state == UR_SPOOL_CONFIRMED ||
-	       delivery->outcome.state == UR_SPOOL_REFUSED;
-}
-
 static void conclude(struct ur_job *job)
 {
 	struct ur_session *session = session_of(job);
 	struct ur_delivery *delivery = session->delivery;
-	delivery->result = ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
-	if (delivery->result == 0 && delivery->related != NULL &&
-		delivery->outcome.state == UR_SPOOL_CONFIRMED) {
+	delivery->result = 0;
+	/* Before its picture, which is asked for again after a crash in between; it never would be. */
+	if (delivery->related != NULL && delivery->outcome.state == UR_SPOOL_CONFIRMED) {
 		judge_sidecar(delivery);
 		delivery->result = ur_spool_conclude(
 			delivery->related, &delivery->related_outcome, &delivery->err);
+	}
+	if (delivery->result == 0) {
+		delivery->result =
+			ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
 	}
 }
 
@@ -184,11 +197,11 @@ static void on_concluded(struct ur_job *job)
 		ur_delivery_go(session, UR_DELIVERY_CHECK, ur_delivery_pause_ms(delivery, -1));
 		return;
 	}
-	session->upload->outcome = delivery->outcome;
+	ur_spool_concluded(session->upload, &delivery->outcome);
 	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		delivery->related->outcome = delivery->related_outcome;
+		ur_spool_concluded(delivery->related, &delivery->related_outcome);
 	}
-	if (is_last(delivery)) {
+	if (ur_spool_is_over(&delivery->outcome)) {
 		delivery->busy = true;
 		job->run = tidy;
 		job->done = on_tidied;
@@ -204,8 +217,10 @@ void ur_delivery_settle_outcome(
 	struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
 {
 	struct ur_delivery *delivery = session->delivery;
-	delivery->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
+	ur_spool_stamp(session->gateway->spool, &delivery->outcome);
 	delivery->outcome.tries = delivery->tries;
+	/* While it is being sent nobody knows; a restart in between finds that written. */
+	delivery->outcome.suspect = delivery->suspect || next == UR_DELIVERY_SEND;
 	ur_delivery_go(session, next, wait_ms);
 	delivery->busy = true;
 	delivery->job.run = conclude;
@@ -213,15 +228,24 @@ void ur_delivery_settle_outcome(
 	ur_crew_submit(session->gateway->crew, &delivery->job);
 }
 
+void ur_delivery_note_refusal(struct ur_session *session)
+{
+	session->gateway->counters.refused++;
+	ur_gateway_log(session->gateway, 4, "upload %s: immich-server refuses it: %s",
+		session->upload->id, session->delivery->outcome.words);
+}
+
 void ur_delivery_refuse(struct ur_session *session, int status, const char *words)
 {
 	struct ur_delivery *delivery = session->delivery;
-	session->gateway->counters.refused++;
-	ur_gateway_log(session->gateway, 4, "upload %s: immich-server refuses it: %s",
-		session->upload->id, words);
 	delivery->outcome.state = UR_SPOOL_REFUSED;
 	delivery->outcome.status = status;
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
+	ur_delivery_note_refusal(session);
+	ur_gateway_log(session->gateway, 5,
+		"upload %s: its bytes are kept for %lld days in which the gateway runs",
+		session->upload->id,
+		(long long)(session->gateway->limits.keep_refused_ms / 86400000));
 	ur_delivery_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
 }
 
@@ -237,33 +261,51 @@ void ur_delivery_begin_send(struct ur_session *session)
 			500); // asked again: in the meantime it may have come
 		return;
 	}
-	delivery->outcome = (struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE};
+	delivery->outcome = (struct ur_spool_outcome){
+		.state = UR_SPOOL_COMPLETE, .missed_ran_ms = UR_SPOOL_NEVER};
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
 		"being delivered to immich-server");
 	delivery->tries++;
 	ur_delivery_settle_outcome(session, UR_DELIVERY_SEND, 0);
 }
 
-static void sent(struct ur_session *session, const char *asset, bool duplicate)
+static void sent(struct ur_session *session, const char *asset, bool duplicate, bool certain)
 {
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
 	gateway->counters.bytes_delivered += session->upload->length;
 	gateway->counters.delivered += duplicate ? 0 : 1;
 	delivery->pauses = 0;
-	delivery->suspect = duplicate; // we had just been told that it is not there
+	delivery->suspect = !certain; // of a duplicate we had just been told that it is not there
 	delivery->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_DELIVERED,
 		.duplicate = duplicate,
 		.status = delivery->request.status,
+		.there_ran_ms = ur_spool_ran_ms(gateway->spool),
+		.missed_ran_ms = UR_SPOOL_NEVER,
 	};
 	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
 		duplicate ? "the server says duplicate to bytes that it had not known before; they "
 			    "are asked for later"
 			  : "delivered");
-	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET,
-		duplicate ? gateway->limits.suspect_wait_ms : gateway->limits.settle_after_ms);
+	delivery->outcome.suspect = delivery->suspect;
+	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET, ur_delivery_wait_ms(session));
+}
+
+/** Nothing is wrong with the file, and each try carries all of it: with long pauses. */
+static void wait_for_quota(struct ur_session *session, const char *words)
+{
+	struct ur_delivery *delivery = session->delivery;
+	delivery->outcome.state = UR_SPOOL_REFUSED;
+	delivery->outcome.status = UR_STATUS_QUOTA;
+	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
+		"%.60s; it is kept here, and tried again", words);
+	if (delivery->pauses++ == 0) {
+		ur_delivery_note_refusal(session);
+	}
+	ur_delivery_settle_outcome(
+		session, UR_DELIVERY_CHECK, QUOTA_PAUSES * ur_delivery_pause_ms(delivery, -1));
 }
 
 void ur_delivery_read_sent(struct ur_session *session)
@@ -274,23 +316,20 @@ void ur_delivery_read_sent(struct ur_session *session)
 	char words[UR_MESSAGE_MAX];
 	bool duplicate = false;
 	const int status = request->status;
-	if (request->result == 0 && (status == 201 || status == 200) &&
-		ur_immich_upload_read(ur_text_get(&request->answer), asset, &duplicate, NULL) ==
-			0) {
-		sent(session, asset, duplicate || status == 200);
-		return;
-	}
-	if (request->result == 0 && status >= 400 && status < 500 && status != 408 &&
-		status != 429) {
-		ur_immich_message(status, ur_text_get(&request->answer), request->html, words);
+	const char *text = ur_text_get(&request->answer);
+	const bool told = (status == 201 || status == 200) &&
+			  ur_immich_upload_read(text, asset, &duplicate, NULL) == 0;
+	const struct ur_answer answer = ur_delivery_answer(delivery, UR_ASKED_SEND, told);
+	const enum ur_follow follow = ur_verdict(&answer);
+	ur_immich_message(status, text, request->html, words);
+	if (follow == UR_FOLLOW_READ) {
+		sent(session, asset, duplicate || status == 200,
+			!duplicate && ur_verdict_is_certain(&answer));
+	} else if (follow == UR_FOLLOW_QUOTA) {
+		wait_for_quota(session, words);
+	} else if (follow == UR_FOLLOW_REFUSED) {
 		ur_delivery_refuse(session, status, words);
-		return;
+	} else {
+		ur_delivery_follow(session, follow);
 	}
-	const bool perhaps = request->body_gone || (request->result == 0 && status >= 500);
-	delivery->suspect = delivery->suspect || perhaps;
-	if (request->result < 0 && request->body_gone) {
-		delivery->lost_until_ms =
-			ur_gateway_now_ms() + ur_delivery_lost_ms(session->gateway);
-	}
-	ur_delivery_again(session, UR_DELIVERY_CHECK);
 }

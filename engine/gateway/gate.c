@@ -259,8 +259,11 @@ static bool read_answer(struct question *question)
 	const struct ur_request *request = &question->request;
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_server said = {0};
-	if (request->result < 0 || request->status >= 500 || request->status == 429 ||
-		request->html) {
+	/* A page of what stands before the server says nothing about anybody's key. */
+	const bool own =
+		request->result == 0 && ur_immich_is_own_word(request->status, request->correlation,
+						request->answer_type, answer);
+	if (!own || request->status >= 500 || request->status == 429) {
 		conclude(entry, UR_VERDICT_AWAY,
 			"immich-server does not answer at present; try again in a moment", AWAY_MS);
 	} else if (request->status == 401) {

@@ -16,7 +16,7 @@
 #define HOUR_MS (3600 * INT64_C(1000))
 #define DAY_MS (24 * HOUR_MS)
 #define SWEEP_MS 5000
-#define BROKEN_MS HOUR_MS
+#define CLOCK_MS (INT64_C(5) * 60 * 1000)
 #define CONNECT_MS 10000
 #define STALL_MS 120000
 #define BUFFER (512u << 10)
@@ -90,54 +90,50 @@ void ur_session_rest(struct ur_session *session)
 
 /* ---- what is over ---------------------------------------------------------------------------- */
 
-static bool is_past(int64_t since_ms, int64_t wait_ms)
+/** What is only remembered makes room for what comes, long before there is none. */
+static struct ur_life life_of(
+	const struct ur_gateway *gateway, const struct ur_spool_upload *upload)
 {
-	const int64_t now = ur_clock_wall_ns() / UR_MS_NS;
-	return now >= since_ms && now - since_ms >= wait_ms;
+	struct ur_life life = ur_verdict_life(upload, &gateway->limits);
+	if (upload->bytes_gone && gateway->records > UR_RECORDS_MAX / 2 && life.keep_ms > HOUR_MS) {
+		life.keep_ms = HOUR_MS;
+	}
+	return life;
+}
+
+int64_t ur_gateway_ends_ms(const struct ur_gateway *gateway, const struct ur_spool_upload *upload)
+{
+	const struct ur_life life = life_of(gateway, upload);
+	const int64_t passed = ur_spool_ran_ms(gateway->spool) - life.since_ran_ms;
+	const int64_t left = life.keep_ms - (passed > 0 ? passed : 0);
+	return life.ends ? ur_clock_wall_ns() / UR_MS_NS + (left > 0 ? left : 0) : 0;
 }
 
 static void sweep_one(struct ur_gateway *gateway, struct ur_spool_upload *upload)
 {
-	const struct ur_gateway_limits *limits = &gateway->limits;
 	const struct ur_spool_outcome *outcome = &upload->outcome;
-	switch (outcome->state) {
-	case UR_SPOOL_RECEIVING:
-		if (is_past(upload->touched_ms, limits->expire_ms)) {
-			ur_receive_expire(gateway, upload);
-		}
+	const bool is_over =
+		outcome->state == UR_SPOOL_CONFIRMED ||
+		(outcome->state == UR_SPOOL_REFUSED && outcome->status == UR_STATUS_EXPIRED);
+	if (is_over && !upload->bytes_gone && !upload->is_damaged && upload->session == NULL) {
+		ur_receive_empty(gateway, upload); // a crash came in between
 		return;
-	case UR_SPOOL_COMPLETE: // a sidecar whose picture never came; all others are delivered
-		if (upload->is_sidecar && is_past(upload->touched_ms, limits->keep_refused_ms)) {
-			ur_receive_remove(gateway, upload);
-		}
-		return;
-	case UR_SPOOL_DELIVERED:
-		return;
-	case UR_SPOOL_BROKEN:
-		if (is_past(upload->touched_ms, BROKEN_MS)) {
-			ur_receive_remove(gateway, upload);
-		}
-		return;
-	case UR_SPOOL_CONFIRMED:
-		if (!upload->bytes_gone && upload->session == NULL) {
-			ur_receive_empty(gateway, upload); // a crash came in between
-		} else if (is_past(outcome->since_ms, limits->keep_outcome_ms)) {
-			ur_receive_remove(gateway, upload);
-		}
-		return;
-	case UR_SPOOL_REFUSED:
-		if (outcome->status == 410 && !upload->bytes_gone && upload->session == NULL) {
-			ur_receive_empty(gateway, upload);
-		} else if (is_past(outcome->since_ms, upload->bytes_gone
-							      ? limits->keep_outcome_ms
-							      : limits->keep_refused_ms)) {
-			ur_receive_remove(gateway, upload);
-		}
-		return;
-	case UR_SPOOL_STATES:
-		break;
 	}
-	assert(!"an upload without a state");
+	const struct ur_life life = life_of(gateway, upload);
+	if (!life.ends || ur_spool_ran_ms(gateway->spool) - life.since_ran_ms < life.keep_ms) {
+		return;
+	}
+	if (outcome->state == UR_SPOOL_RECEIVING) {
+		ur_receive_expire(gateway, upload);
+		return;
+	}
+	if (outcome->state == UR_SPOOL_REFUSED && !upload->bytes_gone) {
+		ur_gateway_log(gateway, 4,
+			"upload %s: immich-server refused it %lld days of run time ago (%s); its bytes "
+			"go now",
+			upload->id, (long long)(life.keep_ms / DAY_MS), outcome->words);
+	}
+	ur_receive_remove(gateway, upload);
 }
 
 static void sweep(struct ur_gateway *gateway)
@@ -152,6 +148,37 @@ static void sweep(struct ur_gateway *gateway)
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {
 		sweep_one(gateway, at);
+	}
+}
+
+/* ---- the time it runs ------------------------------------------------------------------------ */
+
+static void keep_time(struct ur_job *job)
+{
+	struct ur_gateway *gateway =
+		(struct ur_gateway *)((char *)job - offsetof(struct ur_gateway, clock_job));
+	struct ur_err err = {0};
+	if (ur_spool_keep_time(gateway->spool, &err) < 0) {
+		ur_gateway_log(gateway, 4, "%s", err.text);
+	}
+}
+
+static void on_kept(struct ur_job *job)
+{
+	struct ur_gateway *gateway =
+		(struct ur_gateway *)((char *)job - offsetof(struct ur_gateway, clock_job));
+	gateway->clock_busy = false;
+}
+
+static void tick_clock(struct ur_gateway *gateway)
+{
+	const int64_t now = ur_gateway_now_ms();
+	if (!gateway->clock_busy && now >= gateway->clock_ms + CLOCK_MS) {
+		gateway->clock_ms = now;
+		gateway->clock_busy = true;
+		gateway->clock_job.run = keep_time;
+		gateway->clock_job.done = on_kept;
+		ur_crew_submit(gateway->crew, &gateway->clock_job);
 	}
 }
 
@@ -172,6 +199,7 @@ static void tick(void *context)
 	if (!atomic_load(&gateway->stopping)) {
 		ur_delivery_tick(gateway);
 		sweep(gateway);
+		tick_clock(gateway);
 	}
 	if (gateway->options.pulse != NULL) {
 		ur_status_line(gateway, status, sizeof status);
@@ -219,18 +247,50 @@ static int make_http(
 	return ur_http_new(&options, NULL, ret, err);
 }
 
-/** What an earlier process left on its way. */
+static bool is_on_its_way(const struct ur_spool_upload *upload)
+{
+	const struct ur_spool_outcome *outcome = &upload->outcome;
+	return !upload->is_sidecar && !ur_spool_is_over(outcome) &&
+	       (outcome->state == UR_SPOOL_COMPLETE || outcome->state == UR_SPOOL_REFUSED ||
+		       (outcome->state == UR_SPOOL_DELIVERED &&
+			       upload->length != UR_SPOOL_LENGTH_UNKNOWN));
+}
+
+void ur_gateway_deliver(struct ur_gateway *gateway, struct ur_spool_upload *upload)
+{
+	if (gateway->options.immich != NULL && is_on_its_way(upload)) {
+		ur_delivery_add(gateway, upload, NULL);
+	}
+}
+
+static void log_damage(struct ur_gateway *gateway)
+{
+	if (ur_spool_damaged(gateway->spool) > 0) {
+		ur_gateway_log(gateway, 3,
+			"%zu uploads in the spool cannot be read (%s …); they stay as they are, and are "
+			"looked at again at the next start",
+			ur_spool_damaged(gateway->spool), ur_spool_damage(gateway->spool));
+	}
+}
+
+/** What an earlier process left on its way, and what has to be read first. */
 static void resume(struct ur_gateway *gateway)
 {
 	size_t count = 0;
 	size_t waiting = 0;
+	log_damage(gateway);
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {
 		gateway->records++;
-		if (gateway->options.immich != NULL && !at->is_sidecar &&
-			(at->outcome.state == UR_SPOOL_COMPLETE ||
-				at->outcome.state == UR_SPOOL_DELIVERED)) {
-			ur_delivery_add(gateway, at, NULL);
+		if (at->is_damaged) {
+			ur_gateway_log(gateway, 3, "upload %s: its files are damaged%s", at->id,
+				at->is_unread ? "; its bytes are read"
+					      : "; they are kept as they are");
+		}
+		if (at->is_unread) {
+			ur_receive_rebuild(gateway, at);
+		} else if (gateway->options.immich != NULL && is_on_its_way(at)) {
+			ur_gateway_deliver(gateway, at);
 			waiting += ur_delivery_has_key(at) ? 0 : 1;
 			count++;
 		}
@@ -296,6 +356,8 @@ int ur_gateway_new(
 	assert(options->immich != NULL || options->allow_anonymous);
 	gateway->options = *options;
 	gateway->limits = options->limits;
+	gateway->proved_ran_ms = UR_SPOOL_NEVER;
+	gateway->clock_ms = ur_gateway_now_ms();
 	atomic_init(&gateway->stopping, false);
 	atomic_init(&gateway->new_limits, NULL);
 	int r = set_base(gateway, err);
@@ -334,6 +396,9 @@ struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway)
 	if (gateway == NULL) {
 		return NULL;
 	}
+	if (gateway->spool != NULL) {
+		ur_spool_stop(gateway->spool);
+	}
 	gateway->ask = ur_http_free(gateway->ask);
 	gateway->carry = ur_http_free(gateway->carry);
 	gateway->crew = ur_crew_free(gateway->crew);
@@ -344,6 +409,7 @@ struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway)
 	gateway->httpd = ur_httpd_free(gateway->httpd);
 	gateway->spool = ur_spool_free(gateway->spool);
 	ur_request_done(&gateway->version_request);
+	gateway->types = ur_types_free(gateway->types);
 	free(atomic_load(&gateway->new_limits));
 	OPENSSL_cleanse(gateway->options.seal, sizeof gateway->options.seal);
 	free(gateway);
@@ -353,10 +419,15 @@ struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway)
 int ur_gateway_run(struct ur_gateway *gateway, struct ur_err *err)
 {
 	const int r = ur_httpd_run(gateway->httpd, err);
+	struct ur_err clock_err = {0};
+	ur_spool_stop(gateway->spool);
 	gateway->ask = ur_http_free(gateway->ask);
 	gateway->carry = ur_http_free(gateway->carry);
 	gateway->crew = ur_crew_free(gateway->crew);
 	ur_receive_stop(gateway);
+	if (ur_spool_keep_time(gateway->spool, &clock_err) < 0) {
+		ur_gateway_log(gateway, 4, "%s", clock_err.text);
+	}
 	return r;
 }
 

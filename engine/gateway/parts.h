@@ -17,6 +17,7 @@
 #include "engine/gateway/gate.h"
 #include "engine/gateway/gateway.h"
 #include "engine/gateway/spool.h"
+#include "engine/gateway/verdict.h"
 #include "engine/media/hash.h"
 #include "engine/media/hash_stream.h"
 #include "engine/net/immich.h"
@@ -25,6 +26,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#define UR_RECORDS_MAX 100000u   // uploads and what is remembered of them
 #define UR_UNSAFE_MAX (6u << 20) // bytes that may be lost with the process: then the sender waits
 
 enum ur_verb {
@@ -102,7 +104,7 @@ struct ur_delivery {
 	unsigned tries;        // requests that carried it
 	unsigned pauses;       // since something went well
 	bool busy;             // a request or a job is under way
-	bool suspect;          // its upload ended in anything but 201
+	bool suspect;          // its upload ended in anything but 201; on disk in each outcome
 	bool lacks_proof;      // the key may not ask for the asset and its bytes
 	int64_t lost_until_ms; // the server may still be storing it
 	struct ur_credential credential;
@@ -114,6 +116,7 @@ struct ur_delivery {
 	struct ur_spool_outcome outcome; // on its way to disk
 	int result;
 	struct ur_err err;
+	uint64_t counted; // bytes that came back
 	struct ur_stream stream;
 	int fd;
 	uint64_t at;
@@ -147,6 +150,7 @@ struct ur_session {
 	int failed; // the disk would not: nothing more is taken before a restart
 	unsigned mismatches;
 	struct ur_spool_outcome outcome; // on its way to disk
+	struct ur_spool_found found;
 	struct ur_delivery *delivery;
 };
 
@@ -185,6 +189,11 @@ struct ur_gateway {
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;
+	int64_t proved_ran_ms; // an asset gave its bytes; UR_SPOOL_NEVER
+	struct ur_job clock_job;
+	bool clock_busy;
+	int64_t clock_ms;       // steady; the run time was written down
+	struct ur_types *types; // that the server takes; NULL: not known
 	unsigned carrying;
 	unsigned receiving;
 	unsigned making;   // creations under way
@@ -202,6 +211,8 @@ struct ur_gateway {
 void ur_gateway_log(struct ur_gateway *gateway, int level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 int64_t ur_gateway_now_ms(void); // steady
+/** By the wall, for people: the earliest time at which an upload's life may end; 0: it does not. */
+int64_t ur_gateway_ends_ms(const struct ur_gateway *gateway, const struct ur_spool_upload *upload);
 /** The disk, or what a user may have of it. */
 static inline bool ur_is_full(int code)
 {
@@ -209,6 +220,8 @@ static inline bool ur_is_full(int code)
 }
 /** NULL when memory is short. */
 struct ur_session *ur_session_of(struct ur_gateway *gateway, struct ur_spool_upload *upload);
+/** What a start finds, or a rebuilding: on its way to immich-server, if it is for that. */
+void ur_gateway_deliver(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Frees it when nobody needs it any more. */
 void ur_session_rest(struct ur_session *session);
 
@@ -244,6 +257,8 @@ void ur_receive_gone(struct ur_visit *visit);
 void ur_receive_expire(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Its end is on disk: its bytes go. */
 void ur_receive_empty(struct ur_gateway *gateway, struct ur_spool_upload *upload);
+/** Its state was damaged: its bytes are read, and may be delivered after all. */
+void ur_receive_rebuild(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Its time is over: it goes, with all that is remembered of it. */
 void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Everything that arrived becomes durable; for the end of the process. */
@@ -258,6 +273,11 @@ bool ur_delivery_has_key(const struct ur_spool_upload *upload);
 void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential);
 void ur_delivery_tick(struct ur_gateway *gateway);
+/** An answer that is immich-server's own, and not a page of what stands before it. */
+bool ur_delivery_is_own(const struct ur_request *request);
+#define UR_TYPES_PATH "/api/server/media-types"
+/** The answer to UR_TYPES_PATH: in the server's own words, or what was known before goes on. */
+void ur_delivery_take_types(struct ur_gateway *gateway, const struct ur_request *request);
 void ur_delivery_free(struct ur_session *session);
 /** True while a request or a job about this upload is under way, its picture's included. */
 bool ur_delivery_is_busy(const struct ur_session *session);

@@ -195,9 +195,10 @@ static void expire(struct ur_job *job)
 	struct ur_session *session = session_of(job);
 	session->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_REFUSED,
-		.status = 410,
-		.since_ms = ur_clock_wall_ns() / UR_MS_NS,
+		.status = UR_STATUS_EXPIRED,
+		.missed_ran_ms = UR_SPOOL_NEVER,
 	};
+	ur_spool_stamp(session->gateway->spool, &session->outcome);
 	(void)snprintf(session->outcome.words, sizeof session->outcome.words,
 		"the upload has expired: nobody went on with it; start it anew");
 	session->result = ur_spool_conclude(session->upload, &session->outcome, &session->err);
@@ -227,7 +228,7 @@ static void on_expired(struct ur_job *job)
 		on_emptied(job);
 		return;
 	}
-	session->upload->outcome = session->outcome;
+	ur_spool_concluded(session->upload, &session->outcome);
 	session->gateway->counters.expired++;
 	ur_receive_empty(session->gateway, session->upload);
 }
@@ -248,6 +249,42 @@ void ur_receive_expire(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 		return;
 	}
 	begin_chore(session, expire, on_expired);
+}
+
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+static void rebuild(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	session->result = ur_spool_rebuild(session->upload, &session->found, &session->err);
+}
+
+static void on_rebuilt(struct ur_job *job)
+{
+	struct ur_session *session = session_of(job);
+	struct ur_gateway *gateway = session->gateway;
+	struct ur_spool_upload *upload = session->upload;
+	session->removing = false;
+	if (session->result == -ECANCELED) {
+		return; // the next start reads it
+	}
+	if (ur_spool_found(upload, &session->found, session->result)) {
+		ur_gateway_log(gateway, 5, "upload %s: its files were damaged; its bytes are whole",
+			upload->id);
+	} else {
+		ur_gateway_log(gateway, 3, "upload %s: %s; they are kept as they are", upload->id,
+			session->err.text);
+	}
+	ur_gateway_deliver(gateway, upload);
+	step(session);
+}
+
+void ur_receive_rebuild(struct ur_gateway *gateway, struct ur_spool_upload *upload)
+{
+	struct ur_session *session = ur_session_of(gateway, upload);
+	if (session != NULL) {
+		begin_chore(session, rebuild, on_rebuilt);
+	}
 }
 
 /* ---- the end of a request -------------------------------------------------------------------- */
@@ -272,7 +309,8 @@ static void complete(struct ur_session *session, struct ur_visit *visit)
 	struct ur_spool_upload *upload = session->upload;
 	struct ur_gateway *gateway = session->gateway;
 	upload->outcome.state = UR_SPOOL_COMPLETE;
-	upload->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
+	upload->is_damaged = false; // all of it has been read and heard
+	ur_spool_stamp(gateway->spool, &upload->outcome);
 	gateway->counters.complete++;
 	if (gateway->options.immich != NULL) {
 		ur_delivery_add(gateway, upload, &visit->credential);
@@ -305,7 +343,7 @@ static void break_upload(struct ur_session *session)
 {
 	struct ur_spool_upload *upload = session->upload;
 	upload->outcome.state = UR_SPOOL_BROKEN;
-	upload->outcome.since_ms = ur_clock_wall_ns() / UR_MS_NS;
+	ur_spool_stamp(session->gateway->spool, &upload->outcome);
 	(void)snprintf(upload->outcome.words, sizeof upload->outcome.words,
 		"its bytes are not what its checksum promised; start it anew");
 	session->gateway->counters.broken++;
@@ -413,7 +451,6 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 		return;
 	}
 	sum_up(visit, bytes, size);
-	upload->touched_ms = ur_clock_wall_ns() / UR_MS_NS;
 	step(session);
 }
 
@@ -577,7 +614,7 @@ static void begin_turn(struct ur_session *session)
 	session->line_last = session->line_first == NULL ? NULL : session->line_last;
 	visit->next = NULL;
 	session->current = visit;
-	if (session->upload->outcome.status == 410 && visit->verb != UR_VERB_DELETE) {
+	if (session->upload->outcome.status == UR_STATUS_EXPIRED && visit->verb != UR_VERB_DELETE) {
 		close_current(session, 410, session->upload->outcome.words);
 		return;
 	}

@@ -51,7 +51,7 @@ void ur_visit_set_expires(struct ur_visit *visit, const struct ur_spool_upload *
 	if (upload->outcome.state != UR_SPOOL_RECEIVING) {
 		return;
 	}
-	const time_t at = (time_t)((upload->touched_ms + visit->gateway->limits.expire_ms) / 1000);
+	const time_t at = (time_t)(ur_gateway_ends_ms(visit->gateway, upload) / 1000);
 	struct tm parts;
 	char text[64];
 	if (gmtime_r(&at, &parts) != NULL &&
@@ -380,8 +380,8 @@ static struct ur_spool_upload *find_upload(struct ur_visit *visit)
 		refuse(visit, 404, "there is no such upload");
 		return NULL;
 	}
-	const bool expired =
-		upload->outcome.state == UR_SPOOL_REFUSED && upload->outcome.status == 410;
+	const bool expired = upload->outcome.state == UR_SPOOL_REFUSED &&
+			     upload->outcome.status == UR_STATUS_EXPIRED;
 	const bool broken = upload->outcome.state == UR_SPOOL_BROKEN;
 	if ((expired || broken) && visit->verb != UR_VERB_STATUS && visit->verb != UR_VERB_DELETE) {
 		refuse(visit, 410, "%s", upload->outcome.words);

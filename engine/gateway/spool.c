@@ -84,8 +84,11 @@ static void leave_owner(struct ur_spool *spool, struct ur_spool_upload *upload)
 {
 	struct ur_spool_owner *owner = upload->use;
 	const uint64_t counted = atomic_exchange(&upload->counted, 0);
+	const size_t one = atomic_exchange(&upload->counts, false) ? 1 : 0;
 	atomic_fetch_sub(&owner->bytes, counted);
 	atomic_fetch_sub(&spool->all.bytes, counted);
+	atomic_fetch_sub(&owner->open, one);
+	atomic_fetch_sub(&spool->all.open, one);
 	spool->all.uploads--;
 	if (--owner->uploads == 0) {
 		struct ur_spool_owner **at = owner_place(spool, owner->name);
@@ -98,6 +101,13 @@ static void leave_owner(struct ur_spool *spool, struct ur_spool_upload *upload)
 	upload->use = NULL;
 }
 
+bool ur_spool_is_over(const struct ur_spool_outcome *outcome)
+{
+	return outcome->state == UR_SPOOL_CONFIRMED ||
+	       (outcome->state == UR_SPOOL_REFUSED && outcome->status != UR_STATUS_TRASHED &&
+		       outcome->status != UR_STATUS_QUOTA);
+}
+
 void ur_spool_recount(struct ur_spool_upload *upload)
 {
 	if (!upload->admitted) {
@@ -107,8 +117,12 @@ void ur_spool_recount(struct ur_spool_upload *upload)
 			     : is_known(upload->length) ? upload->length
 							: upload->offset;
 	const uint64_t before = atomic_exchange(&upload->counted, now);
+	const size_t has = upload->bytes_gone || ur_spool_is_over(&upload->outcome) ? 0 : 1;
+	const size_t had = atomic_exchange(&upload->counts, has == 1) ? 1 : 0;
 	atomic_fetch_add(&upload->use->bytes, now - before);
 	atomic_fetch_add(&upload->spool->all.bytes, now - before);
+	atomic_fetch_add(&upload->use->open, has - had);
+	atomic_fetch_add(&upload->spool->all.open, has - had);
 }
 
 struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *owner)
@@ -117,6 +131,7 @@ struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *ow
 	struct ur_spool_use use = {0};
 	if (found != NULL) {
 		use.uploads = found->uploads;
+		use.open = atomic_load(&found->open);
 		use.bytes = atomic_load(&found->bytes);
 	}
 	return use;
@@ -280,6 +295,7 @@ static int write_state(int dir, const struct ur_spool_upload *upload)
 	struct ur_spool_slot slot = {
 		.sequence = 1,
 		.touched_ms = upload->touched_ms,
+		.touched_ran_ms = upload->touched_ran_ms,
 		.mark = {.length = upload->length},
 	};
 	const int r = ur_sha1_begin(&sha1);
@@ -300,6 +316,7 @@ static int fill_folder(struct ur_spool *spool, const char *name, struct ur_spool
 	}
 	int r = write_info(dir, upload, metadata);
 	r = r < 0 ? r : write_state(dir, upload);
+	r = r < 0 ? r : ur_spool_outcome_make(dir, NULL);
 	r = r < 0 ? r : ur_spool_file_make(dir, "bytes", NULL, 0);
 	r = r < 0 ? r : ur_sys.fsync(dir);
 	(void)ur_sys.close(dir);
@@ -375,6 +392,8 @@ int ur_spool_make(struct ur_spool *spool, const struct ur_spool_spec *spec,
 		upload->length = spec->length;
 		upload->created_ms = ur_clock_wall_ns() / UR_MS_NS;
 		upload->touched_ms = upload->created_ms;
+		upload->touched_ran_ms = ur_spool_ran_ms(spool);
+		upload->outcome.missed_ran_ms = UR_SPOOL_NEVER;
 		upload->has_sha1 = spec->has_sha1;
 		memcpy(upload->want_sha1, spec->sha1, sizeof upload->want_sha1);
 		upload->is_sidecar = spec->is_sidecar;
@@ -410,22 +429,12 @@ static bool may_go(enum ur_spool_state state)
 	return state == UR_SPOOL_CONFIRMED || state == UR_SPOOL_REFUSED;
 }
 
-static int read_outcome(int dir, struct ur_spool_outcome *ret)
-{
-	char *json = NULL;
-	size_t size = 0;
-	int r = ur_spool_file_read(dir, "outcome", UR_INFO_MAX, &json, &size);
-	r = r < 0 ? r : ur_spool_outcome_read(json, size, ret);
-	free(json);
-	return r;
-}
-
 /** Everything but info, state and outcome; the disk's word counts, not what memory says. */
 static int empty_folder(int dir)
 {
 	static const char *const stay[] = {"info", "state", "outcome"};
 	struct ur_spool_outcome outcome;
-	int r = read_outcome(dir, &outcome);
+	int r = ur_spool_outcome_load(dir, &outcome);
 	if (r == 0 && !may_go(outcome.state)) {
 		r = -EINVAL;
 	}
@@ -460,19 +469,20 @@ int ur_spool_empty(struct ur_spool_upload *upload, struct ur_err *err)
 int ur_spool_conclude(
 	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err)
 {
-	struct ur_text text = {0};
-	ur_spool_outcome_write(outcome, &text);
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
-	int r = dir < 0 ? dir : ur_text_ok(&text) ? 0 : -ENOMEM;
-	r = r < 0 ? r
-		  : ur_spool_file_replace(dir, "outcome", text.bytes, text.size, "spool conclude");
+	const int r = dir < 0 ? dir : ur_spool_outcome_store(upload->spool, dir, outcome);
 	if (dir >= 0) {
 		(void)ur_sys.close(dir);
 	}
-	ur_text_done(&text);
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD,
 			       "cannot write down what became of the upload")
 		     : 0;
+}
+
+void ur_spool_concluded(struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome)
+{
+	upload->outcome = *outcome;
+	ur_spool_recount(upload);
 }
 
 int ur_spool_metadata(const struct ur_spool_upload *upload, char **ret)
@@ -487,7 +497,7 @@ int ur_spool_metadata(const struct ur_spool_upload *upload, char **ret)
 		(void)ur_sys.close(dir);
 	}
 	free(json);
-	return r;
+	return r < 0 ? r : 0;
 }
 
 int ur_spool_open(const struct ur_spool_upload *upload, struct ur_err *err)
@@ -580,32 +590,43 @@ int ur_spool_wipe(struct ur_spool_upload *upload, const char *name)
 
 /* ---- the start: what is there ---------------------------------------------------------------- */
 
-/** Nothing is wrong with the files: this machine could not read them now. */
+/** Nothing is wrong with the files: this machine could not read any now. */
 static bool is_passing(int r)
 {
-	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EIO || r == -EINTR ||
-	       r == -ENOSPC || r == -EDQUOT || r == -EROFS;
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EINTR || r == -EROFS;
 }
 
-static int read_json_files(int dir, const char *id, struct ur_spool_upload *upload)
+/** The layout's version, with what is needed to take an older one over. */
+static int read_info(int dir, const char *id, struct ur_spool_upload *upload, char **ret_metadata)
 {
 	char *json = NULL;
 	size_t size = 0;
 	int r = ur_spool_file_read(dir, "info", UR_INFO_MAX, &json, &size);
-	r = r < 0 ? r : ur_spool_info_read(json, size, upload, NULL);
+	r = r < 0 ? r : ur_spool_info_read(json, size, upload, ret_metadata);
 	free(json);
 	if (r < 0 || strcmp(upload->id, id) != 0 || upload->owner[0] == '\0') {
 		return r < 0 ? r : -EBADMSG;
 	}
 	name_owner(upload);
 	upload->touched_ms = upload->created_ms;
-	r = read_outcome(dir, &upload->outcome);
-	/* One that cannot be read is none: the server is asked again. */
+	return r;
+}
+
+/** One that cannot be read is none: the server is asked again, and its claim is doubted. */
+static int read_outcome(int dir, struct ur_spool_upload *upload)
+{
+	struct ur_spool_outcome *outcome = &upload->outcome;
+	*outcome = (struct ur_spool_outcome){.missed_ran_ms = UR_SPOOL_NEVER};
+	const int r = ur_spool_outcome_load(dir, outcome);
+	if (r < 0 && r != -ENOENT) {
+		*outcome =
+			(struct ur_spool_outcome){.suspect = true, .missed_ran_ms = UR_SPOOL_NEVER};
+	}
 	return is_passing(r) ? r : 0;
 }
 
-/** Cuts off what no slot vouches for. */
-static int cut(int dir, const struct ur_spool_upload *upload)
+/** Cuts off what no slot vouches for, unless the slot that did cannot be read. */
+static int cut(int dir, struct ur_spool_upload *upload, bool spoilt)
 {
 	struct stat st;
 	const int fd = ur_spool_file_open(dir, "bytes", O_RDWR);
@@ -613,7 +634,11 @@ static int cut(int dir, const struct ur_spool_upload *upload)
 	if (r >= 0 && st.st_size < (off_t)upload->durable) {
 		r = -EBADMSG;
 	}
-	if (r >= 0 && st.st_size > (off_t)upload->durable) {
+	if (r >= 0 && spoilt && st.st_size > (off_t)upload->durable &&
+		(!is_known(upload->length) || (uint64_t)st.st_size >= upload->length)) {
+		upload->is_damaged = true;
+		upload->is_unread = true;
+	} else if (r >= 0 && st.st_size > (off_t)upload->durable) {
 		ur_effect("spool cut", false);
 		r = ur_sys.ftruncate(fd, (off_t)upload->durable);
 		ur_effect("spool cut", true);
@@ -624,18 +649,17 @@ static int cut(int dir, const struct ur_spool_upload *upload)
 	return r < 0 ? r : 0;
 }
 
-static int read_slots(int dir, struct ur_spool_upload *upload)
+static int read_slots(int dir, struct ur_spool_upload *upload, bool *ret_spoilt)
 {
 	struct ur_spool_slot slot;
 	struct ur_sha1 sha1;
 	unsigned index = 0;
 	const int fd = ur_spool_file_open(dir, "state", O_RDONLY);
-	int r = fd < 0 ? fd : ur_spool_slot_pick(fd, &slot, &index);
+	int r = fd < 0 ? fd : ur_spool_slot_pick(fd, &slot, &index, ret_spoilt);
 	if (fd >= 0) {
 		(void)ur_sys.close(fd);
 	}
 	r = r < 0 ? r : ur_sha1_load(&sha1, slot.mark.offset, slot.mark.words, slot.mark.tail);
-	upload->length = UR_SPOOL_LENGTH_UNKNOWN;
 	if (r < 0) {
 		return r;
 	}
@@ -643,6 +667,7 @@ static int read_slots(int dir, struct ur_spool_upload *upload)
 	upload->offset = slot.mark.offset;
 	upload->durable = slot.mark.offset;
 	upload->touched_ms = slot.touched_ms;
+	upload->touched_ran_ms = slot.touched_ran_ms;
 	ur_sha1_end(&sha1, upload->sha1);
 	return 0;
 }
@@ -657,31 +682,43 @@ static void judge(struct ur_spool_upload *upload)
 				 memcmp(upload->sha1, upload->want_sha1, sizeof upload->sha1) == 0;
 	upload->outcome.state = as_promised ? UR_SPOOL_COMPLETE : UR_SPOOL_BROKEN;
 	upload->outcome.since_ms = upload->touched_ms;
+	upload->outcome.since_ran_ms = upload->touched_ran_ms;
 }
 
 /**
- * The owner is known, and the bytes are not what they should be: shown, and never delivered.  What
- * the server said stays.
+ * The owner is known, and the files do not say what the bytes are: shown, kept, and not delivered
+ * before the bytes were read.  What the server said stays.
  */
-static void declare_damaged(struct ur_spool_upload *upload)
+static void declare_damaged(struct ur_spool_upload *upload, int r)
 {
 	struct ur_spool_outcome *outcome = &upload->outcome;
 	upload->offset = 0;
 	upload->durable = 0;
 	upload->untrusted = true;
+	upload->is_damaged = true;
+	if (upload->has_sha1) {
+		memcpy(upload->sha1, upload->want_sha1, sizeof upload->sha1);
+	}
 	if (outcome->state < UR_SPOOL_DELIVERED) {
 		outcome->state = UR_SPOOL_BROKEN;
 		outcome->since_ms = upload->touched_ms;
 		(void)snprintf(outcome->words, sizeof outcome->words,
-			"the upload's files are damaged on the gateway's disk: send it anew");
+			r == -EPERM
+				? "damaged on the gateway's disk: not a file of the gateway's "
+				  "own, mode 0600; kept; send it anew"
+				: "damaged on the gateway's disk (%s): kept as it is; send it anew",
+			strerror(-r));
 	}
 }
 
 static int read_bytes_of(int dir, struct ur_spool_upload *upload)
 {
-	int r = read_slots(dir, upload);
+	bool spoilt = false;
+	const int slots = read_slots(dir, upload, &spoilt);
+	const bool lost = slots < 0 && !is_passing(slots);
+	int r = slots;
 	if (r == 0) {
-		r = cut(dir, upload);
+		r = cut(dir, upload, spoilt);
 		if (r == -ENOENT && may_go(upload->outcome.state)) {
 			upload->bytes_gone = true;
 			r = 0;
@@ -691,11 +728,34 @@ static int read_bytes_of(int dir, struct ur_spool_upload *upload)
 		return r;
 	}
 	if (r < 0) {
-		declare_damaged(upload);
+		declare_damaged(upload, r);
+		upload->is_unread = lost;
 	} else {
 		judge(upload);
 	}
 	return 0;
+}
+
+/** What cannot be done now, on a full disk say, is done at another start. */
+static void take_over(int dir, const struct ur_spool_upload *upload, const char *metadata)
+{
+	if (ur_spool_take_over(dir, upload, metadata) < 0) {
+		(void)ur_spool_folder_tidy(dir);
+	}
+}
+
+static int read_folder(int dir, const char *id, struct ur_spool_upload *upload)
+{
+	char *metadata = NULL;
+	(void)ur_spool_folder_tidy(dir); // what is left of an attempt harms nobody
+	const int version = read_info(dir, id, upload, &metadata);
+	int r = version < 0 ? version : read_outcome(dir, upload);
+	r = r < 0 ? r : read_bytes_of(dir, upload);
+	if (r == 0 && version < UR_SPOOL_LAYOUT && !upload->is_damaged) {
+		take_over(dir, upload, metadata);
+	}
+	free(metadata);
+	return r;
 }
 
 static int read_upload(struct ur_spool *spool, const char *id)
@@ -705,9 +765,7 @@ static int read_upload(struct ur_spool *spool, const char *id)
 		return dir;
 	}
 	struct ur_spool_upload *upload = new_upload(spool);
-	int r = upload == NULL ? -ENOMEM : ur_spool_folder_tidy(dir);
-	r = r < 0 ? r : read_json_files(dir, id, upload);
-	r = r < 0 ? r : read_bytes_of(dir, upload);
+	const int r = upload == NULL ? -ENOMEM : read_folder(dir, id, upload);
 	(void)ur_sys.close(dir);
 	if (r < 0) {
 		ur_spool_dismiss(spool, upload);
@@ -715,6 +773,13 @@ static int read_upload(struct ur_spool *spool, const char *id)
 	}
 	ur_spool_admit(spool, upload);
 	return 0;
+}
+
+static void note_damage(struct ur_spool *spool, const char *name, int r)
+{
+	if (spool->damaged++ == 0) {
+		(void)snprintf(spool->damage, sizeof spool->damage, "%s: %s", name, strerror(-r));
+	}
 }
 
 static bool begins_with(const char *name, const char *prefix)
@@ -732,7 +797,7 @@ static int read_one(int root, const char *name, void *context)
 		r = read_upload(spool, name);
 	} // anything else is nobody's upload: lost+found, say
 	if (r < 0 && !is_passing(r)) {
-		spool->damaged++;
+		note_damage(spool, name, r);
 		r = 0;
 	}
 	return r;
@@ -801,7 +866,14 @@ static int read_root(struct ur_spool *spool, const char *path, struct ur_err *er
 		return ur_err_say(err, r, UR_FAULT_SETUP,
 			"no way of computing SHA-1 on this machine agrees with libcrypto");
 	}
-	r = ur_spool_each_name(spool->root, read_one, spool);
+	r = ur_spool_clock_open(spool);
+	if (r == -EPROTO) {
+		return ur_err_say(err, r, UR_FAULT_SETUP,
+			"the spool '%s' was written by a newer uringest (layout %llu, this one knows %d): "
+			"start that one again, or name another spool; nothing was changed",
+			path, (unsigned long long)spool->layout, UR_SPOOL_LAYOUT);
+	}
+	r = r < 0 ? r : ur_spool_each_name(spool->root, read_one, spool);
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot read the spool '%s'", path) : 0;
 }
 
@@ -877,6 +949,11 @@ struct ur_spool *ur_spool_free(struct ur_spool *spool)
 size_t ur_spool_damaged(const struct ur_spool *spool)
 {
 	return spool->damaged;
+}
+
+const char *ur_spool_damage(const struct ur_spool *spool)
+{
+	return spool->damage;
 }
 
 void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync)

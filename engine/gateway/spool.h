@@ -1,10 +1,12 @@
 /**
  * spool - uploads on disk: bytes, how far they are durable, and what became of them.
  *
- *     SPOOL/ID/info      JSON, written once: owner, metadata, when
+ *     SPOOL/clock        two slots, written in turn: the layout's version, the time it has run
+ *     SPOOL/ID/info      JSON, written once: owner, metadata, length, when
  *     SPOOL/ID/bytes     what has arrived
  *     SPOOL/ID/state     two slots, written in turn: offset, length, the SHA-1's running state
- *     SPOOL/ID/outcome   JSON, replaced whole: what immich-server said
+ *     SPOOL/ID/outcome   two blocks of JSON, written in turn: what immich-server said, and how sure
+ *                        it is; in place, so that a full disk keeps nothing from making room
  *     SPOOL/.new-ID      one that is being made           SPOOL/.gone-ID   one that is being removed
  *
  * An offset is acknowledged when it is in a slot, and it is in a slot only after the bytes below
@@ -13,10 +15,18 @@
  * off at start.  What an upload is, is on disk alone: COMPLETE and BROKEN follow from the slot,
  * what comes after them is in the outcome, which is concluded before anybody acts upon it.
  *
+ * How long something has been so is told by the time that gateways have run on this spool: a lower
+ * bound, kept every few minutes.  No wall clock ends anything, and neither does a pause.
+ *
+ * Damage is never judged without the bytes.  Where no slot is whole, or one is not while every byte
+ * seems to be there, rebuild() reads them: with the promised SHA-1, or once the server was sent all
+ * of them, they are whole again; otherwise they are kept, and said to be damaged.  One upload that
+ * cannot be read harms no other.
+ *
  *   Owner    an upload belongs to the spool from ur_spool_admit() to ur_spool_dismiss(); while a
  *            call marked "crew" runs for it, no other call may be made for it, but for append()
  *            beside commit(), and find, next, metadata and open at any time
- *   Units    bytes; times in ms since the epoch
+ *   Units    bytes; times in ms since the epoch, for people; *_ran_ms in ms of run time, for lives
  *   Errors   negative errno; -ENOSPC, -EDQUOT: the disk is full (what is durable stays so);
  *            -EIO: the bytes that could not be flushed are not trusted again before a restart
  *   Threads  "crew": blocks on the disk, on any thread; everything else on the loop's
@@ -52,12 +62,23 @@ struct ur_spool_outcome {
 	enum ur_spool_state state;
 	bool duplicate; // the server had it already
 	bool trashed;
+	bool suspect;    // it may have been sent with no 201 to show: the server's claim is doubted
 	int status;      // HTTP, 0 without
 	char asset[37];  // "" without
 	char words[128]; // cut at a character
 	int64_t since_ms;
+	int64_t since_ran_ms;  // of this state: lives count from here
+	int64_t there_ran_ms;  // DELIVERED: the asset was first seen
+	int64_t missed_ran_ms; // its bytes were first asked for in vain; -1: never
 	unsigned tries;
 };
+#define UR_SPOOL_NEVER (-1)
+/* REFUSED has a status: what immich-server answered, or one of these. */
+#define UR_STATUS_TRASHED 409 // in the server's trash: somebody must decide; asked again
+#define UR_STATUS_EXPIRED 410 // nobody went on with it
+#define UR_STATUS_QUOTA 507   // no room there for its owner now: tried again, and never given up
+/** CONFIRMED, or REFUSED for good: nothing is asked about it any more. */
+bool ur_spool_is_over(const struct ur_spool_outcome *outcome);
 
 struct ur_spool;
 
@@ -68,13 +89,16 @@ struct ur_spool_upload {
 	uint64_t offset;  // received and written
 	uint64_t durable; // on disk, with the hash's state beside it
 	int64_t created_ms;
-	int64_t touched_ms; // last byte; expiry counts from here
+	int64_t touched_ms;     // last byte, for people
+	int64_t touched_ran_ms; // and expiry counts from here
 	bool has_sha1;
 	uint8_t want_sha1[20]; // what the creator promised
 	uint8_t sha1[20];      // of the whole file, from COMPLETE on
 	bool is_sidecar;
-	_Atomic bool bytes_gone;         // removed: only the outcome is left
-	_Atomic bool untrusted;          // a flush failed: nothing is taken before a restart
+	_Atomic bool bytes_gone; // removed: only the outcome is left
+	_Atomic bool untrusted;  // a flush failed: nothing is taken before a restart
+	bool is_damaged;         // its files do not say what it is: never removed but by its owner
+	bool is_unread;          // and rebuild() may tell more
 	struct ur_spool_outcome outcome; // .state is the upload's state
 	void *session;                   // the server's: who is sending at present, jobs that run
 	/* The spool's. */
@@ -83,6 +107,7 @@ struct ur_spool_upload {
 	struct ur_spool_owner *use;
 	struct ur_spool_upload *next; // in its bucket
 	_Atomic uint64_t counted;     // bytes of ours in `use`
+	_Atomic bool counts;          // as open in `use`
 	bool admitted;
 };
 
@@ -97,7 +122,8 @@ struct ur_spool_spec {
 
 /**
  * Opens or makes `root`, takes its lock, reads every upload, removes what was being made or
- * removed.  -EBUSY: another gateway has it; a root that others may write to is refused.
+ * removed, and takes over what an older layout left.  -EBUSY: another gateway has it; -EPROTO: a
+ * newer one wrote it, and nothing was touched; a root that others may write to is refused.
  */
 [[nodiscard]] int ur_spool_new(const char *root, struct ur_spool **ret, struct ur_err *err);
 struct ur_spool *ur_spool_free(struct ur_spool *spool);
@@ -106,6 +132,33 @@ struct ur_spool *ur_spool_free(struct ur_spool *spool);
  * One whose bytes are missing while its owner is known is in the index, as BROKEN.
  */
 size_t ur_spool_damaged(const struct ur_spool *spool);
+/** The first of them, and why; "" without. */
+const char *ur_spool_damage(const struct ur_spool *spool);
+
+/** How long gateways have certainly run on this spool. */
+int64_t ur_spool_ran_ms(const struct ur_spool *spool);
+/** Crew, or where no crew is: makes that durable. */
+[[nodiscard]] int ur_spool_keep_time(struct ur_spool *spool, struct ur_err *err);
+/** For tests: as if it had run so much longer. */
+void ur_spool_pass(struct ur_spool *spool, int64_t by_ms);
+/** The outcome begins now. */
+void ur_spool_stamp(const struct ur_spool *spool, struct ur_spool_outcome *outcome);
+
+/** What a damaged upload's bytes say. */
+struct ur_spool_found {
+	uint64_t size;
+	uint8_t sha1[20];
+};
+/**
+ * Crew.  Reads the bytes of an upload that is_unread and, where they are whole, writes its state
+ * anew; -EBADMSG: they are not, or nobody can tell.  found() then takes the answer in, on the
+ * loop's thread, whatever it is; true: it is COMPLETE, or what it was before.
+ */
+[[nodiscard]] int ur_spool_rebuild(
+	struct ur_spool_upload *upload, struct ur_spool_found *ret, struct ur_err *err);
+/** What rebuild() is reading is read at the next start. */
+void ur_spool_stop(struct ur_spool *spool);
+bool ur_spool_found(struct ur_spool_upload *upload, const struct ur_spool_found *found, int result);
 /** For measuring alone: without a hash nothing is checked, without syncs nothing is durable. */
 void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync);
 /** Bytes that the file system has left for us. */
@@ -132,7 +185,8 @@ struct ur_spool_upload *ur_spool_find(const struct ur_spool *spool, const char *
 struct ur_spool_upload *ur_spool_next(
 	const struct ur_spool *spool, const struct ur_spool_upload *after);
 struct ur_spool_use {
-	size_t uploads;
+	size_t uploads; // with those of which only the outcome is left
+	size_t open;    // unfinished or undelivered
 	uint64_t bytes; // promised (or received, where no length is known) and not yet gone
 };
 struct ur_spool_use ur_spool_use_of(const struct ur_spool *spool, const char *owner); // NULL: all
@@ -178,9 +232,11 @@ void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_ma
  * The state stays the caller's to set; after a restart it is COMPLETE or BROKEN by the same look.
  */
 bool ur_spool_finish(struct ur_spool_upload *upload);
-/** Crew.  Durable when it returns.  The caller then copies it into upload->outcome. */
+/** Crew.  Durable when it returns.  The caller then lets it become the upload's own. */
 [[nodiscard]] int ur_spool_conclude(
 	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err);
+/** It is concluded: the upload's outcome, and what its owner has here, follow. */
+void ur_spool_concluded(struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome);
 /**
  * Crew.  Removes the bytes (and everything kept beside them), keeps info and outcome, sets
  * bytes_gone.  Only after an outcome of CONFIRMED or REFUSED was concluded: -EINVAL otherwise.

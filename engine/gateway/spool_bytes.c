@@ -81,7 +81,7 @@ int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err)
 	own->bytes = -1;
 	own->state = -1;
 	int r = open_both(own, upload->spool->root, upload->id);
-	r = r < 0 ? r : ur_spool_slot_pick(own->state, &slot, &own->newest);
+	r = r < 0 ? r : ur_spool_slot_pick(own->state, &slot, &own->newest, NULL);
 	if (r == 0 && slot.mark.offset != upload->durable) {
 		r = -EBADMSG;
 	}
@@ -180,6 +180,7 @@ int ur_spool_append(
 	if (r == 0) {
 		r = write_bytes(upload, bytes, size, err);
 		upload->touched_ms = ur_clock_wall_ns() / UR_MS_NS;
+		upload->touched_ran_ms = ur_spool_ran_ms(upload->spool);
 		start_writeback(upload);
 	}
 	if (!is_known(upload->length)) {
@@ -236,6 +237,7 @@ static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark
 	const struct ur_spool_slot slot = {
 		.sequence = own->sequence + 1,
 		.touched_ms = ur_clock_wall_ns() / UR_MS_NS,
+		.touched_ran_ms = ur_spool_ran_ms(upload->spool),
 		.mark = *mark,
 	};
 	ur_spool_slot_write(&slot, bytes);

@@ -255,7 +255,9 @@ struct slot {
 	uint64_t touched_ms;
 	uint8_t words[20];
 	uint8_t tail[64];
-	uint8_t zeros[380];
+	uint8_t zeros[4];
+	uint64_t ran_ms; // 0 of layout 1, whose spool had not run then by this clock
+	uint8_t more_zeros[368];
 	uint64_t check; // XXH3 of all before it
 };
 static_assert(sizeof(struct slot) == UR_SLOT_BYTES, "a slot has no holes");
@@ -273,6 +275,7 @@ void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_B
 		.offset = htole64(slot->mark.offset),
 		.length = htole64(slot->mark.length),
 		.touched_ms = htole64((uint64_t)slot->touched_ms),
+		.ran_ms = htole64((uint64_t)slot->touched_ran_ms),
 	};
 	memcpy(raw.words, slot->mark.words, sizeof raw.words);
 	memcpy(raw.tail, slot->mark.tail, sizeof raw.tail);
@@ -291,6 +294,7 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 	struct ur_spool_slot slot = {
 		.sequence = le64toh(raw.sequence),
 		.touched_ms = (int64_t)le64toh(raw.touched_ms),
+		.touched_ran_ms = (int64_t)le64toh(raw.ran_ms),
 		.mark = {.offset = le64toh(raw.offset), .length = le64toh(raw.length)},
 	};
 	if (slot.mark.offset > INT64_MAX || slot.mark.offset > slot.mark.length ||
@@ -303,30 +307,44 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 	return true;
 }
 
-int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index)
+static bool is_blank(const uint8_t *bytes, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		if (bytes[i] != 0) {
+			return false;
+		}
+	}
+	return true;
+}
+
+int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt)
 {
 	bool found = false;
+	bool spoilt = false;
 	for (unsigned i = 0; i < UR_SLOTS; i++) {
 		uint8_t bytes[UR_SLOT_BYTES];
 		struct ur_spool_slot slot;
 		const ssize_t n =
 			ur_sys_pread_all(state, bytes, sizeof bytes, (off_t)(i * UR_SLOT_APART));
-		if (n < 0) {
+		if (n < 0 && n != -EIO) {
 			return (int)n;
 		}
-		if (n == sizeof bytes && ur_spool_slot_read(bytes, &slot) &&
-			(!found || slot.sequence > ret->sequence)) {
+		const bool whole = n == sizeof bytes && ur_spool_slot_read(bytes, &slot);
+		spoilt =
+			spoilt || (!whole && (n != sizeof bytes || !is_blank(bytes, sizeof bytes)));
+		if (whole && (!found || slot.sequence > ret->sequence)) {
 			found = true;
 			*ret = slot;
 			*ret_index = i;
 		}
 	}
+	if (ret_spoilt != NULL) {
+		*ret_spoilt = spoilt;
+	}
 	return found ? 0 : -EBADMSG;
 }
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
-
-#define VERSION 1
 
 static const char *const state_names[UR_SPOOL_STATES] = {
 	[UR_SPOOL_RECEIVING] = "receiving",
@@ -352,8 +370,11 @@ static void add_string(struct ur_text *text, const char *key, const char *value)
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret)
 {
-	ur_text_addf(ret, "{\"version\":%d,\"created_ms\":%lld,\"is_sidecar\":%s", VERSION,
+	ur_text_addf(ret, "{\"version\":%d,\"created_ms\":%lld,\"is_sidecar\":%s", UR_SPOOL_LAYOUT,
 		(long long)upload->created_ms, upload->is_sidecar ? "true" : "false");
+	if (upload->length != UR_SPOOL_LENGTH_UNKNOWN) {
+		ur_text_addf(ret, ",\"length\":%lld", (long long)upload->length);
+	}
 	add_string(ret, "id", upload->id);
 	add_string(ret, "owner", upload->owner);
 	add_string(ret, "metadata", metadata);
@@ -370,14 +391,15 @@ static int read_info(json_t *root, struct ur_spool_upload *ret, char **ret_metad
 	int version = 0;
 	int sidecar = 0;
 	json_int_t created = 0;
+	json_int_t length = -1;
 	const char *id = NULL;
 	const char *owner = NULL;
 	const char *metadata = NULL;
 	const char *sha1 = NULL;
-	if (json_unpack(root, "{s:i, s:I, s:b, s:s, s:s, s:s, s?s}", "version", &version,
+	if (json_unpack(root, "{s:i, s:I, s:b, s:s, s:s, s:s, s?s, s?I}", "version", &version,
 		    "created_ms", &created, "is_sidecar", &sidecar, "id", &id, "owner", &owner,
-		    "metadata", &metadata, "sha1", &sha1) < 0 ||
-		version != VERSION || strlen(id) >= sizeof ret->id ||
+		    "metadata", &metadata, "sha1", &sha1, "length", &length) < 0 ||
+		version < 1 || version > UR_SPOOL_LAYOUT || strlen(id) >= sizeof ret->id ||
 		strlen(owner) >= sizeof ret->owner ||
 		(sha1 != NULL && !ur_unhex(sha1, sizeof ret->want_sha1, ret->want_sha1))) {
 		return -EBADMSG;
@@ -393,7 +415,8 @@ static int read_info(json_t *root, struct ur_spool_upload *ret, char **ret_metad
 	ret->created_ms = created;
 	ret->is_sidecar = sidecar != 0;
 	ret->has_sha1 = sha1 != NULL;
-	return 0;
+	ret->length = length < 0 ? UR_SPOOL_LENGTH_UNKNOWN : (uint64_t)length;
+	return version;
 }
 
 int ur_spool_info_read(
@@ -410,8 +433,13 @@ void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_te
 	ur_text_addf(ret,
 		"{\"version\":%d,\"duplicate\":%s,\"trashed\":%s,\"status\":%d,\"since_ms\":%lld,"
 		"\"tries\":%u",
-		VERSION, outcome->duplicate ? "true" : "false", outcome->trashed ? "true" : "false",
-		outcome->status, (long long)outcome->since_ms, outcome->tries);
+		UR_SPOOL_LAYOUT, outcome->duplicate ? "true" : "false",
+		outcome->trashed ? "true" : "false", outcome->status, (long long)outcome->since_ms,
+		outcome->tries);
+	ur_text_addf(ret,
+		",\"suspect\":%s,\"since_ran_ms\":%lld,\"there_ran_ms\":%lld,\"missed_ran_ms\":%lld",
+		outcome->suspect ? "true" : "false", (long long)outcome->since_ran_ms,
+		(long long)outcome->there_ran_ms, (long long)outcome->missed_ran_ms);
 	add_string(ret, "state", ur_spool_state_name(outcome->state));
 	add_string(ret, "asset", outcome->asset);
 	add_string(ret, "words", outcome->words);
@@ -441,36 +469,58 @@ static int state_named(const char *name)
 	return i;
 }
 
-int ur_spool_outcome_read(const char *json, size_t size, struct ur_spool_outcome *ret)
+/** Layout 1 knew of no doubt: what it had sent, and not seen confirmed, is doubted. */
+static bool was_suspect(const struct ur_spool_outcome *outcome)
+{
+	return (outcome->state == UR_SPOOL_COMPLETE && outcome->tries > 0) ||
+	       (outcome->state == UR_SPOOL_DELIVERED && outcome->status != 201);
+}
+
+static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 {
 	int version = 0;
 	int duplicate = 0;
 	int trashed = 0;
+	int suspect = -1;
 	json_int_t since = 0;
 	json_int_t tries = 0;
+	json_int_t since_ran = 0;
+	json_int_t there_ran = 0;
+	json_int_t missed_ran = UR_SPOOL_NEVER;
 	const char *state = NULL;
 	const char *asset = NULL;
 	const char *words = NULL;
 	struct ur_spool_outcome read = {.state = UR_SPOOL_STATES};
-	json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, NULL);
-	if (root != NULL &&
-		json_unpack(root, "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s}", "version",
-			&version, "duplicate", &duplicate, "trashed", &trashed, "status",
-			&read.status, "since_ms", &since, "tries", &tries, "state", &state, "asset",
-			&asset, "words", &words) == 0 &&
-		version == VERSION && strlen(asset) < sizeof read.asset) {
-		read.state = (enum ur_spool_state)state_named(state);
-		read.duplicate = duplicate != 0;
-		read.trashed = trashed != 0;
-		read.since_ms = since;
-		read.tries = (unsigned)tries;
-		copy_words(words, read.words, sizeof read.words);
-		memcpy(read.asset, asset, strlen(asset) + 1);
+	if (json_unpack(root, "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s, s?b, s?I, s?I, s?I}",
+		    "version", &version, "duplicate", &duplicate, "trashed", &trashed, "status",
+		    &read.status, "since_ms", &since, "tries", &tries, "state", &state, "asset",
+		    &asset, "words", &words, "suspect", &suspect, "since_ran_ms", &since_ran,
+		    "there_ran_ms", &there_ran, "missed_ran_ms", &missed_ran) < 0 ||
+		version < 1 || version > UR_SPOOL_LAYOUT || strlen(asset) >= sizeof read.asset) {
+		return -EBADMSG;
 	}
-	json_decref(root);
+	read.state = (enum ur_spool_state)state_named(state);
+	read.duplicate = duplicate != 0;
+	read.trashed = trashed != 0;
+	read.since_ms = since;
+	read.since_ran_ms = since_ran;
+	read.there_ran_ms = there_ran;
+	read.missed_ran_ms = missed_ran;
+	read.tries = (unsigned)tries;
+	read.suspect = suspect < 0 ? was_suspect(&read) : suspect != 0;
+	copy_words(words, read.words, sizeof read.words);
+	memcpy(read.asset, asset, strlen(asset) + 1);
 	if (read.state == UR_SPOOL_STATES) {
 		return -EBADMSG;
 	}
 	*ret = read;
 	return 0;
+}
+
+int ur_spool_outcome_read(const char *json, size_t size, struct ur_spool_outcome *ret)
+{
+	json_t *root = json_loadb(json, size, JSON_REJECT_DUPLICATES, NULL);
+	const int r = root == NULL ? -EBADMSG : read_outcome(root, ret);
+	json_decref(root);
+	return r;
 }

@@ -4,6 +4,7 @@
  *     spool.c        the index, an upload's life
  *     spool_bytes.c  append, commit, the hash: what happens while bytes come in
  *     spool_files.c  files written whole, JSON, slots: how things look on disk
+ *     spool_life.c   the time it has run, outcomes in place, damaged uploads rebuilt
  *
  *   Threads  as spool.h says; what stands here keeps no state of its own
  */
@@ -21,11 +22,15 @@
 #define UR_SLOTS 2u
 #define UR_STATE_BYTES (UR_SLOT_APART + UR_SLOT_BYTES)
 #define UR_INFO_MAX (32u << 10)
+#define UR_BLOCK_BYTES ((size_t)2048) // of an outcome, with its checksum
+#define UR_OUTCOME_BYTES (UR_SLOT_APART + UR_BLOCK_BYTES)
+#define UR_SPOOL_LAYOUT 2 // 1: without lives in run time, outcomes replaced by a rename
 
 /** Somebody's uploads, counted.  `bytes` is written by the crew too, when bytes are removed. */
 struct ur_spool_owner {
 	struct ur_spool_owner *next;
 	size_t uploads;
+	_Atomic size_t open; // unfinished or undelivered
 	_Atomic uint64_t bytes;
 	char name[UR_SPOOL_USER];
 };
@@ -45,6 +50,12 @@ struct ur_spool {
 	struct ur_spool_owner *owners[1024];
 	struct ur_spool_walk *walk;
 	size_t damaged;
+	char damage[160];
+	int64_t kept_ran_ms; // by earlier gateways
+	int64_t opened_ms;   // steady
+	uint64_t clock_sequence;
+	uint64_t layout; // of who wrote it last; 0: not said
+	atomic_bool stopping;
 	bool no_hash;
 	bool no_sync;
 };
@@ -66,13 +77,18 @@ struct ur_spool_own {
 struct ur_spool_slot {
 	uint64_t sequence;
 	int64_t touched_ms;
+	int64_t touched_ran_ms;
 	struct ur_spool_mark mark;
 };
 void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_BYTES]);
 /** False for anything torn, strange or impossible. */
 bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot *ret);
-/** The newest slot of a state file; -EBADMSG when there is none. */
-[[nodiscard]] int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index);
+/**
+ * The newest slot of a state file; -EBADMSG when there is none.  `ret_spoilt` (NULL: not asked) says
+ * whether the other one had something written to it that cannot be read: perhaps the newer one.
+ */
+[[nodiscard]] int ur_spool_slot_pick(
+	int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt);
 
 /* Files in an upload's folder. */
 
@@ -103,12 +119,29 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 /* JSON. */
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret);
-/** Fills what info says in; `ret_metadata` (NULL: not asked) is to be freed. */
+/**
+ * Fills what info says in; `ret_metadata` (NULL: not asked) is to be freed.  The layout's version,
+ * or a negative errno.
+ */
 [[nodiscard]] int ur_spool_info_read(
 	const char *json, size_t size, struct ur_spool_upload *ret, char **ret_metadata);
 void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_text *ret);
 [[nodiscard]] int ur_spool_outcome_read(
 	const char *json, size_t size, struct ur_spool_outcome *ret);
+
+/* Lives and outcomes. */
+/** Reads SPOOL/clock, or begins one; -EPROTO: of a newer layout. */
+[[nodiscard]] int ur_spool_clock_open(struct ur_spool *spool);
+/** Two blocks, with `outcome` in the first; NULL: nothing is concluded yet. */
+[[nodiscard]] int ur_spool_outcome_make(int dir, const struct ur_spool_outcome *outcome);
+/** The newest whole block, or an older layout's file; -ENOENT: nothing was concluded yet. */
+[[nodiscard]] int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret);
+/** Into the other block, durable; the file is made anew where it is of an older layout. */
+[[nodiscard]] int ur_spool_outcome_store(
+	const struct ur_spool *spool, int dir, const struct ur_spool_outcome *outcome);
+/** Puts an older layout's files into this one. */
+[[nodiscard]] int ur_spool_take_over(
+	int dir, const struct ur_spool_upload *upload, const char *metadata);
 
 /** The folder of an upload, opened and looked at. */
 [[nodiscard]] int ur_spool_folder_open(int root, const char *name);

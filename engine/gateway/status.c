@@ -61,8 +61,11 @@ static void write_status(
 	ur_text_addf(ret, ",\"tries\":%u", outcome->tries);
 	add_time(ret, "created", upload->created_ms);
 	add_time(ret, "touched", upload->touched_ms);
-	if (outcome->state == UR_SPOOL_RECEIVING) {
-		add_time(ret, "expires", upload->touched_ms + gateway->limits.expire_ms);
+	ur_text_addf(ret, ",\"suspect\":%s,\"damaged\":%s", outcome->suspect ? "true" : "false",
+		upload->is_damaged ? "true" : "false");
+	const int64_t ends_ms = ur_gateway_ends_ms(gateway, upload);
+	if (ends_ms != 0 && !upload->bytes_gone) {
+		add_time(ret, "expires", ends_ms);
 	}
 	ur_text_adds(ret, "}\n");
 }
@@ -264,9 +267,18 @@ static void add_figure(
 static void add_states(struct ur_gateway *gateway, struct ur_text *text)
 {
 	uint64_t counts[UR_SPOOL_STATES] = {0};
+	uint64_t suspect = 0;
+	uint64_t missing = 0;
+	uint64_t kept = 0;
+	uint64_t damaged = ur_spool_damaged(gateway->spool);
 	for (const struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {
+		const bool delivered = at->outcome.state == UR_SPOOL_DELIVERED;
 		counts[at->outcome.state]++;
+		suspect += delivered && at->outcome.suspect ? 1 : 0;
+		missing += delivered && at->outcome.missed_ran_ms != UR_SPOOL_NEVER ? 1 : 0;
+		kept += at->outcome.state == UR_SPOOL_REFUSED && !at->bytes_gone ? 1 : 0;
+		damaged += at->is_damaged ? 1 : 0;
 	}
 	ur_text_adds(text, "# HELP uringest_gateway_uploads Uploads in the spool.\n"
 			   "# TYPE uringest_gateway_uploads gauge\n");
@@ -274,6 +286,14 @@ static void add_states(struct ur_gateway *gateway, struct ur_text *text)
 		ur_text_addf(text, "uringest_gateway_uploads{state=\"%s\"} %" PRIu64 "\n",
 			ur_spool_state_name((enum ur_spool_state)i), counts[i]);
 	}
+	add_figure(text, "suspect", "gauge",
+		"Uploads whose asset the server names, and which are believed later.", suspect);
+	add_figure(text, "missing", "gauge",
+		"Delivered uploads whose bytes the server does not give.", missing);
+	add_figure(text, "refused_kept", "gauge",
+		"Uploads that immich-server refused, and whose bytes are kept here.", kept);
+	add_figure(text, "damaged", "gauge", "Uploads whose files are damaged; they are kept.",
+		damaged);
 }
 
 void ur_status_metrics(struct ur_visit *visit)

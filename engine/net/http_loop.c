@@ -18,6 +18,7 @@
 
 #define TICK_MS 250        // how often the clocks are looked at
 #define LIMITED_TICK_MS 25 // … while the bandwidth limit stops requests
+#define PAUSE_MS 1000      // so late, and the process has not run
 #define EVENTS_MAX 64
 #define NOBODY (-1) // in an event: the turn itself is all there is to do
 
@@ -117,6 +118,21 @@ void ur_http_resume(struct ur_http *http, struct ur_request *request)
 	}
 }
 
+/**
+ * Where the process did not run (SIGSTOP, a frozen container, a debugger) no server kept it waiting:
+ * that time counts for nobody.
+ */
+static void forgive_pause(struct ur_http *http)
+{
+	const int64_t now = ur_clock_steady_ns();
+	const int64_t late = now - http->looked_ns - TICK_MS * UR_MS_NS;
+	const bool paused = http->looked_ns != 0 && late > PAUSE_MS * UR_MS_NS;
+	for (struct ur_request *r = http->active; r != NULL && paused; r = r->next) {
+		r->progress_ns += now - r->progress_ns < late ? now - r->progress_ns : late;
+	}
+	http->looked_ns = now;
+}
+
 /** Stalls end here, and requests that the bandwidth limit had stopped go on. */
 static void look_at_clocks(struct ur_http *http)
 {
@@ -124,6 +140,7 @@ static void look_at_clocks(struct ur_http *http)
 	if (ur_clock_steady_ns() < http->look_ns && !cancelled) {
 		return;
 	}
+	forgive_pause(http);
 	const struct ur_bucket_time now = ur_http_now();
 	ur_bucket_look(&http->bucket, now);
 	const bool open = ur_bucket_allows(&http->bucket, 1) > 0;
@@ -167,7 +184,10 @@ static void turn(struct ur_http *http)
 {
 	struct epoll_event events[EVENTS_MAX];
 	ur_bell_arm(&http->bell);
-	const int count = epoll_wait(http->epoll, events, EVENTS_MAX, wait_ms(http));
+	int count = epoll_wait(http->epoll, events, EVENTS_MAX, wait_ms(http));
+	if (count < 0) { // stopped and gone on with: what came meanwhile is heard before the clocks
+		count = epoll_wait(http->epoll, events, EVENTS_MAX, 0);
+	}
 	ur_bell_answer(&http->bell);
 	for (int i = 0; i < count; i++) {
 		tell_ready(http, &events[i]);

@@ -43,8 +43,9 @@ struct ur_http {
 	/* The loop's. */
 	CURLM *multi;
 	int epoll;
-	int64_t timer_ns; // when curl wants to be called, INT64_MAX: not at all
-	int64_t look_ns;  // when the clocks are looked at again
+	int64_t timer_ns;  // when curl wants to be called, INT64_MAX: not at all
+	int64_t look_ns;   // when the clocks are looked at again
+	int64_t looked_ns; // and when they were last; 0: never
 	struct ur_request *active;
 	CURL *idle[UR_HTTP_IDLE_HANDLES];
 	size_t idle_count;

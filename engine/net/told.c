@@ -40,7 +40,10 @@ int ur_told_read(const char *json, struct ur_told *ret, struct ur_err *err)
 	struct ur_told told = {0};
 	const json_int_t status = json_integer_value(json_object_get(root, "status"));
 	told.status = status >= 100 && status < 600 ? (int)status : 0;
-	const bool created = strcmp(text_of(root, "result"), "created") == 0 && told.status == 201;
+	/* A 201 that may not have been the server's own word, say. */
+	const bool suspect = json_is_true(json_object_get(root, "suspect"));
+	const bool created =
+		strcmp(text_of(root, "result"), "created") == 0 && told.status == 201 && !suspect;
 	told.what = read_state(text_of(root, "state"), created);
 	const json_t *durable = json_object_get(root, "durable");
 	told.has_durable = json_is_integer(durable) && json_integer_value(durable) >= 0;

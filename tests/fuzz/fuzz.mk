@@ -6,7 +6,7 @@
 #
 # What a run learns stays in build/BUILD/fuzz/found/NAME and is the start of the next one; what it
 # breaks on is build/BUILD/fuzz/crash-NAME-*: make it a seed together with the mend.
-FUZZ_TARGETS := exif container sidecar kind settings ignore json http1 tus
+FUZZ_TARGETS := exif container sidecar kind settings ignore json http1 tus spool words
 FUZZ_SECONDS ?= 10
 FUZZ_CC ?= clang-14
 

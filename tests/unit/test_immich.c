@@ -221,6 +221,7 @@ static void what_bears_immichs_marks_is_its_own_word(void **state)
 		{200, "sc8gtijo", JSON, "[]"},
 		{206, "sc8gtijo", "image/jpeg", ""},
 		{204, "sc8gtijo", "", ""},
+		{416, "sc8gtijo", "text/plain", ""},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof said / sizeof *said; i++) {

@@ -4,6 +4,7 @@
  */
 #include "engine/gateway/spool.h"
 
+#include "engine/base/clock.h"
 #include "engine/gateway/spool_parts.h"
 #include "engine/sys/sys.h"
 
@@ -939,6 +940,497 @@ static void the_space_that_is_left_is_told(void **state)
 	assert_true(space > 0);
 }
 
+/* ---- damage ---------------------------------------------------------------------------------- */
+
+/** An upload of ten bytes, all of them acknowledged. */
+static void make_whole(struct room *room, bool promised, char ret_id[UR_SPOOL_ID])
+{
+	uint8_t sha1[20];
+	hash("0123456789", 10, sha1);
+	struct ur_spool_upload *upload = make(room, ANN, 10, promised ? sha1 : NULL);
+	memcpy(ret_id, upload->id, UR_SPOOL_ID);
+	append(upload, "01234", 5);
+	commit(upload);
+	append(upload, "56789", 5);
+	commit(upload);
+	ur_spool_rest(upload);
+}
+
+static bool rebuild(struct ur_spool_upload *upload)
+{
+	struct ur_spool_found found = {0};
+	const int r = ur_spool_rebuild(upload, &found, NULL);
+	return ur_spool_found(upload, &found, r);
+}
+
+static void write_junk(const char *path, size_t size, uint32_t seed)
+{
+	unsigned char *junk = pattern(size, seed);
+	write_file(path, junk, size, 0600);
+	free(junk);
+}
+
+/** Each is a way in which `state` may be damaged; false: there is no further one. */
+static bool damage_state(const struct room *room, const char *id, int way)
+{
+	const char *path = path_of(room, id, "state");
+	switch (way) {
+	case 0:
+		return truncate(path, 0) == 0;
+	case 1:
+		return truncate(path, 100) == 0;
+	case 2:
+		return unlink(path) == 0;
+	case 3:
+		write_junk(path, UR_STATE_BYTES, 9);
+		return true;
+	case 4: // the newer slot alone: slot 0 of two commits
+		write_file(path, "junk", 4, 0600);
+		return true;
+	case 5:
+		return chmod(path, 0640) == 0;
+	default:
+		return false;
+	}
+}
+
+static void a_damaged_state_is_rebuilt_from_the_bytes(void **state)
+{
+	struct room *room = *state;
+	for (int way = 0;; way++) {
+		char id[UR_SPOOL_ID];
+		open_spool(room);
+		make_whole(room, true, id);
+		room->spool = ur_spool_free(room->spool);
+		if (!damage_state(room, id, way)) {
+			break;
+		}
+		open_spool(room);
+		struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+		assert_true(upload->is_unread);
+		assert_true(rebuild(upload));
+		for (int restarts = 0; restarts < 2; restarts++) {
+			assert_int_equal(upload->outcome.state, UR_SPOOL_COMPLETE);
+			assert_false(upload->is_damaged);
+			assert_int_equal(upload->length, 10);
+			assert_memory_equal(upload->sha1, upload->want_sha1, 20);
+			holds(upload, "0123456789", 10);
+			restart(room);
+			upload = ur_spool_find(room->spool, id);
+		}
+		room->spool = ur_spool_free(room->spool);
+	}
+}
+
+static void what_was_done_with_a_rebuilt_upload_is_doubted(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	make_whole(room, true, id);
+	room->spool = ur_spool_free(room->spool);
+	assert_int_equal(truncate(path_of(room, id, "state"), 0), 0);
+	open_spool(room);
+	assert_true(rebuild(ur_spool_find(room->spool, id)));
+	assert_true(ur_spool_find(room->spool, id)->outcome.suspect);
+}
+
+static void bytes_that_nobody_vouches_for_are_kept(void **state)
+{
+	struct room *room = *state;
+	for (int way = 0;; way++) {
+		char id[UR_SPOOL_ID];
+		open_spool(room);
+		make_whole(room, false, id);
+		room->spool = ur_spool_free(room->spool);
+		if (!damage_state(room, id, way)) {
+			break;
+		}
+		for (int starts = 0; starts < 2; starts++) {
+			open_spool(room);
+			struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+			assert_true(upload->is_damaged);
+			assert_false(rebuild(upload));
+			assert_true(upload->is_damaged);
+			assert_int_not_equal(upload->outcome.state, UR_SPOOL_COMPLETE);
+			holds(upload, "0123456789", 10);
+			room->spool = ur_spool_free(room->spool);
+		}
+	}
+}
+
+static void other_bytes_than_promised_do_not_pass_for_whole(void **state)
+{
+	struct room *room = *state;
+	char ids[3][UR_SPOOL_ID];
+	open_spool(room);
+	for (int i = 0; i < 3; i++) {
+		make_whole(room, true, ids[i]);
+	}
+	room->spool = ur_spool_free(room->spool);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(truncate(path_of(room, ids[i], "state"), 0), 0);
+	}
+	write_file(path_of(room, ids[0], "bytes"), "x", 1, 0600);
+	assert_int_equal(truncate(path_of(room, ids[1], "bytes"), 9), 0);
+	write_file(path_of(room, ids[2], "bytes"), "0123456789+", 11, 0600);
+	open_spool(room);
+	for (int i = 0; i < 3; i++) {
+		struct ur_spool_upload *upload = ur_spool_find(room->spool, ids[i]);
+		assert_false(rebuild(upload));
+		assert_int_equal(upload->outcome.state, UR_SPOOL_BROKEN);
+		assert_int_equal(access(path_of(room, ids[i], "bytes"), F_OK), 0);
+	}
+}
+
+static void what_was_sent_once_was_whole(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	uint8_t sha1[20];
+	hash("0123456789", 10, sha1);
+	open_spool(room);
+	make_whole(room, false, id);
+	conclude(ur_spool_find(room->spool, id), UR_SPOOL_DELIVERED);
+	room->spool = ur_spool_free(room->spool);
+	assert_int_equal(truncate(path_of(room, id, "state"), 0), 0);
+	open_spool(room);
+	struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+	assert_true(rebuild(upload));
+	assert_int_equal(upload->outcome.state, UR_SPOOL_DELIVERED); // and confirmed by its SHA-1
+	assert_memory_equal(upload->sha1, sha1, 20);
+}
+
+static void an_unfinished_upload_goes_on_from_the_slot_that_is_left(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	make_whole(room, false, id);
+	room->spool = ur_spool_free(room->spool);
+	damage(room, id, 0, 8);
+	open_spool(room);
+	struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+	assert_false(rebuild(upload));
+	assert_int_equal(upload->outcome.state, UR_SPOOL_RECEIVING);
+	assert_int_equal(upload->offset, 5);
+	append(upload, "56789", 5);
+	commit(upload);
+	assert_true(ur_spool_finish(upload));
+	restart(room);
+	upload = ur_spool_find(room->spool, id);
+	assert_int_equal(upload->outcome.state, UR_SPOOL_COMPLETE);
+	assert_false(upload->is_damaged);
+}
+
+static void an_outcome_that_cannot_be_read_leaves_doubt(void **state)
+{
+	struct room *room = *state;
+	for (int way = 0; way < 4; way++) {
+		char id[UR_SPOOL_ID];
+		open_spool(room);
+		make_whole(room, true, id);
+		conclude(ur_spool_find(room->spool, id), UR_SPOOL_DELIVERED);
+		conclude(ur_spool_find(room->spool, id), UR_SPOOL_DELIVERED);
+		room->spool = ur_spool_free(room->spool);
+		const char *path = path_of(room, id, "outcome");
+		if (way == 0) {
+			assert_int_equal(truncate(path, 0), 0);
+		} else if (way == 1) {
+			write_junk(path, UR_OUTCOME_BYTES, 4);
+		} else if (way == 2) {
+			write_file(path, "{", 1, 0600); // one block is as it was
+			write_file(path, "x", 1, 0600);
+		} else {
+			assert_int_equal(chmod(path, 0644), 0);
+		}
+		open_spool(room);
+		const struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+		assert_true(upload->outcome.suspect);
+		assert_int_equal(
+			upload->outcome.state, way == 2 ? UR_SPOOL_DELIVERED : UR_SPOOL_COMPLETE);
+		room->spool = ur_spool_free(room->spool);
+	}
+}
+
+static ino_t bad_inode;
+
+static ssize_t bad_sector(int fd, void *bytes, size_t size, off_t offset)
+{
+	struct stat st;
+	return fstat(fd, &st) == 0 && st.st_ino == bad_inode ? -EIO
+							     : below.pread(fd, bytes, size, offset);
+}
+
+static void a_bad_sector_of_one_upload_harms_no_other(void **state)
+{
+	static const char *const names[] = {"info", "state", "outcome", "bytes"};
+	struct room *room = *state;
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char bad[UR_SPOOL_ID];
+		char good[UR_SPOOL_ID];
+		struct stat st;
+		open_spool(room);
+		make_whole(room, true, bad);
+		make_whole(room, true, good);
+		room->spool = ur_spool_free(room->spool);
+		assert_int_equal(stat(path_of(room, bad, names[i]), &st), 0);
+		bad_inode = st.st_ino;
+		below = ur_sys;
+		ur_sys.pread = bad_sector;
+		open_spool(room);
+		assert_int_equal(
+			ur_spool_find(room->spool, good)->outcome.state, UR_SPOOL_COMPLETE);
+		assert_int_equal(ur_spool_damaged(room->spool), i == 0 ? 1 : 0);
+		assert_int_equal(strncmp(ur_spool_damage(room->spool), bad, i == 0 ? 32 : 0), 0);
+		struct ur_spool_upload *upload = ur_spool_find(room->spool, bad);
+		assert_int_equal(upload == NULL, i == 0);
+		assert_true(upload == NULL || !upload->is_unread || rebuild(upload));
+		room->spool = ur_spool_free(room->spool);
+		ur_sys = below;
+		open_spool(room); // the disk was copied, say
+		assert_int_equal(ur_spool_find(room->spool, bad)->outcome.state, UR_SPOOL_COMPLETE);
+		room->spool = ur_spool_free(room->spool);
+		(void)nftw(room->root, remove_any, 16, FTW_DEPTH | FTW_PHYS);
+	}
+}
+
+/* ---- the time it has run --------------------------------------------------------------------- */
+
+static void run_time_is_kept_and_a_pause_is_none(void **state)
+{
+	struct room *room = *state;
+	open_spool(room);
+	ur_spool_pass(room->spool, 3600000);
+	assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
+	ur_spool_pass(room->spool, 5000); // and killed before that was kept
+	ur_clock_step(INT64_C(31) * 86400 * UR_SECOND_NS);
+	restart(room);
+	assert_in_range(ur_spool_ran_ms(room->spool), 3600000, 3604000);
+	for (int i = 0; i < 5; i++) {
+		ur_spool_pass(room->spool, 1000);
+		assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
+	}
+	ur_clock_step(INT64_C(-62) * 86400 * UR_SECOND_NS);
+	restart(room);
+	ur_clock_step(INT64_C(31) * 86400 * UR_SECOND_NS);
+	assert_in_range(ur_spool_ran_ms(room->spool), 3605000, 3609000);
+}
+
+static void a_clock_that_cannot_be_read_begins_anew(void **state)
+{
+	struct room *room = *state;
+	char path[200];
+	(void)snprintf(path, sizeof path, "%s/clock", room->root);
+	open_spool(room);
+	ur_spool_pass(room->spool, 3600000);
+	assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
+	room->spool = ur_spool_free(room->spool);
+	write_junk(path, 8192, 3);
+	open_spool(room);
+	assert_in_range(ur_spool_ran_ms(room->spool), 0, 4000);
+	ur_spool_pass(room->spool, 10000);
+	assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
+	restart(room);
+	assert_in_range(ur_spool_ran_ms(room->spool), 10000, 14000);
+}
+
+static void lives_are_written_with_what_they_count_from(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	ur_spool_pass(room->spool, 7000000);
+	struct ur_spool_upload *upload = make(room, ANN, 10, NULL);
+	memcpy(id, upload->id, sizeof id);
+	ur_spool_pass(room->spool, 1000000);
+	append(upload, "01234", 5);
+	commit(upload);
+	struct ur_spool_outcome outcome = {.state = UR_SPOOL_DELIVERED,
+		.suspect = true,
+		.missed_ran_ms = 12,
+		.there_ran_ms = 11};
+	ur_spool_pass(room->spool, 1000000);
+	ur_spool_stamp(room->spool, &outcome);
+	assert_int_equal(ur_spool_conclude(upload, &outcome, NULL), 0);
+	restart(room);
+	upload = ur_spool_find(room->spool, id);
+	assert_in_range(upload->touched_ran_ms, 8000000, 8004000);
+	assert_in_range(upload->outcome.since_ran_ms, 9000000, 9004000);
+	assert_int_equal(upload->outcome.there_ran_ms, 11);
+	assert_int_equal(upload->outcome.missed_ran_ms, 12);
+	assert_true(upload->outcome.suspect);
+}
+
+/* ---- older and newer layouts ----------------------------------------------------------------- */
+
+/** As layout 1 left it: an info without a length, one text as the outcome, no clock. */
+static void make_old(struct room *room, const char *id, const char *outcome)
+{
+	char info[400];
+	char path[200];
+	const int size = snprintf(info, sizeof info,
+		"{\"version\":1,\"created_ms\":1714979289123,\"is_sidecar\":false,\"id\":\"%s\","
+		"\"owner\":\"" ANN "\",\"metadata\":\"filename YS5qcGc=\"}\n",
+		id);
+	(void)snprintf(path, sizeof path, "%s/clock", room->root);
+	(void)unlink(path);
+	assert_int_equal(unlink(path_of(room, id, "info")), 0);
+	assert_int_equal(unlink(path_of(room, id, "outcome")), 0);
+	write_file(path_of(room, id, "info"), info, (size_t)size, 0600);
+	if (outcome != NULL) {
+		write_file(path_of(room, id, "outcome"), outcome, strlen(outcome), 0600);
+	}
+}
+
+#define OLD(state, status, more)                                                     \
+	"{\"version\":1,\"duplicate\":" more ",\"trashed\":false,\"status\":" status \
+	",\"since_ms\":1714979289123,\"tries\":1,\"state\":\"" state                 \
+	"\",\"asset\":\"\",\"words\":\"w\"}\n"
+
+static void an_older_spool_is_taken_over(void **state)
+{
+	static const struct {
+		const char *outcome;
+		enum ur_spool_state state;
+		bool suspect;
+	} old[] = {
+		{NULL, UR_SPOOL_COMPLETE, false},
+		{OLD("complete", "0", "false"), UR_SPOOL_COMPLETE, true}, // being sent
+		{OLD("delivered", "201", "false"), UR_SPOOL_DELIVERED, false},
+		{OLD("delivered", "200", "false"), UR_SPOOL_DELIVERED, true},
+		{OLD("delivered", "200", "true"), UR_SPOOL_DELIVERED, true},
+		{OLD("delivered", "0", "true"), UR_SPOOL_DELIVERED, true},
+		{OLD("refused", "400", "false"), UR_SPOOL_REFUSED, false},
+	};
+	struct room *room = *state;
+	for (size_t i = 0; i < sizeof old / sizeof *old; i++) {
+		char id[UR_SPOOL_ID];
+		open_spool(room);
+		make_whole(room, false, id);
+		room->spool = ur_spool_free(room->spool);
+		make_old(room, id, old[i].outcome);
+		for (int starts = 0; starts < 2; starts++) {
+			open_spool(room);
+			const struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+			assert_int_equal(upload->outcome.state, old[i].state);
+			assert_int_equal(upload->outcome.suspect, old[i].suspect);
+			assert_in_range(
+				upload->outcome.since_ran_ms, 0, 4000); // whatever the wall says
+			assert_int_equal(upload->created_ms, 1714979289123);
+			holds(upload, "0123456789", 10);
+			room->spool = ur_spool_free(room->spool);
+		}
+		char info[16] = "";
+		const int fd = open(path_of(room, id, "info"), O_RDONLY | O_CLOEXEC);
+		assert_int_equal(read(fd, info, 12), 12);
+		(void)close(fd);
+		assert_string_equal(info, "{\"version\":2"); // an older one leaves it alone
+	}
+}
+
+static void an_upload_half_way_goes_on_after_the_change(void **state)
+{
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	struct ur_spool_upload *upload = make(room, ANN, 10, NULL);
+	memcpy(id, upload->id, sizeof id);
+	append(upload, "01234", 5);
+	commit(upload);
+	room->spool = ur_spool_free(room->spool);
+	make_old(room, id, NULL);
+	open_spool(room);
+	upload = ur_spool_find(room->spool, id);
+	assert_int_equal(upload->offset, 5);
+	append(upload, "56789", 5);
+	commit(upload);
+	assert_true(ur_spool_finish(upload));
+	conclude(upload, UR_SPOOL_DELIVERED);
+	restart(room);
+	assert_int_equal(ur_spool_find(room->spool, id)->outcome.state, UR_SPOOL_DELIVERED);
+}
+
+static void a_newer_spool_is_refused_and_not_touched(void **state)
+{
+	struct room *room = *state;
+	struct ur_err err = {0};
+	char id[UR_SPOOL_ID];
+	char path[200];
+	(void)snprintf(path, sizeof path, "%s/clock", room->root);
+	open_spool(room);
+	make_whole(room, true, id);
+	room->spool = ur_spool_free(room->spool);
+	write_file(path_of(room, id, "key.tmp"), "left", 4, 0600);
+	write_file(path, "URSPOOL\0\3\0\0\0\0\0\0\0", 16, 0600);
+	assert_int_equal(ur_spool_new(room->root, &room->spool, &err), -EPROTO);
+	assert_non_null(strstr(err.text, "newer uringest"));
+	assert_non_null(strstr(err.text, "layout 3"));
+	assert_int_equal(access(path_of(room, id, "key.tmp"), F_OK), 0);
+}
+
+/* ---- a disk without room --------------------------------------------------------------------- */
+
+static int no_new_files(int dir, const char *name, int flags, mode_t mode)
+{
+	return (flags & O_CREAT) != 0 ? -ENOSPC : below.openat(dir, name, flags, mode);
+}
+
+static ssize_t no_growth(int fd, const void *bytes, size_t size, off_t offset)
+{
+	struct stat st;
+	return fstat(fd, &st) < 0 || offset + (off_t)size > st.st_size
+		       ? -ENOSPC
+		       : below.pwrite(fd, bytes, size, offset);
+}
+
+static void what_makes_room_needs_none(void **state)
+{
+	static const enum ur_spool_state way[] = {
+		UR_SPOOL_COMPLETE, UR_SPOOL_DELIVERED, UR_SPOOL_DELIVERED, UR_SPOOL_CONFIRMED};
+	struct room *room = *state;
+	char id[UR_SPOOL_ID];
+	open_spool(room);
+	make_whole(room, true, id);
+	below = ur_sys;
+	ur_sys.openat = no_new_files;
+	ur_sys.pwrite = no_growth;
+	restart(room);
+	for (size_t i = 0; i < sizeof way / sizeof *way; i++) {
+		struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+		conclude(upload, way[i]);
+		assert_int_equal(ur_spool_keep_time(room->spool, NULL), 0);
+		restart(room);
+		assert_int_equal(ur_spool_find(room->spool, id)->outcome.state, way[i]);
+	}
+	assert_int_equal(ur_spool_empty(ur_spool_find(room->spool, id), NULL), 0);
+	assert_int_equal(ur_spool_use_of(room->spool, ANN).open, 0);
+	assert_int_equal(ur_spool_use_of(room->spool, ANN).uploads, 1);
+}
+
+static void a_torn_outcome_leaves_the_one_before_it(void **state)
+{
+	struct room *room = *state;
+	for (size_t size = 0; size <= UR_BLOCK_BYTES; size += 128) {
+		char id[UR_SPOOL_ID];
+		open_spool(room);
+		make_whole(room, true, id);
+		conclude(ur_spool_find(room->spool, id), UR_SPOOL_COMPLETE);
+		conclude(ur_spool_find(room->spool, id), UR_SPOOL_DELIVERED);
+		room->spool = ur_spool_free(room->spool);
+		const int fd = open(path_of(room, id, "outcome"), O_RDWR | O_CLOEXEC);
+		char *junk = (char *)pattern(UR_BLOCK_BYTES, (uint32_t)size);
+		assert_int_equal(pwrite(fd, junk, size, UR_SLOT_APART), (ssize_t)size);
+		free(junk);
+		(void)close(fd);
+		open_spool(room);
+		const struct ur_spool_upload *upload = ur_spool_find(room->spool, id);
+		assert_int_equal(
+			upload->outcome.state, size == 0 ? UR_SPOOL_DELIVERED : UR_SPOOL_COMPLETE);
+		room->spool = ur_spool_free(room->spool);
+	}
+}
+
 /* ---- disks that fill up or fail -------------------------------------------------------------- */
 
 static size_t taken_before_full;
@@ -1179,6 +1671,22 @@ int main(void)
 		HERE(somebody_elses_root_is_refused),
 		HERE(a_root_that_is_no_folder_is_refused),
 		HERE(the_space_that_is_left_is_told),
+		HERE(a_damaged_state_is_rebuilt_from_the_bytes),
+		HERE(what_was_done_with_a_rebuilt_upload_is_doubted),
+		HERE(bytes_that_nobody_vouches_for_are_kept),
+		HERE(other_bytes_than_promised_do_not_pass_for_whole),
+		HERE(what_was_sent_once_was_whole),
+		HERE(an_unfinished_upload_goes_on_from_the_slot_that_is_left),
+		HERE(an_outcome_that_cannot_be_read_leaves_doubt),
+		HERE(a_bad_sector_of_one_upload_harms_no_other),
+		HERE(run_time_is_kept_and_a_pause_is_none),
+		HERE(a_clock_that_cannot_be_read_begins_anew),
+		HERE(lives_are_written_with_what_they_count_from),
+		HERE(an_older_spool_is_taken_over),
+		HERE(an_upload_half_way_goes_on_after_the_change),
+		HERE(a_newer_spool_is_refused_and_not_touched),
+		HERE(what_makes_room_needs_none),
+		HERE(a_torn_outcome_leaves_the_one_before_it),
 		HERE(a_full_disk_leaves_the_offset_behind_what_was_written),
 		HERE(after_a_failed_flush_nothing_is_taken_before_a_restart),
 		HERE(write_back_that_cannot_be_started_early_is_no_failure),
