@@ -200,6 +200,8 @@ static void tick(void *context)
 		ur_delivery_tick(gateway);
 		sweep(gateway);
 		tick_clock(gateway);
+	} else {
+		ur_receive_cut(gateway);
 	}
 	if (gateway->options.pulse != NULL) {
 		ur_status_line(gateway, status, sizeof status);

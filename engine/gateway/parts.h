@@ -261,6 +261,8 @@ void ur_receive_empty(struct ur_gateway *gateway, struct ur_spool_upload *upload
 void ur_receive_rebuild(struct ur_gateway *gateway, struct ur_spool_upload *upload);
 /** Its time is over: it goes, with all that is remembered of it. */
 void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *upload);
+/** Bodies end where they are, and resume with the next process: nobody waits for their end. */
+void ur_receive_cut(struct ur_gateway *gateway);
 /** Everything that arrived becomes durable; for the end of the process. */
 void ur_receive_stop(struct ur_gateway *gateway);
 

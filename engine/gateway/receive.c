@@ -756,6 +756,26 @@ void ur_receive_enter(struct ur_visit *visit, struct ur_spool_upload *upload)
 	step(session);
 }
 
+static struct ur_visit *first_body(const struct ur_gateway *gateway)
+{
+	struct ur_visit *visit = gateway->visits;
+	while (visit != NULL &&
+		(!visit->receiving || visit->complete || visit->session->current != visit)) {
+		visit = visit->older;
+	}
+	return visit;
+}
+
+void ur_receive_cut(struct ur_gateway *gateway)
+{
+	struct ur_visit *visit = NULL;
+	while ((visit = first_body(gateway)) != NULL) {
+		struct ur_session *session = visit->session;
+		cut_off(session);
+		step(session);
+	}
+}
+
 void ur_receive_stop(struct ur_gateway *gateway)
 {
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;

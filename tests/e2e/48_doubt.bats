@@ -427,6 +427,28 @@ while True: held.append(s.accept())' >"$T/port" 3>&- &
 	kill -TERM "$GATEWAY_PID" 2>/dev/null || true
 	wait_for 3 gone "$GATEWAY_PID"
 }
+
+@test "a gateway that is stopped ends the bodies at once, and nothing that came is lost" {
+	served
+	create 1000000
+	head -c 1000000 /dev/urandom >"$T/large"
+	slowly 0 "$T/large" 100K
+	wait_for 20 receiving
+	wait_for 20 ran_for 2
+	began=$(date +%s%N)
+	kill -TERM "$GATEWAY_PID"
+	code=0
+	wait "$GATEWAY_PID" || code=$?
+	equals "$code" 0
+	[ $((($(date +%s%N) - began) / 1000000)) -le $((3000 * UR_SLOW)) ] # of 20 s of grace
+	wait "$SENDER" || true
+	served
+	stood=$(offset)
+	[ "$stood" -gt 0 ]
+	tail -c "+$((stood + 1))" "$T/large" >"$T/rest"
+	send "$stood" "$T/rest"
+	answered 204
+}
 connected() { find "/proc/$1/fd" -lname 'socket:*' 2>/dev/null | grep -q .; }
 receiving() { [ "$(figure receiving)" = 1 ]; }
 answered_or_gone() { gone "$GATEWAY_PID" || ! curl -s -o /dev/null --max-time 1 "$GATE/uringest/healthz" || true; }
