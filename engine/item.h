@@ -112,6 +112,7 @@ struct ur_file {
 	bool confirmed;    // asked and answered in this run
 	bool not_now;      // cannot be confirmed in this run: kept
 	bool linked;       // still: its movie was linked, or that was tried
+	bool owes_link;    // movie: an earlier run sent it, and ended before it was linked
 	bool amended;      // picture: its sidecar's facts were set, or that was tried
 	bool warn;         // all went well but for the reason
 	bool accepted;     // somebody said that these bytes, which look cut off, are all there are

@@ -96,6 +96,7 @@ static void carry_over(struct ur_file *file)
 {
 	file->accepted = file->row->accepted;
 	file->told = file->row->told;
+	file->owes_link = file->row->owes_link;
 	file->ending = file->fresh ? file->ending : file->row->ending;
 	file->there_since = ur_age_keep(&file->row->there);
 	file->doubt_since = ur_age_keep(&file->row->doubt);

@@ -27,7 +27,7 @@ static_assert(
 /** Known from a plan or from a run that was cut off, perhaps, but still to be sent. */
 static bool is_news(const struct ur_file *file)
 {
-	if (!file->unchanged) {
+	if (!file->unchanged || file->row->owes_link) {
 		return true;
 	}
 	const enum ur_state state = file->row->state;
