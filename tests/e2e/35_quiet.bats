@@ -398,3 +398,32 @@ all_arrives() {
 	import_json "$T/in"
 	find "$T/in" -printf '%p %T@ %C@\n' | sort | cmp "$T/before" -
 }
+
+# --- what cannot be removed ----------------------------------------------------------------------
+
+@test "what cannot be removed is not read again in every run" {
+	start_immichd
+	somebody_elses "$T/in"
+	photo "$T/in/closed/1.jpg"
+	chmod 755 "$T/in/closed"
+	chmod 644 "$T/in/closed/1.jpg"
+	ur import --json --after delete "$T/in"
+	fields sent=1
+	ur import --json --after delete "$T/in"
+	fields sent=0 bytes_hashed=0
+	has "$(of 1.jpg)" "no write permission in its folder"
+	mkdir -m 777 "$T/moved"
+	ur import --json --after "move=$T/moved" "$T/in"
+	fields sent=0 bytes_hashed=0
+	equals "$(files_in "$T/moved")" 0
+}
+
+@test "a protected file is not blamed on its folder" {
+	start_immichd
+	photo "$T/in/1.jpg"
+	chattr +i "$T/in/1.jpg" 2>/dev/null || skip "no file can be made immutable here"
+	ur import --json --after delete "$T/in"
+	chattr -i "$T/in/1.jpg"
+	has "$(of 1.jpg)" "it may not be removed: the file or its folder is protected"
+	[ -e "$T/in/1.jpg" ]
+}
