@@ -331,8 +331,9 @@ static bool pairs_with(const struct ur_file *still, const struct ur_file *movie)
 {
 	static const struct ur_meta none;
 	const char *why = NULL;
-	return ur_pair_live(still->meta == NULL ? &none : still->meta,
-		movie->meta == NULL ? &none : movie->meta, &why);
+	return ur_pair_motion(still->name, movie->name) ||
+	       ur_pair_live(still->meta == NULL ? &none : still->meta,
+		       movie->meta == NULL ? &none : movie->meta, &why);
 }
 
 static bool may_pair(const struct ur_file *still, const struct ur_file *movie)

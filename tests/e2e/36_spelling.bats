@@ -164,3 +164,15 @@ movies_come_later() {
 	import_json "$T/lib"
 	fields bytes_read=0 # nothing is owed any more: neither is looked at
 }
+
+@test "the movie beside a motion photo is linked to it by its name, not shown as a film of its own" {
+	start_immichd
+	photo "$T/lib/PXL_20240506_050809123.MP.jpg"
+	PHOTO_KIND=mp4 photo "$T/lib/PXL_20240506_050809123.MP"
+	xmp "$T/lib/PXL_20240506_050809123.MP.jpg.xmp" "of both"
+	photo "$T/lib/other.jpg"
+	import_json "$T/lib"
+	fields sent=4 refused=0
+	equals "$(linked)" 1
+	equals "$(sql "SELECT name FROM assets WHERE live_video IS NOT NULL")" "PXL_20240506_050809123.MP.jpg"
+}
