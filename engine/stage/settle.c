@@ -83,7 +83,10 @@ static int hold(struct removal *x)
 		return x->fd == -ENOENT ? UR_SETTLE_GONE : x->fd == -ELOOP ? -ESTALE : x->fd;
 	}
 	describe(x);
-	return ur_removal_hold(&x->proof, x->fd);
+	const int r = ur_removal_hold(&x->proof, x->fd);
+	/* Where the folder lets nothing go, no wait would help. */
+	const int open = r == UR_REMOVAL_WAITS ? ur_sys.may_write(x->dir_fd) : 0;
+	return open < 0 ? open : r;
 }
 
 static int stage(struct removal *x)

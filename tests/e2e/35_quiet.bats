@@ -356,7 +356,7 @@ all_arrives() {
 	chown 65534 "$T/in/"[1234].jpg
 	ur import --json --after delete "$T/in"
 	fields sent=4 refused=3
-	has "$(of 1.jpg)" "kept: '1.jpg.xmp', which goes with it, cannot be read"
+	has "$(of 1.jpg)" "kept: '1.jpg.xmp', which goes with it, could not be read (its own line says why)"
 	equals "$(find "$T/in" -type f -name '*.jpg' -printf '%f\n' | sort | tr '\n' ' ')" "1.jpg 2.jpg 3.jpg "
 	chmod 644 "$T/in/"*
 	chown 65534 "$T/in/"*
@@ -409,6 +409,7 @@ all_arrives() {
 	chmod 644 "$T/in/closed/1.jpg"
 	ur import --json --after delete "$T/in"
 	fields sent=1
+	lacks "$ERR" "waiting for"
 	ur import --json --after delete "$T/in"
 	fields sent=0 bytes_hashed=0
 	has "$(of 1.jpg)" "no write permission in its folder"
