@@ -26,6 +26,7 @@ struct ur_summary {
 	uint64_t failed;
 	uint64_t waiting;
 	uint64_t folder_errors;
+	uint64_t held;      // of those sent and waiting: until somebody does something about them
 	uint64_t unquiet;   // may go without a lease when they have been unchanged for longer …
 	int64_t unquiet_ms; // … the last of them in so long
 	uint64_t bytes_found;

@@ -80,9 +80,10 @@ void ur_quiet_judge(struct ur_decide *decide, struct ur_item *item)
 	const struct ur_file *cut = ur_run_removes(decide->run) ? first_cut(decide, item) : NULL;
 	for (int i = 0; cut != NULL && i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (!is_untouched(file) || file->class == UR_CLASS_SIDECAR) {
-			continue; // a sidecar follows its pictures by itself
+		if (!is_untouched(file) || (file->class == UR_CLASS_SIDECAR && file->owners == 0)) {
+			continue;
 		}
+		atomic_fetch_add(&decide->run->held, 1);
 		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING, say_cut(item, file, cut));
 		file->tell = true;
 	}
@@ -201,7 +202,9 @@ void ur_quiet_hold(struct ur_decide *decide, struct ur_item *item)
 		if (file->outcome != UR_OUTCOME_SENT) {
 			file->outcome = UR_OUTCOME_WAITING;
 		}
-		if (!named) {
+		if (named) {
+			atomic_fetch_add(&decide->run->held, 1);
+		} else {
 			ur_run_see_unquiet(decide->run, hold.left_ns);
 		}
 	}

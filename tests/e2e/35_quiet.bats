@@ -270,6 +270,25 @@ all_arrives() {
 	compare_stored
 }
 
+@test "drain --wait ends when what is left waits for somebody, and stays for what waits for time" {
+	start_immichd
+	half "$T/in/1.jpg" jpeg
+	xmp "$T/in/1.jpg.xmp"
+	photo "$T/in/2.jpg"
+	configure
+	UR_LIMIT=20 drain --wait
+	equals "$CODE" 0
+	equals "$(find "$T/in" -type f -printf '%f\n' | sort | tr '\n' ' ')" "1.jpg 1.jpg.xmp "
+	rm -r "$T/in" "$LEDGER"*
+	somebody_elses "$T/in"
+	photo "$T/in/3.jpg"
+	configure "quiet_without_lease: 3s"
+	UR_LIMIT=20 drain --wait
+	equals "$CODE" 0
+	has "$ERR" "until nobody can be writing to what is left"
+	equals "$(files_in "$T/in")" 0
+}
+
 @test "what is accepted is those bytes: a file that changes waits again, a setting accepts all" {
 	start_immichd
 	half "$T/in/1.jpg" jpeg 50
