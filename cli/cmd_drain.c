@@ -59,8 +59,9 @@ static int drain_all(
 	for (size_t i = 0; i < settings->folder_count && ur_stop_signal() == 0; i++) {
 		struct ur_summary summary;
 		code = worse(code, drain_folder(options, &settings->folders[i], &summary));
-		/* Sent now is removed by a later pass; waiting is not quiet yet. */
-		ret->open += summary.waiting + summary.sent;
+		/* Sent now is removed by a later pass; waiting is not quiet yet, or for somebody. */
+		const uint64_t open = summary.waiting + summary.sent;
+		ret->open += open > summary.held ? open - summary.held : 0;
 		ret->unquiet_ms = summary.unquiet > 0 && summary.unquiet_ms > ret->unquiet_ms
 					  ? summary.unquiet_ms
 					  : ret->unquiet_ms;

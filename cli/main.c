@@ -7,10 +7,11 @@
  *     cli/bench/    the bench: cases (the table) ▶ measure ▶ show, plot; on a stage; by spawn
  *
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
- *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend book) ⇄ upload, settle
+ *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend quiet group book)
+ *                          ⇄ upload, settle
  *     engine/gateway/      the receiving side: httpd → route → gate, create (name), receive → spool
  *                          → delivery, by verdict
- *     engine/ledger/       what is remembered        engine/source/   folders, ignore rules
+ *     engine/ledger/       what is remembered        engine/source/   folders, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
  *

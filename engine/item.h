@@ -114,6 +114,7 @@ struct ur_file {
 	bool given_again;  // and its bytes came
 	bool not_now;      // cannot be confirmed in this run: kept
 	bool linked;       // still: its movie was linked, or that was tried
+	bool owes_link;    // movie: an earlier run sent it, and ended before it was linked
 	bool amended;      // picture: its sidecar's facts were set, or that was tried
 	bool warn;         // all went well but for the reason
 	bool accepted;     // somebody said that these bytes, which look cut off, are all there are

@@ -51,6 +51,7 @@ put 644 systemd/uringest.tmpfiles "$to/lib/tmpfiles.d/uringest.conf"
 
 put 644 systemd/gateway.example.yaml "$to/share/doc/uringest/gateway.example.yaml"
 put 644 systemd/drain.example.yaml "$to/share/doc/uringest/drain.example.yaml"
+put 644 systemd/drain-lease.conf "$to/share/doc/uringest/drain-lease.conf"
 sed "s|/usr/local/bin/uringest|$prefix/bin/uringest|g" systemd/uringest-drain.cron >"$unit"
 put 644 "$unit" "$to/share/doc/uringest/uringest-drain.cron"
 put 644 systemd/README.md "$to/share/doc/uringest/systemd.md"

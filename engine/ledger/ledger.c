@@ -142,7 +142,8 @@ static const char *const texts[STATEMENTS] = {
 		       " AND fresh=0 AND folder>?2 ORDER BY folder LIMIT 1",
 	/* The same as scan says of a row: see nothing_to_do() and judge_entry() there. */
 	[SEAL_ROWS] = "SELECT name, fs, inode, size, mtime_ns, ctime_ns, state FROM file"
-		      " WHERE destination=?1 AND folder=?2 AND remembered<>0 AND (state=7 OR"
+		      " WHERE destination=?1 AND folder=?2 AND remembered<>0"
+		      " AND flags & 128 = 0 AND (state=7 OR"
 		      " (sha1 IS NOT NULL AND (state IN (3,4,10,11) OR (state=13 AND flags & 4))))",
 	[SEAL_PUT] = "UPDATE seal SET fresh=1, marks=?3 WHERE destination=?1 AND folder=?2",
 	[HOLD] = "BEGIN",

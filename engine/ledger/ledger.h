@@ -85,6 +85,7 @@ struct ur_record {
 	bool accepted; // somebody said of these bytes, which look cut off, that they are all there are
 	bool told;     // it was named once: from then on it is counted
 	enum ur_ending ending; // of these bytes
+	bool owes_link; // a movie that was sent, and whose still was there and is not linked yet
 	int tries;
 	int64_t next_ns; // not before
 	int64_t run;

@@ -142,18 +142,35 @@ int ur_pair_sidecar(const char *media_name, const char *sidecar_name)
 	return ur_pair_sidecar_spelled(media_name, sidecar_name, &spelling);
 }
 
+/** A motion photo's name says twice what it is: NAME.MP.jpg. */
+static size_t without_motion(const char *name, size_t size)
+{
+	const size_t mark = sizeof ".MP" - 1;
+	return size > mark && strncasecmp(name + size - mark, ".MP", mark) == 0 ? size - mark
+										: size;
+}
+
 size_t ur_pair_stem(const char *name)
 {
-	const size_t dot = dot_of(name, strlen(name));
+	const size_t size = strlen(name);
+	const size_t dot = dot_of(name, size);
 	if (!is_sidecar(name, dot)) {
-		return dot;
+		return dot == size ? size : without_motion(name, dot);
 	}
 	/* NAME.EXT.xmp: only a known extension, for "2024.05.xmp" may be the sidecar of 2024.05.jpg. */
 	const size_t inner = dot_of(name, dot);
-	if (inner + 1 < dot && ur_kind_usual_extension(name + inner + 1, dot - inner - 1)) {
-		return inner;
-	}
-	return dot;
+	const bool known =
+		inner + 1 < dot && ur_kind_usual_extension(name + inner + 1, dot - inner - 1);
+	return without_motion(name, known ? inner : dot);
+}
+
+bool ur_pair_motion(const char *still_name, const char *movie_name)
+{
+	const size_t still = dot_of(still_name, strlen(still_name));
+	const size_t movie = strlen(movie_name);
+	const size_t dot = dot_of(movie_name, movie);
+	return strcasecmp(movie_name + dot, ".MP") == 0 && still < strlen(still_name) &&
+	       spelling_of(still_name, still, movie_name, movie) != UR_SPELLING_OTHER;
 }
 
 int ur_pair_stem_compare(const char *a, const char *b)

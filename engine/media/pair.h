@@ -4,6 +4,7 @@
  *     IMG_1.HEIC  IMG_1.MOV        a live photo, if their ids or times agree
  *     IMG_1.HEIC.xmp  IMG_1.xmp    its sidecars: the first one is the first choice
  *
+ *     PXL_1.MP.jpg  PXL_1.MP       a motion photo and the movie in it once more: by their names alone
  *     ä.jpg  ä.jpg.xmp             composed here, a letter and two dots there: the same to people
  *
  * Rules about names as pure functions; no file is touched.  Letters are compared without case, in
@@ -45,8 +46,11 @@ enum ur_spelling ur_pair_stem_spelling(const char *a, const char *b);
 /**
  * Length of the stem: everything before the last dot; a leading dot begins no extension.  For a
  * sidecar NAME.EXT.xmp it is the stem of NAME.EXT, where EXT is a usual extension of pictures.
+ * Of NAME.MP.jpg it is NAME, as of the movie NAME.MP.
  */
 size_t ur_pair_stem(const char *name);
+/** Whether the movie is NAME.MP and the still NAME.MP.jpg, in whatever case. */
+bool ur_pair_motion(const char *still_name, const char *movie_name);
 /** Orders names by stem without case and composition, so that sorting brings a group together. */
 int ur_pair_stem_compare(const char *a, const char *b);
 

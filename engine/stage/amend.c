@@ -39,7 +39,7 @@ static bool needs_link(const struct ur_item *item, const struct ur_file *still)
 		return false;
 	}
 	const struct ur_file *movie = &item->files[still->movie];
-	return movie->now_sent && movie->asset[0] != '\0';
+	return (movie->now_sent || movie->owes_link) && movie->asset[0] != '\0';
 }
 
 static bool put_json(struct ur_decide *decide, struct ur_item *item, const char *path,

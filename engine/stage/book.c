@@ -40,6 +40,16 @@ static void note_quiet(const struct ur_file *file, struct ur_record *ret)
 	ret->quiet_had_ns = file->quiet.had_ns;
 }
 
+/** A movie whose still is there is linked by a request of its own: if the run ends first, the next. */
+static bool owes_link(const struct ur_item *item, const struct ur_file *file)
+{
+	if (file->still == UR_NONE || !(file->now_sent || file->owes_link)) {
+		return false;
+	}
+	const struct ur_file *still = &item->files[file->still];
+	return still->asset[0] != '\0' && !still->now_sent && !still->linked;
+}
+
 static int64_t first_of(int64_t a, int64_t b)
 {
 	return a != 0 ? a : b;
@@ -123,6 +133,7 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file
 		.accepted = file->accepted,
 		.told = file->told || file->tell,
 		.ending = file->ending,
+		.owes_link = owes_link(item, file),
 		.there = file->there_since,
 		.doubt = file->doubt_since,
 		.tries = file->tries,

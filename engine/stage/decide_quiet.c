@@ -80,9 +80,10 @@ void ur_quiet_judge(struct ur_decide *decide, struct ur_item *item)
 	const struct ur_file *cut = ur_run_removes(decide->run) ? first_cut(decide, item) : NULL;
 	for (int i = 0; cut != NULL && i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (!is_untouched(file) || file->class == UR_CLASS_SIDECAR) {
-			continue; // a sidecar follows its pictures by itself
+		if (!is_untouched(file) || (file->class == UR_CLASS_SIDECAR && file->owners == 0)) {
+			continue;
 		}
+		atomic_fetch_add(&decide->run->held, 1);
 		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING, say_cut(item, file, cut));
 		file->tell = true;
 	}
@@ -90,12 +91,16 @@ void ur_quiet_judge(struct ur_decide *decide, struct ur_item *item)
 
 /* ---- what may not go yet --------------------------------------------------------------------- */
 
-static bool would_go(const struct ur_file *file)
+static bool would_go(const struct ur_decide *decide, const struct ur_file *file)
 {
+	/* A sidecar is deleted only if it travelled. */
+	const bool stays = file->class == UR_CLASS_SIDECAR && !file->travelled &&
+			   decide->run->options->after == UR_AFTER_DELETE;
 	const bool there = file->outcome == UR_OUTCOME_SENT ||
 			   file->outcome == UR_OUTCOME_PRESENT ||
 			   file->outcome == UR_OUTCOME_DUPLICATE;
-	return there && !file->through_link && !file->must_confirm && file->asset[0] != '\0';
+	return there && !stays && !file->through_link && !file->must_confirm &&
+	       file->asset[0] != '\0';
 }
 
 static bool is_unreadable(const struct ur_file *file)
@@ -130,7 +135,7 @@ static struct hold look(const struct ur_decide *decide, const struct ur_item *it
 		if (is_unreadable(file)) {
 			hold.unreadable = file;
 		}
-		if (!would_go(file)) {
+		if (!would_go(decide, file)) {
 			continue;
 		}
 		switch (ur_removal_is_quiet(&quiet)) {
@@ -150,14 +155,18 @@ static struct hold look(const struct ur_decide *decide, const struct ur_item *it
 	return hold;
 }
 
-static const char *say_hold(struct ur_item *item, const struct hold *hold)
+static const char *say_hold(
+	struct ur_item *item, const struct ur_file *file, const struct hold *hold)
 {
 	char when[UR_CLOCK_TEXT];
 	if (hold->unreadable != NULL) {
 		return say(ur_arena_format(&item->arena,
-			"kept: '%s', which goes with it, cannot be read; make it readable and run "
-			"again",
+			"kept: '%s', which goes with it, could not be read (its own line says why)",
 			hold->unreadable->name));
+	}
+	if (hold->cut != NULL && hold->cut != file) {
+		return say(ur_arena_format(
+			&item->arena, "kept: it goes with '%s', which waits", hold->cut->name));
 	}
 	if (hold->cut != NULL) {
 		return "kept: it ends too early, a transfer that broke off or a damaged file; "
@@ -180,21 +189,22 @@ void ur_quiet_hold(struct ur_decide *decide, struct ur_item *item)
 	if (!named && (hold.left_ns == 0 || !folder_lets_go(item))) {
 		return;
 	}
-	const char *why = say_hold(item, &hold);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (!would_go(file)) {
+		if (!would_go(decide, file)) {
 			continue;
 		}
 		file->not_now = true;
-		file->reason = why;
+		file->reason = say_hold(item, file, &hold);
 		/* That it was sent and stays is news, also of what was named while it waited. */
 		file->tell = file->outcome != UR_OUTCOME_SENT || (named && !file->told);
 		file->warn = named;
 		if (file->outcome != UR_OUTCOME_SENT) {
 			file->outcome = UR_OUTCOME_WAITING;
 		}
-		if (!named) {
+		if (named) {
+			atomic_fetch_add(&decide->run->held, 1);
+		} else {
 			ur_run_see_unquiet(decide->run, hold.left_ns);
 		}
 	}

@@ -107,6 +107,7 @@ static void carry_over(struct ur_file *file)
 {
 	file->accepted = file->row->accepted;
 	file->told = file->row->told;
+	file->owes_link = file->row->owes_link;
 	file->ending = file->fresh ? file->ending : file->row->ending;
 	file->there_since = ur_age_keep(&file->row->there);
 	file->doubt_since = ur_age_keep(&file->row->doubt);
@@ -342,8 +343,9 @@ static bool pairs_with(const struct ur_file *still, const struct ur_file *movie)
 {
 	static const struct ur_meta none;
 	const char *why = NULL;
-	return ur_pair_live(still->meta == NULL ? &none : still->meta,
-		movie->meta == NULL ? &none : movie->meta, &why);
+	return ur_pair_motion(still->name, movie->name) ||
+	       ur_pair_live(still->meta == NULL ? &none : still->meta,
+		       movie->meta == NULL ? &none : movie->meta, &why);
 }
 
 static bool may_pair(const struct ur_file *still, const struct ur_file *movie)

@@ -27,7 +27,7 @@ static_assert(
 /** Known from a plan or from a run that was cut off, perhaps, but still to be sent. */
 static bool is_news(const struct ur_file *file)
 {
-	if (!file->unchanged) {
+	if (!file->unchanged || file->row->owes_link) {
 		return true;
 	}
 	const enum ur_state state = file->row->state;
@@ -91,11 +91,14 @@ static bool needs_opening(struct ur_probe_slot *slot, bool pairing)
 	if (!file->unchanged || !slot->item->dir->fs.trusted || slot->wants_meta) {
 		return true;
 	}
-	if (!file->row->hashed) {
-		return false;
+	/* Where it may be removed it is opened, for its writers; then the row is believed behind that. */
+	if (file->row->hashed && ur_run_removes(slot->probe->run)) {
+		return true;
 	}
-	ur_probe_believe_row(file);
-	return ur_run_removes(slot->probe->run); // who writes to it?
+	if (file->row->hashed) {
+		ur_probe_believe_row(file);
+	}
+	return false;
 }
 
 static void finish_item(struct ur_probe_slot *slot)

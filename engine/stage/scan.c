@@ -4,6 +4,7 @@
  *     scan_sources  what is opened, and what is refused   scan_list    listing ahead, on threads
  *     scan_rules    ignore files                          scan_merge   what the ledger knows
  *     scan_loose    files named one by one                scan_group   groups, items, counts
+ *     scan_ticks    how fine each file system's clock is
  *
  * This file walks: it takes directories in the order of the stack, whoever listed them.
  */

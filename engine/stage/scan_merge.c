@@ -83,7 +83,7 @@ static bool nothing_to_do(const struct ur_run *run, const struct ur_record *row)
 	case UR_DUPLICATE:
 	case UR_DELIVERED:
 	case UR_CONFIRMED:
-		return run->options->after == UR_AFTER_KEEP;
+		return run->options->after == UR_AFTER_KEEP && !row->owes_link;
 	case UR_REFUSED:
 		return true;
 	case UR_FAILED:

@@ -61,7 +61,10 @@ static int hold(struct ur_leaving *x)
 		return x->fd == -ENOENT ? UR_SETTLE_GONE : x->fd == -ELOOP ? -ESTALE : x->fd;
 	}
 	describe(x);
-	return ur_removal_hold(&x->proof, x->fd);
+	const int r = ur_removal_hold(&x->proof, x->fd);
+	/* Where the folder lets nothing go, no wait would help. */
+	const int open = r == UR_REMOVAL_WAITS ? ur_sys.may_write(x->dir_fd) : 0;
+	return open < 0 ? open : r;
 }
 
 int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])

@@ -40,6 +40,20 @@ need_systemd() {
   done
 }
 
+@test "the drop-in for leases gives one capability, and costs at most two tenths of exposure" {
+  need_systemd
+  cd "$DIR" || return
+  mkdir uringest-drain.service.d
+  run systemd-analyze security --offline=true --threshold=14 ./uringest-drain.service
+  [ "$status" -eq 0 ]
+  cp "$TOP/systemd/drain-lease.conf" uringest-drain.service.d/lease.conf
+  run systemd-analyze security --offline=true --threshold=16 ./uringest-drain.service
+  echo "${lines[-1]}"
+  [ "$status" -eq 0 ]
+  grep -q 'CAP_LEASE .*Service may create file leases' <<<"$output"
+  [ "$(grep -cE '✗ CapabilityBoundingSet' <<<"$output")" -eq 1 ]
+}
+
 @test "what has to be root is closed to 3.0: it runs docker, and certbot" {
   need_systemd
   cd "$DIR" || return

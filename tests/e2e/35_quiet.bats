@@ -270,6 +270,25 @@ all_arrives() {
 	compare_stored
 }
 
+@test "drain --wait ends when what is left waits for somebody, and stays for what waits for time" {
+	start_immichd
+	half "$T/in/1.jpg" jpeg
+	xmp "$T/in/1.jpg.xmp"
+	photo "$T/in/2.jpg"
+	configure
+	UR_LIMIT=20 drain --wait
+	equals "$CODE" 0
+	equals "$(find "$T/in" -type f -printf '%f\n' | sort | tr '\n' ' ')" "1.jpg 1.jpg.xmp "
+	rm -r "$T/in" "$LEDGER"*
+	somebody_elses "$T/in"
+	photo "$T/in/3.jpg"
+	configure "quiet_without_lease: 3s"
+	UR_LIMIT=20 drain --wait
+	equals "$CODE" 0
+	has "$ERR" "until nobody can be writing to what is left"
+	equals "$(files_in "$T/in")" 0
+}
+
 @test "what is accepted is those bytes: a file that changes waits again, a setting accepts all" {
 	start_immichd
 	half "$T/in/1.jpg" jpeg 50
@@ -356,7 +375,7 @@ all_arrives() {
 	chown 65534 "$T/in/"[1234].jpg
 	ur import --json --after delete "$T/in"
 	fields sent=4 refused=3
-	has "$(of 1.jpg)" "kept: '1.jpg.xmp', which goes with it, cannot be read"
+	has "$(of 1.jpg)" "kept: '1.jpg.xmp', which goes with it, could not be read (its own line says why)"
 	equals "$(find "$T/in" -type f -name '*.jpg' -printf '%f\n' | sort | tr '\n' ' ')" "1.jpg 2.jpg 3.jpg "
 	chmod 644 "$T/in/"*
 	chown 65534 "$T/in/"*
@@ -397,4 +416,34 @@ all_arrives() {
 	ur plan --after delete "$T/in"
 	import_json "$T/in"
 	find "$T/in" -printf '%p %T@ %C@\n' | sort | cmp "$T/before" -
+}
+
+# --- what cannot be removed ----------------------------------------------------------------------
+
+@test "what cannot be removed is not read again in every run" {
+	start_immichd
+	somebody_elses "$T/in"
+	photo "$T/in/closed/1.jpg"
+	chmod 755 "$T/in/closed"
+	chmod 644 "$T/in/closed/1.jpg"
+	ur import --json --after delete "$T/in"
+	fields sent=1
+	lacks "$ERR" "waiting for"
+	ur import --json --after delete "$T/in"
+	fields sent=0 bytes_hashed=0
+	has "$(of 1.jpg)" "no write permission in its folder"
+	mkdir -m 777 "$T/moved"
+	ur import --json --after "move=$T/moved" "$T/in"
+	fields sent=0 bytes_hashed=0
+	equals "$(files_in "$T/moved")" 0
+}
+
+@test "a protected file is not blamed on its folder" {
+	start_immichd
+	photo "$T/in/1.jpg"
+	chattr +i "$T/in/1.jpg" 2>/dev/null || skip "no file can be made immutable here"
+	ur import --json --after delete "$T/in"
+	chattr -i "$T/in/1.jpg"
+	has "$(of 1.jpg)" "it may not be removed: the file or its folder is protected"
+	[ -e "$T/in/1.jpg" ]
 }

@@ -35,6 +35,27 @@ static void names_that_are_composed_in_other_ways_are_one_name(void **state)
 	assert_int_equal(ur_pair_sidecar("\xff\xcc.jpg", "\xff\xcc.jpg.xmp"), 1);
 }
 
+static void a_motion_photo_and_its_movie_are_one_by_their_names(void **state)
+{
+	(void)state;
+	static const char *const group[] = {"PXL_1.MP.jpg", "PXL_1.MP", "PXL_1.MP.jpg.xmp",
+		"PXL_1.MP.xmp", "pxl_1.mp.JPG", "PXL_1.MP.dng"};
+	for (size_t i = 0; i < sizeof group / sizeof *group; i++) {
+		assert_int_equal(ur_pair_stem_compare(group[0], group[i]), 0);
+	}
+	assert_true(ur_pair_motion("PXL_1.MP.jpg", "PXL_1.MP"));
+	assert_true(ur_pair_motion("PXL_1.mp.JPG", "pxl_1.MP"));
+	assert_true(ur_pair_motion(NFC_A ".MP.jpg", NFD_A ".MP"));
+	assert_false(ur_pair_motion("PXL_1.jpg", "PXL_1.MP"));
+	assert_false(ur_pair_motion("PXL_1.MP.jpg", "PXL_2.MP"));
+	assert_false(ur_pair_motion("PXL_1.MP.jpg", "PXL_1.MP4"));
+	assert_false(ur_pair_motion("PXL_1.MP", "PXL_1.MP"));
+	assert_int_equal(ur_pair_stem(".MP"), 3);
+	assert_int_equal(ur_pair_stem(".MP.jpg"), 3);
+	assert_int_equal(ur_pair_stem("a.mp4"), 1);
+	assert_int_equal(ur_pair_stem("a.lamp.jpg"), 6);
+}
+
 static enum ur_spelling spelled(const char *media, const char *sidecar)
 {
 	enum ur_spelling spelling = UR_SPELLING_OTHER;
@@ -197,6 +218,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(names_that_are_composed_in_other_ways_are_one_name),
+		cmocka_unit_test(a_motion_photo_and_its_movie_are_one_by_their_names),
 		cmocka_unit_test(the_nearest_spelling_is_known_from_the_others),
 		cmocka_unit_test(stems_have_one_order_however_they_are_composed),
 		cmocka_unit_test(the_full_name_is_the_first_choice_and_the_stem_the_second),
