@@ -60,6 +60,8 @@ ENGINE_SRC := \
 	engine/stage/chunks_requests.c \
 	engine/stage/chunks_gateway.c \
 	engine/stage/settle.c \
+	engine/stage/settle_stage.c \
+	engine/stage/settle_move.c \
 	engine/stage/recover.c \
 	engine/stage/decide.c \
 	engine/stage/judge.c \

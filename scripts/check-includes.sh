@@ -43,9 +43,10 @@ BEGIN {
   allow("scan", below " scan")
   allow("probe", below " probe")
   allow("chunks", below " chunks")
+  allow("settle", below " settle")
   allow("gateway", "base sys net media settings gateway")
-  allow("pipeline", below " stage decide scan probe chunks gateway pipeline")
-  allow("cli", below " stage decide scan probe chunks gateway pipeline cli")
+  allow("pipeline", below " stage decide scan probe chunks settle gateway pipeline")
+  allow("cli", below " stage decide scan probe chunks settle gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -76,6 +77,8 @@ function layer_of(path)
     return "probe"
   if (path ~ /^engine\/stage\/chunks[a-z_]*\.[ch]$/)
     return "chunks"
+  if (path ~ /^engine\/stage\/settle[a-z_]*\.[ch]$/)
+    return "settle"
   # One stage in several files, that share decide.h and decide_parts.h.
   if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm|amend|book)\.[ch]$/)
     return "decide"

@@ -1,10 +1,9 @@
 /*
  * settle - one file after the other, each step checked, each failure undone.
  */
-#include "engine/stage/settle.h"
+#include "engine/stage/settle_parts.h"
 
 #include "engine/base/clock.h"
-#include "engine/source/staging.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -15,38 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COPY_BUFFER (1u << 20)
-
-struct ur_settle {
-	struct ur_run *run;
-	struct ur_settle_wiring wiring;
-	pthread_t thread;
-	unsigned char *buffer;
-	int target_fd; // --after move=DIR
-	struct ur_fs target_fs;
-};
-
-/** One file on its way out. */
-struct removal {
-	struct ur_settle *settle;
-	struct ur_item *item;
-	struct ur_file *file;
-	int dir_fd;
-	int fd; // of the file, opened by its name, with a lease where there are leases
-	int staging_fd;
-	bool staging_here; // the staging folder stands beside the file, not in the root
-	char staged[UR_STAGED_NAME_MAX + 1];
-	bool suspicious; // its ctime is not the one that was hashed: hash again
-};
-
-/* ---- staging --------------------------------------------------------------------------------- */
+/* ---- proof ----------------------------------------------------------------------------------- */
 
 /**
  * Opens the file by its name and sees that it is as it was hashed, ctime included: the rename will
  * change that.  The lease comes first, so that who opens it for writing from here on waits, and is
  * seen by prove(); times can be set back, but not without opening the file.
  */
-static int hold(struct removal *x)
+static int hold(struct ur_removal *x)
 {
 	struct ur_identity now = {0};
 	x->fd = ur_sys.openat(
@@ -63,49 +38,7 @@ static int hold(struct removal *x)
 	return r;
 }
 
-static int stage(struct removal *x)
-{
-	const struct ur_root *root = x->item->dir->root;
-	x->staging_here = root->loose || x->item->dir->fs.device != root->fs.device;
-	x->staging_fd = ur_staging_open(x->staging_here ? x->dir_fd : root->fd);
-	if (x->staging_fd < 0) {
-		return x->staging_fd;
-	}
-	int r = hold(x);
-	if (r < 0) {
-		return r;
-	}
-	ur_staging_name(x->file->staged, x->file->name, x->staged);
-	ur_effect("stage", false);
-	r = ur_sys.rename_new(x->dir_fd, x->file->name, x->staging_fd, x->staged);
-	ur_effect("stage", true);
-	return r == -ENOENT ? UR_SETTLE_GONE : r;
-}
-
-static void unstage(struct removal *x)
-{
-	ur_effect("unstage", false);
-	const int r = ur_sys.rename_new(x->staging_fd, x->staged, x->dir_fd, x->file->name);
-	ur_effect("unstage", true);
-	if (r == -EEXIST) {
-		(void)ur_rename_beside(x->staging_fd, x->staged, x->dir_fd, x->file->name);
-	}
-}
-
-static void leave_staging(struct removal *x)
-{
-	if (x->staging_fd >= 0) {
-		(void)ur_sys.close(x->staging_fd);
-		/* Fails while it is not empty, which is what we want. */
-		(void)ur_sys.unlinkat(x->staging_here ? x->dir_fd : x->item->dir->root->fd,
-			UR_STAGING, AT_REMOVEDIR);
-	}
-}
-
-/* ---- proof ----------------------------------------------------------------------------------- */
-
-/** SHA-1 of an open file by OpenSSL, from a fresh start: no lane of ours is involved. */
-static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
+int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 {
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t offset = 0;
@@ -116,7 +49,7 @@ static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 		r = -EIO;
 	}
 	while (r == 0) {
-		const ssize_t n = ur_sys.pread(fd, settle->buffer, COPY_BUFFER, (off_t)offset);
+		const ssize_t n = ur_sys.pread(fd, settle->buffer, UR_SETTLE_BUFFER, (off_t)offset);
 		if (n <= 0) {
 			r = (int)n;
 			break;
@@ -136,7 +69,7 @@ static int sha1_of(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 }
 
 /** (d) of promise 1, and every other reason to doubt that these are the bytes that were sent. */
-static bool must_hash_again(const struct removal *x)
+static bool must_hash_again(const struct ur_removal *x)
 {
 	const struct ur_file *file = x->file;
 	const bool ours = file->now_sent || file->created;
@@ -145,7 +78,7 @@ static bool must_hash_again(const struct removal *x)
 }
 
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
-static int prove(struct removal *x, int *ret_fd)
+static int prove(struct ur_removal *x, int *ret_fd)
 {
 	struct ur_identity now = {0};
 	const int fd = ur_sys.openat(
@@ -160,7 +93,7 @@ static int prove(struct removal *x, int *ret_fd)
 	}
 	if (r == 0 && must_hash_again(x)) {
 		uint8_t sha1[UR_HASH_SHA1];
-		r = sha1_of(x->settle, fd, sha1);
+		r = ur_settle_sha1(x->settle, fd, sha1);
 		if (r == 0 && memcmp(sha1, x->file->sha1, sizeof sha1) != 0) {
 			r = -ESTALE;
 		}
@@ -181,155 +114,13 @@ static int prove(struct removal *x, int *ret_fd)
 	return 0;
 }
 
-/* ---- moving ---------------------------------------------------------------------------------- */
-
-/** Opens DIR/below, making what is missing; every component a real folder. */
-static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
-{
-	if (dir->parent == NULL || dir->root->loose) {
-		return ur_sys.openat(settle->target_fd, ".", O_RDONLY | O_DIRECTORY, 0);
-	}
-	const int parent = open_target(settle, dir->parent);
-	if (parent < 0) {
-		return parent;
-	}
-	int r = ur_sys.mkdirat(parent, dir->name, 0777);
-	r = r == -EEXIST ? 0 : r;
-	r = r < 0 ? r : ur_sys.openat(parent, dir->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	(void)ur_sys.close(parent);
-	return r;
-}
-
-/** DIR/below and all folders above it: one that is not durable takes with it what is below. */
-static int sync_target(struct ur_settle *settle, const struct ur_dir *dir)
-{
-	const bool loose = dir->root->loose;
-	int r = 0;
-	for (; r == 0 && dir != NULL; dir = loose ? NULL : dir->parent) {
-		const int fd = open_target(settle, dir);
-		r = fd < 0 ? fd : ur_sys.fsync(fd);
-		if (fd >= 0) {
-			(void)ur_sys.close(fd);
-		}
-	}
-	return r;
-}
-
-static int copy_bytes(struct ur_settle *settle, int from, int to)
-{
-	off_t offset = 0;
-	for (;;) {
-		const ssize_t n = ur_sys.pread(from, settle->buffer, COPY_BUFFER, offset);
-		if (n <= 0) {
-			return (int)n;
-		}
-		const int r = ur_sys_pwrite_all(to, settle->buffer, (size_t)n, offset);
-		if (r < 0) {
-			return r;
-		}
-		offset += n;
-	}
-}
-
-/** What was written is read back from a fresh descriptor, past the cache as far as possible. */
-static int read_back(
-	struct ur_settle *settle, int dir, const char *name, const struct ur_file *file)
-{
-	uint8_t sha1[UR_HASH_SHA1];
-	const int fd = ur_sys.openat(dir, name, O_RDONLY | O_NOFOLLOW, 0);
-	if (fd < 0) {
-		return fd;
-	}
-	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	int r = sha1_of(settle, fd, sha1);
-	if (r == 0 && memcmp(sha1, file->sha1, sizeof sha1) != 0) {
-		r = -EIO;
-	}
-	(void)ur_sys.close(fd);
-	return r;
-}
-
-static int write_copy(struct removal *x, int from, int staging)
-{
-	const int fd =
-		ur_sys.openat(staging, x->staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		return fd;
-	}
-	struct stat st;
-	int r = copy_bytes(x->settle, from, fd);
-	r = r < 0 ? r : ur_sys.fstat(from, &st);
-	if (r == 0) {
-		const struct timespec times[2] = {st.st_atim, st.st_mtim};
-		(void)ur_sys.utimens(fd, times); // nice to have
-		(void)fchmod(fd, st.st_mode & 0777);
-		r = ur_sys.fsync(fd);
-	}
-	(void)ur_sys.close(fd);
-	return r;
-}
-
-/** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
-static int move_across(struct removal *x, int from, int target)
-{
-	struct ur_settle *settle = x->settle;
-	const int staging = ur_staging_open(settle->target_fd);
-	if (staging < 0) {
-		return staging;
-	}
-	ur_effect("copy", false);
-	int r = write_copy(x, from, staging);
-	ur_effect("copy", true);
-	r = r < 0 ? r : ur_sys.fsync(staging);
-	r = r < 0 ? r : read_back(settle, staging, x->staged, x->file);
-	if (r == 0) {
-		ur_effect("publish", false);
-		/* A crash after an earlier publishing left the very same file there: that is it. */
-		const bool there = read_back(settle, target, x->file->name, x->file) == 0;
-		r = there ? ur_sys.unlinkat(staging, x->staged, 0)
-			  : ur_rename_beside(staging, x->staged, target, x->file->name);
-		ur_effect("publish", true);
-		r = r < 0 ? r : sync_target(settle, x->item->dir);
-	}
-	if (r < 0) {
-		(void)ur_sys.unlinkat(staging, x->staged, 0);
-	}
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(settle->target_fd, UR_STAGING, AT_REMOVEDIR);
-	return r;
-}
-
-static int unlink_staged(struct removal *x)
-{
-	ur_effect("unlink", false);
-	const int r = ur_sys.unlinkat(x->staging_fd, x->staged, 0);
-	ur_effect("unlink", true);
-	return r;
-}
-
-static int move(struct removal *x, int from)
-{
-	struct ur_settle *settle = x->settle;
-	const int target = open_target(settle, x->item->dir);
-	if (target < 0) {
-		return target;
-	}
-	ur_effect("move", false);
-	int r = ur_rename_beside(x->staging_fd, x->staged, target, x->file->name);
-	ur_effect("move", true);
-	if (r == -EXDEV) {
-		r = move_across(x, from, target);
-		r = r < 0 ? r : unlink_staged(x);
-	}
-	(void)ur_sys.close(target);
-	return r;
-}
-
 /* ---- one file -------------------------------------------------------------------------------- */
 
-static int carry_out(struct removal *x)
+static int carry_out(struct ur_removal *x)
 {
-	int r = stage(x);
+	int r = ur_settle_enter(x);
+	r = r < 0 ? r : hold(x);
+	r = r < 0 ? r : ur_settle_stage(x);
 	if (r < 0) {
 		return r;
 	}
@@ -337,11 +128,11 @@ static int carry_out(struct removal *x)
 	r = prove(x, &fd);
 	if (r == 0) {
 		const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
-		r = moving ? move(x, fd) : unlink_staged(x);
+		r = moving ? ur_settle_move(x, fd) : ur_settle_unlink(x);
 		(void)ur_sys.close(fd);
 	}
 	if (r < 0) {
-		unstage(x);
+		ur_settle_unstage(x);
 	}
 	return r;
 }
@@ -372,7 +163,7 @@ static const char *say(int r)
 
 static void settle_file(struct ur_settle *settle, struct ur_item *item, struct ur_file *file)
 {
-	struct removal x = {
+	struct ur_removal x = {
 		.settle = settle,
 		.item = item,
 		.file = file,
@@ -384,7 +175,7 @@ static void settle_file(struct ur_settle *settle, struct ur_item *item, struct u
 	if (x.fd >= 0) {
 		(void)ur_sys.close(x.fd); // and the lease with it
 	}
-	leave_staging(&x);
+	ur_settle_leave(&x);
 	ur_dir_give(item->dir, x.dir_fd);
 	file->settle_result = r;
 	file->settle_why = say(r);
@@ -430,7 +221,7 @@ int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 	struct ur_settle **ret, struct ur_err *err)
 {
 	struct ur_settle *settle = calloc(1, sizeof *settle);
-	unsigned char *buffer = malloc(COPY_BUFFER);
+	unsigned char *buffer = malloc(UR_SETTLE_BUFFER);
 	if (settle == NULL || buffer == NULL) {
 		free(settle);
 		free(buffer);
