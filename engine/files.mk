@@ -36,6 +36,8 @@ ENGINE_SRC := \
 	engine/source/folder.c \
 	engine/source/ignore.c \
 	engine/source/staging.c \
+	engine/source/rename.c \
+	engine/source/leftover.c \
 	engine/ledger/ledger.c \
 	engine/ledger/ledger_rows.c \
 	engine/ledger/ledger_facts.c \

@@ -11,6 +11,7 @@
 #include "engine/item.h"
 #include "engine/net/http.h"
 #include "engine/source/ignore.h"
+#include "engine/source/staging.h"
 #include "engine/sys/ring.h"
 
 #include <pthread.h>
@@ -81,6 +82,7 @@ struct ur_run {
 	struct ur_types *types;
 	int64_t destination;
 	int64_t id;
+	struct ur_staging_key staging_key; // of its ledger
 	int64_t started_ns;
 
 	atomic_bool stop;    // no new work: a signal, or a failure of the run
@@ -115,6 +117,11 @@ void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/**
+ * Looks into the staging folder in `parent`, whose path is `path`: what this ledger left there goes
+ * back to its name; what is somebody else's is named, with what to do, and left alone.
+ */
+void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path);
 /** A file that had to be read was in memory, or was not: most of the last few decide. */
 void ur_run_see_cold(struct ur_run *run, bool cold);
 bool ur_run_is_cold(const struct ur_run *run);

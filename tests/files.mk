@@ -24,6 +24,8 @@ UNIT_TESTS := \
 	pair \
 	sidecar \
 	spool \
+	staging \
+	recover \
 	when \
 	mischief \
 	multipart \

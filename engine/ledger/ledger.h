@@ -92,9 +92,11 @@ struct ur_record {
 	int64_t delivered_ns;
 	int64_t confirmed_ns;
 	int64_t settled_ns;
-	char boot[37];       // of first_boot_ns
-	int64_t quiet_ns;    // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
-	char staged[24];     // its name in .uringest/, "" when it has none
+	char boot[37];    // of first_boot_ns
+	int64_t quiet_ns; // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
+	char staged[24];  // its token in .uringest/, "" when it has none
+	uint64_t place; // with it: the inode of the folder that .uringest/ stands in, 0: not known
+	int64_t place_size;  // … and how much of the file's folder is that one's path
 	struct ur_age there; // since we first saw the server name an asset with these bytes
 	struct ur_age
 		doubt; // since the server's claim to have them was first in doubt; not begun: it is not

@@ -364,6 +364,11 @@ void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 		if (file->state != UR_CONFIRMED || file->staged[0] == '\0') {
 			continue;
 		}
+		if (file->settle_result == UR_SETTLE_STUCK) {
+			file->reason = file->settle_why; // its row still says where it stands
+			file->warn = true;
+			continue;
+		}
 		file->staged[0] = '\0';
 		if (file->settle_result == 0) {
 			file->state = UR_SETTLED;

@@ -16,6 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool ur_scan_removes(const struct ur_scan *scan)
+{
+	return scan->run->options->after != UR_AFTER_KEEP && !scan->run->options->plan;
+}
+
 bool ur_scan_stopped(const struct ur_scan *scan)
 {
 	return atomic_load_explicit(&scan->run->stop, memory_order_relaxed);
@@ -75,12 +80,30 @@ static void report_odd(struct ur_scan *scan, struct ur_dir *dir, const struct ur
 	ur_text_done(&path);
 }
 
+/** A staging folder that no run has open: what a crash left in it, wherever it has got to. */
+static void meet_staging(struct ur_scan *scan, const struct ur_dir *dir)
+{
+	struct ur_text path = {0};
+	const bool told = dir->parent == NULL; // recovery has looked into the root's
+	const int fd = told || scan->run->options->plan ? -1 : ur_dir_take(dir);
+	if (fd >= 0) {
+		ur_dir_path(dir, NULL, &path);
+		ur_run_tidy_staging(scan->run, fd, ur_text_get(&path));
+		ur_dir_give(dir, fd);
+		ur_text_done(&path);
+	}
+}
+
 /** Sorts out one entry: a file stays, a folder goes on the stack, the rest is passed over. */
 static int sort_out(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_rules *rules,
 	struct ur_text *path, size_t base, struct ur_entry *entry, bool *ret_file)
 {
 	const char *name = ur_listing_name(&scan->listing, entry);
 	*ret_file = false;
+	if (entry->type == UR_ENTRY_DIR && strcmp(name, UR_STAGING) == 0) {
+		meet_staging(scan, dir);
+		return 0;
+	}
 	if (name[0] == '.' && (scan->run->options->skip_hidden || strcmp(name, UR_STAGING) == 0 ||
 				      strcmp(name, UR_SCAN_IGNORE_FILE) == 0)) {
 		return 0;
@@ -172,10 +195,12 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 	int r = ur_sys.fstat(fd, &st);
 	if (r == 0) {
 		dir->inode = st.st_ino;
-		if (st.st_dev != dir->fs.device) {
-			if (scan->run->options->one_file_system) {
-				return false;
-			}
+		const bool removing = ur_scan_removes(scan);
+		if (st.st_dev != dir->fs.device && scan->run->options->one_file_system) {
+			return false;
+		}
+		if (removing ? !ur_fs_is_of(&dir->fs, fd, st.st_dev)
+			     : st.st_dev != dir->fs.device) {
 			r = ur_fs_of(fd, &dir->fs);
 		}
 	}
@@ -203,8 +228,7 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 /** A folder that an interrupted run emptied and could not remove any more counts as ours. */
 static int adopt_emptied(struct ur_scan *scan, struct ur_dir *dir)
 {
-	const struct ur_options *options = scan->run->options;
-	if (dir->parent == NULL || options->plan || options->after == UR_AFTER_KEEP) {
+	if (dir->parent == NULL || !ur_scan_removes(scan)) {
 		return 0;
 	}
 	struct ur_err err = {0};

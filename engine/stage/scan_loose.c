@@ -96,6 +96,12 @@ static int begin_loose(struct ur_scan *scan, struct loose_batch *batch, const ch
 		return r < 0 ? r : -ENOMEM;
 	}
 	batch->dir->inode = st.st_ino;
+	if (!scan->run->options->plan) {
+		struct ur_text path = {0};
+		ur_dir_path(batch->dir, NULL, &path);
+		ur_run_tidy_staging(scan->run, batch->fd, ur_text_get(&path));
+		ur_text_done(&path);
+	}
 	return 0;
 }
 

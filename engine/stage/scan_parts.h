@@ -64,6 +64,8 @@ struct ur_scan {
 };
 
 /* scan.c */
+/** This run takes files away. */
+bool ur_scan_removes(const struct ur_scan *scan);
 bool ur_scan_stopped(const struct ur_scan *scan);
 bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode);
 /** Whether an entry has this name. */

@@ -175,10 +175,9 @@ static void settle_file(struct ur_settle *settle, struct ur_item *item, struct u
 	if (x.fd >= 0) {
 		(void)ur_sys.close(x.fd); // and the lease with it
 	}
-	ur_settle_leave(&x);
 	ur_dir_give(item->dir, x.dir_fd);
-	file->settle_result = r;
-	file->settle_why = say(r);
+	file->settle_result = x.stuck ? UR_SETTLE_STUCK : r;
+	file->settle_why = r != 0 && x.why != NULL ? x.why : say(r);
 	if (r == 0 && !item->dir->root->loose) {
 		atomic_fetch_add(&item->dir->removed, 1);
 	}
@@ -211,6 +210,8 @@ static void *run_settle(void *context)
 			}
 		}
 		if (r == -EPIPE) {
+			ur_settle_leave(settle);
+			ur_settle_tell(settle);
 			return NULL;
 		}
 		settle_item(settle, item);
@@ -231,6 +232,8 @@ int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 	settle->wiring = *wiring;
 	settle->buffer = buffer;
 	settle->target_fd = -1;
+	settle->staging_fd = -1;
+	settle->staging_parent = -1;
 	int r = 0;
 	if (run->options->after == UR_AFTER_MOVE) {
 		settle->target_fd =
