@@ -60,6 +60,12 @@ static const struct command {
 		"  uringest verify --resend-missing && uringest import ~/Pictures\n"},
 	{"forget", UR_FOR_FORGET, ur_cmd_forget, "[FILE…]",
 		"drop files from the ledger (never from disk)", "  uringest forget --missing\n"},
+	{"recover", UR_FOR_RECOVER, ur_cmd_recover, "DIR…",
+		"put back what interrupted runs left in .uringest folders, without a ledger",
+		"  uringest recover --dry-run /media/card\n"
+		"  uringest recover /media/card\n"
+		"      each file goes beside the folder that it was staged in, under its own name or\n"
+		"      one beside it; a run with its ledger puts files back where they were\n"},
 	{"bench", UR_FOR_BENCH, ur_cmd_bench, "[FOLDER]",
 		"how fast it is here, beside find, openssl, sha1sum, curl",
 		"  uringest bench ~/Pictures\n"

@@ -67,6 +67,7 @@ struct ur_cli_options {
 	bool failed;
 	bool missing;
 	bool wait;
+	bool dry_run;
 	/* bench */
 	const char *cases;
 	const char *sizes;
@@ -112,6 +113,7 @@ enum {
 	UR_FOR_ALL = 255, // of those with a ledger
 	UR_FOR_BENCH = 256,
 	UR_FOR_SERVE = 512,
+	UR_FOR_RECOVER = 1024,
 };
 
 [[nodiscard]] int ur_cli_options_parse(

@@ -99,6 +99,7 @@ CLI_SRC := \
 	cli/cmd_import.c \
 	cli/cmd_drain.c \
 	cli/cmd_ledger.c \
+	cli/cmd_recover.c \
 	cli/cmd_verify.c \
 	cli/cmd_serve.c \
 	cli/cmd_bench.c \

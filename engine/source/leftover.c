@@ -12,8 +12,8 @@
 
 #define DEPTH_MAX 512 // folders within folders, each open meanwhile
 
-int ur_leftover_each(
-	int parent, const struct ur_staging_key *key, ur_leftover_fn *each, void *context)
+int ur_leftover_each(int parent, const struct ur_staging_key *key, bool tidy, ur_leftover_fn *each,
+	void *context)
 {
 	struct ur_listing listing = {0};
 	const int staging = ur_staging_open_alone(parent);
@@ -31,7 +31,11 @@ int ur_leftover_each(
 		}
 	}
 	ur_listing_done(&listing);
-	ur_staging_leave(parent, staging);
+	if (tidy) {
+		ur_staging_leave(parent, staging);
+	} else {
+		(void)ur_sys.close(staging);
+	}
 	return r < 0 ? r : 0;
 }
 
@@ -84,7 +88,7 @@ int ur_leftover_tidy(
 {
 	struct tidying t = {key, run, ret};
 	*ret = (struct ur_leftovers){0};
-	return ur_leftover_each(parent, key, tidy_one, &t);
+	return ur_leftover_each(parent, key, true, tidy_one, &t);
 }
 
 /* ---- a whole tree ---------------------------------------------------------------------------- */

@@ -15,9 +15,9 @@
 /** One file in the staging folder: what to do with it is the caller's; a negative return ends it. */
 typedef int ur_leftover_fn(
 	void *context, int parent, int staging, const char *name, const struct ur_staged *what);
-/** Every file of the staging folder in `parent`, locked meanwhile; an empty one is removed. */
-[[nodiscard]] int ur_leftover_each(
-	int parent, const struct ur_staging_key *key, ur_leftover_fn *each, void *context);
+/** Every file of the staging folder in `parent`, locked meanwhile; `tidy`: an empty one is removed. */
+[[nodiscard]] int ur_leftover_each(int parent, const struct ur_staging_key *key, bool tidy,
+	ur_leftover_fn *each, void *context);
 
 /** What is to be done with a leftover that no row of the ledger knows. */
 enum ur_leftover_fate {

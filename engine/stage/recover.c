@@ -382,7 +382,7 @@ static int find_missing(
 static int look_into(void *context, int folder, const char *path)
 {
 	struct place place = {context, path};
-	const int r = ur_leftover_each(folder, place.all->key, find_missing, &place);
+	const int r = ur_leftover_each(folder, place.all->key, true, find_missing, &place);
 	return r == -ENOMEM ? r : 0; // what we are kept out of is told when it is scanned
 }
 
@@ -464,7 +464,7 @@ static void recover_target(const struct leftovers *all, const char *move_to)
 	if (fd < 0) {
 		return; // settle will say so
 	}
-	const int r = ur_leftover_each(fd, all->key, drop_copy, &copies);
+	const int r = ur_leftover_each(fd, all->key, true, drop_copy, &copies);
 	(void)ur_sys.close(fd);
 	if (r < 0 && r != -ENOENT && ur_staging_say(r) != NULL) {
 		ur_run_warn(all->run, "%s/" UR_STAGING ": it %s", move_to, ur_staging_say(r));
