@@ -25,6 +25,8 @@ struct verifying {
 	int64_t there;
 	int64_t trashed;
 	int64_t missing;
+	int64_t resendable; // of these: a file is here
+	int64_t lost;       // of these: none is
 };
 
 static int gather(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset)
@@ -84,6 +86,45 @@ static void tell(const struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], 
 	}
 }
 
+#define LOST                                                                                             \
+	"it was delivered, taken away here, and is gone from the server now: nothing is left here that " \
+	"could be sent again; look for it in a backup"
+
+/** Taken away here and gone there: no run can bring it back, so no run is promised. */
+static int lose(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t files = 0;
+	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_REMOVED,
+		UR_WITHDRAWN, LOST, &files, err);
+	v->lost++;
+	tell(v, sha1, "lost", files);
+	return r;
+}
+
+static int resend(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t files = 0;
+	int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_KEPT, UR_SEEN,
+		"gone from the server: to be sent again", &files, err);
+	r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
+	if (r == 0 && files > 0) { // else it waits for that already
+		tell(v, sha1, "resend", files);
+	}
+	return r;
+}
+
+static int withdraw(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t files = 0;
+	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_KEPT, UR_WITHDRAWN,
+		"it was delivered before and is gone from the server now", &files, err);
+	if (r == 0 && files > 0) {
+		v->resendable++;
+		tell(v, sha1, "withdrawn", files);
+	}
+	return r;
+}
+
 static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
 	const struct ur_check *check, struct ur_err *err)
 {
@@ -96,23 +137,18 @@ static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
 	}
 	if (check->trashed) {
 		v->trashed++;
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_TRASHED,
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_ALL, UR_TRASHED,
 			"it is in the server's trash", &files, err);
 		tell(v, sha1, "trashed", files);
 		return r;
 	}
 	v->missing++;
-	if (v->options->resend_missing) {
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_SEEN,
-			"gone from the server: to be sent again", &files, err);
-		r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
-		tell(v, sha1, "resend", files);
-	} else {
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WITHDRAWN,
-			"it was delivered before and is gone from the server now", &files, err);
-		tell(v, sha1, "withdrawn", files);
+	bool kept = false;
+	r = ur_ledger_is_kept(v->ledger, v->destination, sha1, &kept, err);
+	if (r < 0 || !kept) {
+		return r < 0 ? r : lose(v, sha1, err);
 	}
-	return r;
+	return v->options->resend_missing ? resend(v, sha1, err) : withdraw(v, sha1, err);
 }
 
 static int verify_all(struct verifying *v, struct ur_err *err)
@@ -170,9 +206,16 @@ static void summarise(const struct verifying *v)
 		printf("%" PRId64 " contents asked for: %" PRId64 " there, %" PRId64
 		       " in the trash, %" PRId64 " gone%s\n",
 			v->asked, v->there, v->trashed, v->missing,
-			v->missing > 0 && !v->options->resend_missing
-				? " (`uringest verify --resend-missing` has them sent again)"
+			v->resendable > 0
+				? " (`uringest verify --resend-missing` has those sent again whose files are "
+				  "here)"
 				: "");
+		if (v->lost > 0) {
+			printf("%" PRId64
+			       " of them were taken away here: nothing can be sent again; look "
+			       "for them in a backup\n",
+				v->lost);
+		}
 	}
 }
 
@@ -195,6 +238,6 @@ int ur_cmd_verify(const struct ur_cli_options *options)
 	free(v.sha1);
 	free(v.checks);
 	ur_connection_done(&connection);
-	const bool lost = v.trashed + (options->resend_missing ? 0 : v.missing) > 0;
+	const bool lost = v.trashed + v.lost + (options->resend_missing ? 0 : v.missing) > 0;
 	return r < 0 ? ur_exit_of(r, &err) : lost ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }

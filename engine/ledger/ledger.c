@@ -132,7 +132,10 @@ static const char *const texts[STATEMENTS] = {
 		     " ORDER BY sha1 LIMIT ?3",
 	[MARK] =
 		"UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
-		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)",
+		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)"
+		" AND (?5=0 OR (?5=2)=(settled_ns<>0))",
+	[KEPT] = "SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1 AND sha1=?2"
+		 " AND sha1 IS NOT NULL AND settled_ns=0 LIMIT 1",
 	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
 	[SEAL_GET] = "SELECT marks FROM seal WHERE destination=?1 AND folder=?2",
 	[SEAL_BREAK] = "INSERT INTO seal(destination, folder, fresh, marks) VALUES(?1,?2,0,x'')"
@@ -165,6 +168,7 @@ static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONF
 		      UR_SETTLED == 12 && UR_KNOWN == 3 && UR_DUPLICATE == 4 && UR_TRASHED == 5 &&
 		      UR_WITHDRAWN == 6 && UR_REFUSED == 7 && UR_FAILED == 13,
 	"the statements name states by number");
+static_assert(UR_LEDGER_ALL == 0 && UR_LEDGER_REMOVED == 2, "and whose rows they change");
 
 const char *ur_state_name(enum ur_state state)
 {

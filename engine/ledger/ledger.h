@@ -278,10 +278,19 @@ typedef int ur_run_fn(void *context, const struct ur_ledger_run *run);
 typedef int ur_content_fn(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset);
 [[nodiscard]] int ur_ledger_contents(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t *after, int limit, ur_content_fn *each, void *context, struct ur_err *err);
-/** Moves all rows of these bytes that count as delivered to `state` (withdrawn, trashed …). */
+/** A file with these bytes has a row and was not taken away by us. */
+[[nodiscard]] int ur_ledger_is_kept(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], bool *ret, struct ur_err *err);
+/** Which rows: of files that are here, or of those that were taken away after they were delivered. */
+enum ur_ledger_whose {
+	UR_LEDGER_ALL,
+	UR_LEDGER_KEPT,
+	UR_LEDGER_REMOVED,
+};
+/** Moves those rows of these bytes that count as delivered to `state` (withdrawn, trashed …). */
 [[nodiscard]] int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_state state, const char *reason, int64_t *ret,
-	struct ur_err *err);
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_whose whose, enum ur_state state,
+	const char *reason, int64_t *ret, struct ur_err *err);
 
 /** Forgets that these bytes were ever delivered: the next run may send them again. */
 [[nodiscard]] int ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,

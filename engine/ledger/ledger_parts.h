@@ -44,6 +44,7 @@ enum ur_ledger_statement {
 	RUNS,
 	CONTENTS,
 	MARK,
+	KEPT,
 	ASSET_FORGET,
 	SEAL_GET,
 	SEAL_BREAK,

@@ -360,8 +360,8 @@ static void a_seal_holds_what_needs_nothing_and_goes_with_any_write(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p);
 	assert_int_equal(marks_of(p->ledger, p), 2);
-	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_WITHDRAWN, "gone",
-				 &changed, NULL),
+	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_LEDGER_ALL,
+				 UR_WITHDRAWN, "gone", &changed, NULL),
 		0);
 	assert_int_equal(changed, 3);
 	assert_int_equal(marks_of(p->ledger, p), 0);
