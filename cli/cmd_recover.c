@@ -92,10 +92,15 @@ static int put_back(
 	return 0;
 }
 
-static int look_into(void *context, int folder, const char *path)
+static int look_into(void *context, int folder, const char *path, const struct ur_listing *listing,
+	bool has_staging)
 {
 	struct recovering *rec = context;
 	char why[128];
+	(void)listing;
+	if (!has_staging) {
+		return 0;
+	}
 	rec->folder = path;
 	const int r = ur_leftover_each(folder, NULL, !rec->options->dry_run, put_back, rec);
 	if (r < 0 && r != -ENOENT) {

@@ -110,10 +110,10 @@ void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path)
 	if (found.others + found.copies > 0) {
 		ur_run_warn(run,
 			"%s/" UR_STAGING
-			": %u files stand there that another ledger has left, or nobody knows who; they "
-			"are left alone: run the uringest that put them there once more, or "
+			"/: %u files stand there ('%s') that another ledger has left, or nobody knows who; "
+			"they are left alone: run the uringest that put them there once more, or "
 			"`uringest recover '%s'` puts them back",
-			at, found.others + found.copies, path);
+			at, found.others + found.copies, found.example, path);
 	}
 }
 

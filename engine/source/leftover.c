@@ -25,7 +25,12 @@ int ur_leftover_each(int parent, const struct ur_staging_key *key, bool tidy, ur
 		const struct ur_entry *entry = &listing.entries[i];
 		const char *name = ur_listing_name(&listing, entry);
 		struct ur_staged what;
-		if (entry->type == UR_ENTRY_FILE && entry->error == 0) {
+		if (ur_staging_is_note(name)) {
+			/* A ledger may still need its own; without one nobody does. */
+			if (tidy && key == NULL) {
+				(void)ur_sys.unlinkat(staging, name, 0);
+			}
+		} else if (entry->type == UR_ENTRY_FILE && entry->error == 0) {
 			ur_staged_read(key, name, &what);
 			r = each(context, parent, staging, name, &what);
 		}
@@ -62,6 +67,7 @@ static int tidy_one(
 	void *context, int parent, int staging, const char *name, const struct ur_staged *what)
 {
 	const struct tidying *t = context;
+	(void)snprintf(t->counts->example, sizeof t->counts->example, "%.255s", what->name);
 	switch (ur_leftover_judge(what, t->run)) {
 	case UR_LEFTOVER_LIVE:
 		break;
@@ -93,10 +99,11 @@ int ur_leftover_tidy(
 
 /* ---- a whole tree ---------------------------------------------------------------------------- */
 
-static int walk(int fd, struct ur_text *path, int depth, ur_staging_found_fn *each, void *context);
+static int walk(
+	int fd, struct ur_text *path, int depth, ur_leftover_folder_fn *each, void *context);
 
 static int walk_child(int fd, const char *name, struct ur_text *path, int depth,
-	ur_staging_found_fn *each, void *context)
+	ur_leftover_folder_fn *each, void *context)
 {
 	const int child = ur_sys.openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	const size_t size = path->size;
@@ -114,8 +121,7 @@ static int walk_child(int fd, const char *name, struct ur_text *path, int depth,
 	return r;
 }
 
-// NOLINTNEXTLINE(misc-no-recursion): at most DEPTH_MAX deep
-static int walk(int fd, struct ur_text *path, int depth, ur_staging_found_fn *each, void *context)
+static int walk(int fd, struct ur_text *path, int depth, ur_leftover_folder_fn *each, void *context)
 {
 	struct ur_listing listing = {0};
 	bool found = false;
@@ -124,7 +130,7 @@ static int walk(int fd, struct ur_text *path, int depth, ur_staging_found_fn *ea
 		found = found ||
 			strcmp(ur_listing_name(&listing, &listing.entries[i]), UR_STAGING) == 0;
 	}
-	r = r == 0 && found ? each(context, fd, ur_text_get(path)) : r;
+	r = r == 0 ? each(context, fd, ur_text_get(path), &listing, found) : r;
 	for (size_t i = 0; i < listing.count && r == 0; i++) {
 		const char *name = ur_listing_name(&listing, &listing.entries[i]);
 		if (listing.entries[i].type == UR_ENTRY_DIR && strcmp(name, UR_STAGING) != 0) {
@@ -135,7 +141,7 @@ static int walk(int fd, struct ur_text *path, int depth, ur_staging_found_fn *ea
 	return r;
 }
 
-int ur_leftover_walk(int fd, const char *path, ur_staging_found_fn *each, void *context)
+int ur_leftover_walk(int fd, const char *path, ur_leftover_folder_fn *each, void *context)
 {
 	struct ur_text text = {0};
 	ur_text_adds(&text, strcmp(path, "/") == 0 ? "" : path);

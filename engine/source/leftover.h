@@ -35,15 +35,18 @@ struct ur_leftovers {
 	unsigned stuck; // ours, and could not be put back
 	unsigned copies;
 	unsigned others;
-	char name[UR_STAGED_NAME_MAX + 1]; // of the last one put back, as it is called now
+	char name[UR_STAGED_NAME_MAX + 1];    // of the last one put back, as it is called now
+	char example[UR_STAGED_NAME_MAX + 1]; // of one that was left alone, as it was called
 };
 /** Puts back what is this ledger's and no present run's; counts the rest and leaves it alone. */
 [[nodiscard]] int ur_leftover_tidy(
 	int parent, const struct ur_staging_key *key, int64_t run, struct ur_leftovers *ret);
 
-/** Calls `each` with every folder in and below `fd` that has a staging folder in it. */
-typedef int ur_staging_found_fn(void *context, int folder, const char *path);
+/** A folder and what is in it; `staging`: a staging folder among it. */
+typedef int ur_leftover_folder_fn(void *context, int folder, const char *path,
+	const struct ur_listing *listing, bool staging);
+/** Calls `each` with `fd` and every folder below it, through no link; a negative return ends it. */
 [[nodiscard]] int ur_leftover_walk(
-	int fd, const char *path, ur_staging_found_fn *each, void *context);
+	int fd, const char *path, ur_leftover_folder_fn *each, void *context);
 
 #endif

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define FREE_NAMES_MAX 1000 // "IMG (2).jpg" … before we give up
+#define NOTE_TICK_S 2       // FAT's clock
 #define PLACE_WORDS "uringest keeps this name for "
 #define PLACE_ROOM (sizeof PLACE_WORDS + UR_STAGED_NAME_MAX + 1)
 
@@ -72,15 +73,57 @@ static void read_placeholder(int dir, const char *name, char ret[UR_STAGED_NAME_
 	}
 }
 
+/** Before the placeholder is made: from here on an empty file of that name is ours. */
+static void write_note(const struct ur_staging_key *key, int from_dir, const char *to)
+{
+	char name[UR_STAGING_NOTE];
+	ur_staging_note(key, name);
+	const int fd = ur_sys.openat(
+		from_dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY, 0600);
+	if (fd >= 0) {
+		(void)ur_sys_pwrite_all(fd, to, strlen(to), 0); // full: then it goes without
+		(void)ur_sys.close(fd);
+	}
+}
+
+void ur_rename_done(const struct ur_staging_key *key, int from_dir)
+{
+	char name[UR_STAGING_NOTE];
+	ur_staging_note(key, name);
+	(void)ur_sys.unlinkat(from_dir, name, 0);
+}
+
+/** The note speaks of this name, and the empty file there is as old as it: nobody else's new one. */
+static bool is_noted(const struct ur_staging_key *key, int from_dir, int to_dir, const char *to)
+{
+	char name[UR_STAGING_NOTE];
+	char text[UR_STAGED_NAME_MAX + 1];
+	struct stat empty;
+	struct stat noted;
+	ur_staging_note(key, name);
+	const int fd = ur_sys.openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NOCTTY, 0);
+	if (fd < 0) {
+		return false;
+	}
+	const ssize_t size = ur_sys_pread_all(fd, text, sizeof text, 0);
+	const int r = ur_sys.fstat(fd, &noted);
+	(void)ur_sys.close(fd);
+	return r == 0 && size == (ssize_t)strlen(to) && memcmp(text, to, (size_t)size) == 0 &&
+	       ur_sys.fstatat(to_dir, to, &empty, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(empty.st_mode) && empty.st_size == 0 &&
+	       empty.st_mtim.tv_sec >= noted.st_mtim.tv_sec - NOTE_TICK_S &&
+	       empty.st_mtim.tv_sec <= noted.st_mtim.tv_sec + NOTE_TICK_S;
+}
+
 /** One that an interrupted call left: for the same file, or for another one of this ledger. */
-static bool is_left_over(
-	const struct ur_staging_key *key, const char *from, int to_dir, const char *to)
+static bool is_left_over(const struct ur_staging_key *key, int from_dir, const char *from,
+	int to_dir, const char *to)
 {
 	char kept[UR_STAGED_NAME_MAX + 1];
 	struct ur_staged about;
 	read_placeholder(to_dir, to, kept);
 	if (kept[0] == '\0') {
-		return false;
+		return is_noted(key, from_dir, to_dir, to);
 	}
 	ur_staged_read(key, kept, &about);
 	return about.ours || strcmp(kept, from) == 0;
@@ -102,16 +145,13 @@ static int write_words(int fd, const char *from, off_t *ret_size)
 }
 
 /** Takes the name `to` for `from`, exclusively; what it looks like then is in *ret. */
-static int take_name(const struct ur_staging_key *key, const char *from, int to_dir, const char *to,
-	struct stat *ret)
+static int take_name(const struct ur_staging_key *key, int from_dir, const char *from, int to_dir,
+	const char *to, struct stat *ret)
 {
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY;
 	off_t size = 0;
-	int fd = ur_sys.openat(to_dir, to, flags, 0600);
-	if (fd == -EEXIST && is_left_over(key, from, to_dir, to) &&
-		ur_sys.unlinkat(to_dir, to, 0) == 0) {
-		fd = ur_sys.openat(to_dir, to, flags, 0600);
-	}
+	write_note(key, from_dir, to);
+	const int fd = ur_sys.openat(to_dir, to, flags, 0600);
 	if (fd < 0) {
 		return fd;
 	}
@@ -132,28 +172,30 @@ static bool is_still_ours(const char *from, int to_dir, const char *to, const st
 	char kept[UR_STAGED_NAME_MAX + 1];
 	struct stat now;
 	if (ur_sys.fstatat(to_dir, to, &now, AT_SYMLINK_NOFOLLOW) < 0 ||
-		now.st_size != made->st_size || now.st_ino != made->st_ino) {
+		now.st_size != made->st_size) {
 		return false;
 	}
 	read_placeholder(to_dir, to, kept);
-	return made->st_size == 0 || strcmp(kept, from) == 0;
+	return made->st_size == 0 ? now.st_ino == made->st_ino : strcmp(kept, from) == 0;
 }
 
 static int by_placeholder(const struct ur_staging_key *key, int from_dir, const char *from,
 	int to_dir, const char *to)
 {
 	struct stat made;
-	int r = take_name(key, from, to_dir, to, &made);
-	if (r < 0) {
-		return r;
+	if (ur_sys.fstatat(to_dir, to, &made, AT_SYMLINK_NOFOLLOW) == 0) {
+		return -EEXIST; // before a new note could say that it is ours
 	}
-	if (!is_still_ours(from, to_dir, to, &made)) {
-		return -EEXIST;
+	int r = take_name(key, from_dir, from, to_dir, to, &made);
+	if (r == 0 && !is_still_ours(from, to_dir, to, &made)) {
+		r = -EEXIST;
+	} else if (r == 0) {
+		r = ur_sys.rename_over(from_dir, from, to_dir, to);
+		if (r < 0) {
+			(void)ur_sys.unlinkat(to_dir, to, 0);
+		}
 	}
-	r = ur_sys.rename_over(from_dir, from, to_dir, to);
-	if (r < 0) {
-		(void)ur_sys.unlinkat(to_dir, to, 0);
-	}
+	ur_rename_done(key, from_dir); // in any case: what is empty there now may be a camera's
 	return r;
 }
 
@@ -175,7 +217,7 @@ int ur_rename_new(const struct ur_staging_key *key, int from_dir, const char *fr
 	if (is_one_file(from_dir, from, to_dir, to)) {
 		return ur_sys.unlinkat(from_dir, from, 0); // it has the name already
 	}
-	if (is_left_over(key, from, to_dir, to) && ur_sys.unlinkat(to_dir, to, 0) == 0) {
+	if (is_left_over(key, from_dir, from, to_dir, to) && ur_sys.unlinkat(to_dir, to, 0) == 0) {
 		r = ur_sys.rename_new(from_dir, from, to_dir, to);
 		r = is_unknown(r) ? by_placeholder(key, from_dir, from, to_dir, to) : r;
 	}

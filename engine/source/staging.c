@@ -19,13 +19,16 @@
 #include <time.h>
 #include <unistd.h>
 
-#define MAC_BYTES 12u
+#define MAC_BYTES ((size_t)12)
 #define MAC_DIGITS (2 * MAC_BYTES)
 #define COPY_MARK ".copy"
+#define NOTE_MARK ".place"
+#define NOBODY "00000000"
 #define TRIAL UR_STAGING ".trial" // a folder that lives for a moment: whose would it be?
 #define LOCK_TRIES 200            // of PAUSE_MS: who has it alone looks into one folder
 #define PAUSE_MS 10
 
+static_assert(sizeof NOBODY NOTE_MARK <= UR_STAGING_NOTE);
 static_assert(MAC_BYTES <= crypto_generichash_BYTES);
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -143,6 +146,29 @@ void ur_staged_read(const struct ur_staging_key *key, const char *staged, struct
 		mac_of(key, ret->kind, ret->token, ret->name, right);
 		ret->ours = sodium_memcmp(right, mac, MAC_DIGITS) == 0;
 	}
+}
+
+void ur_staging_note(const struct ur_staging_key *key, char ret[UR_STAGING_NOTE])
+{
+	(void)snprintf(ret, UR_STAGING_NOTE, "%.8s" NOTE_MARK, key == NULL ? NOBODY : key->ledger);
+}
+
+bool ur_staging_is_note(const char *name)
+{
+	return is_hex(name, UR_STAGED_LEDGER, '.') &&
+	       strcmp(name + UR_STAGED_LEDGER, NOTE_MARK) == 0;
+}
+
+bool ur_staging_is_within(const char *path)
+{
+	const size_t size = strlen(UR_STAGING);
+	for (const char *at = path; at != NULL; at = strchr(at, '/')) {
+		at += *at == '/';
+		if (strncmp(at, UR_STAGING, size) == 0 && (at[size] == '/' || at[size] == '\0')) {
+			return true;
+		}
+	}
+	return false;
 }
 
 /* ---- whose it is ----------------------------------------------------------------------------- */

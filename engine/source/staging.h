@@ -34,6 +34,14 @@ struct ur_staging_key {
 /** From the ledger's random bytes. */
 void ur_staging_key_make(const void *salt, size_t size, struct ur_staging_key *ret);
 
+#define UR_STAGING_NOTE 16 // "LEDGER.place" and the NUL
+/** The name of a ledger's note of the placeholder that it is making, see rename.h; NULL: nobody's. */
+void ur_staging_note(const struct ur_staging_key *key, char ret[UR_STAGING_NOTE]);
+bool ur_staging_is_note(const char *name);
+
+/** The path leads into a staging folder: what stands there is a run's, and never a source. */
+bool ur_staging_is_within(const char *path);
+
 /** What stands in a staging folder. */
 enum ur_staged_kind {
 	UR_STAGED_ORIGINAL, // the file itself

@@ -379,10 +379,35 @@ static int find_missing(
 	return 0;
 }
 
-static int look_into(void *context, int folder, const char *path)
+/** It was never staged: the file itself, by its identity, in a folder that has another path now. */
+static void find_renamed(const struct place *place, const struct ur_fs *fs,
+	const struct ur_entry *entry, const char *name)
+{
+	const struct ur_identity now = {
+		fs->id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
+	for (size_t i = 0; i < place->all->count; i++) {
+		struct leftover *x = &place->all->list[i];
+		if (x->missing && ur_identity_alike(&now, &x->record.identity)) {
+			start_over(x);
+			give_reason(x, "it is called '%s/%s' now", place->path, name);
+		}
+	}
+}
+
+static int look_into(
+	void *context, int folder, const char *path, const struct ur_listing *listing, bool staging)
 {
 	struct place place = {context, path};
-	const int r = ur_leftover_each(folder, place.all->key, true, find_missing, &place);
+	struct ur_fs fs = {0};
+	int r = staging ? ur_leftover_each(folder, place.all->key, true, find_missing, &place) : 0;
+	if (ur_fs_of(folder, &fs) == 0 && fs.trusted) {
+		for (size_t i = 0; i < listing->count; i++) {
+			const struct ur_entry *entry = &listing->entries[i];
+			if (entry->type == UR_ENTRY_FILE && entry->error == 0) {
+				find_renamed(&place, &fs, entry, ur_listing_name(listing, entry));
+			}
+		}
+	}
 	return r == -ENOMEM ? r : 0; // what we are kept out of is told when it is scanned
 }
 

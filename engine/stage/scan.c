@@ -57,7 +57,7 @@ static int push_child(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_r
 static bool is_loop(const struct ur_dir *dir)
 {
 	for (const struct ur_dir *d = dir->parent; d != NULL; d = d->parent) {
-		if (d->inode == dir->inode && d->fs.device == dir->fs.device) {
+		if (d->inode != 0 && d->inode == dir->inode && d->fs.device == dir->fs.device) {
 			return true;
 		}
 	}
@@ -178,14 +178,42 @@ bool ur_scan_has(const struct ur_listing *listing, const char *wanted)
 	return false;
 }
 
-bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode)
+bool ur_scan_is_at(
+	const struct ur_scan_place *place, uint64_t device, uint64_t inode, const char *path)
+{
+	return place->device == device && place->inode == inode &&
+	       (inode != 0 || strcmp(place->path, path) == 0);
+}
+
+bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode, const char *path)
 {
 	for (size_t i = 0; i < scan->root_count; i++) {
-		if (scan->root_places[i].inode == inode && scan->root_places[i].device == device) {
+		if (ur_scan_is_at(&scan->root_places[i], device, inode, path)) {
 			return true;
 		}
 	}
 	return false;
+}
+
+/** It is left alone (and that is said), or a source of its own: then its files count once. */
+static bool is_elsewhere(struct ur_scan *scan, const struct ur_dir *dir)
+{
+	struct ur_text text = {0};
+	bool found = false;
+	if (dir->inode == 0) {
+		ur_dir_path(dir, NULL, &text); // nothing else tells it from others
+	}
+	for (size_t i = 0; i < scan->excluded_count && !found; i++) {
+		const struct ur_scan_excluded *x = &scan->excluded[i];
+		found = ur_scan_is_at(&x->at, dir->fs.device, dir->inode, ur_text_get(&text));
+		if (found) {
+			ur_run_warn(scan->run, "%s: left alone, it is %s", x->at.path, x->why);
+		}
+	}
+	found = found || (dir->parent != NULL && ur_scan_is_root(scan, dir->fs.device, dir->inode,
+							 ur_text_get(&text)));
+	ur_text_done(&text);
+	return found;
 }
 
 /** Looks at the open directory itself; false (and reported) when it is to be left alone. */
@@ -208,21 +236,7 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 		ur_run_folder_error(scan->run, dir, NULL, r, "cannot be examined");
 		return false;
 	}
-	for (size_t i = 0; i < scan->excluded_count; i++) {
-		const struct ur_scan_excluded *x = &scan->excluded[i];
-		if (x->inode == dir->inode && x->device == dir->fs.device) {
-			struct ur_text path = {0};
-			ur_dir_path(dir, NULL, &path);
-			ur_run_warn(
-				scan->run, "%s: left alone, it is %s", ur_text_get(&path), x->why);
-			ur_text_done(&path);
-			return false;
-		}
-	}
-	if (dir->parent != NULL && ur_scan_is_root(scan, dir->fs.device, dir->inode)) {
-		return false; // a source of its own: its files count once
-	}
-	return !(scan->run->options->follow && is_loop(dir));
+	return !is_elsewhere(scan, dir) && !(scan->run->options->follow && is_loop(dir));
 }
 
 /** A folder that an interrupted run emptied and could not remove any more counts as ours. */
@@ -422,8 +436,11 @@ struct ur_scan *ur_scan_free(struct ur_scan *scan)
 	(void)ur_ignore_free(scan->asked);
 	(void)ur_ignore_free(scan->junk);
 	ur_listing_done(&scan->listing);
+	for (size_t i = 0; i < scan->excluded_count; i++) {
+		free(scan->excluded[i].at.path);
+	}
 	free(scan->roots);
-	free(scan->root_places);
+	free(scan->root_places); // their paths are the roots'
 	free(scan->loose_paths);
 	free(scan->order);
 	free(scan);

@@ -109,6 +109,11 @@ static int add_loose(struct ur_scan *scan, struct loose_batch *batch, const char
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash == NULL ? path : slash + 1;
+	if (ur_staging_is_within(path)) {
+		ur_run_warn(scan->run,
+			"%s: left out, it stands in a staging folder, where a run has put it", path);
+		return 0;
+	}
 	char *parent = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path));
 	int r = parent == NULL ? -ENOMEM : 0;
 	if (r == 0 && name[0] == '\0') {

@@ -76,7 +76,7 @@ static int read_back(
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	int r = ur_settle_sha1(settle, fd, sha1);
 	if (r == 0 && memcmp(sha1, file->sha1, sizeof sha1) != 0) {
-		r = -EIO;
+		r = -EBADMSG;
 	}
 	(void)ur_sys.close(fd);
 	return r;
@@ -211,6 +211,12 @@ static int move_across(struct ur_removal *x, int from, int target)
 	ur_effect("copy", true);
 	r = r < 0 ? r : ur_sys.fsync(staging);
 	r = r < 0 ? r : read_back(settle, staging, copy, x->file);
+	if (r == -EBADMSG) {
+		x->why = ur_arena_format(&x->item->arena,
+			"delivered, and kept: the copy that was made of it read back wrong, so the disk of "
+			"'%s' is not to be trusted",
+			settle->run->options->move_to);
+	}
 	r = r < 0 ? r : publish(x, staging, copy, target);
 	if (r < 0) {
 		(void)ur_sys.unlinkat(staging, copy, 0);

@@ -29,6 +29,7 @@ static const char *say_of_folder(
 void ur_settle_leave(struct ur_settle *settle)
 {
 	if (settle->staging_dir != NULL) {
+		ur_rename_done(&settle->run->staging_key, settle->staging_fd);
 		ur_staging_leave(settle->staging_parent, settle->staging_fd);
 		(void)ur_sys.close(settle->staging_parent);
 		(void)ur_dir_unref((struct ur_dir *)settle->staging_dir);

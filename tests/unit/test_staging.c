@@ -197,6 +197,21 @@ static void what_the_present_run_has_staged_is_no_leftover(void **state)
 	}
 }
 
+static void a_path_into_a_staging_folder_is_told_from_names_that_look_alike(void **state)
+{
+	(void)state;
+	static const char *const within[] = {"/a/.uringest", "/a/.uringest/x.jpg",
+		".uringest/x.jpg", "./.uringest/x", "/.uringest/", "/a/.uringest/b/c.jpg"};
+	static const char *const without[] = {"/a/.uringestignore", "/a/x.uringest/b.jpg", "/", "",
+		"a.jpg", "/a/.uringest2/b", "/a/uringest/b"};
+	for (size_t i = 0; i < sizeof within / sizeof *within; i++) {
+		assert_true(ur_staging_is_within(within[i]));
+	}
+	for (size_t i = 0; i < sizeof without / sizeof *without; i++) {
+		assert_false(ur_staging_is_within(without[i]));
+	}
+}
+
 /* ---- the folder ------------------------------------------------------------------------------ */
 
 static struct stat folder_of(uid_t owner, mode_t mode)
@@ -500,6 +515,94 @@ static void what_a_camera_writes_over_the_placeholder_is_kept(void **state)
 	assert_true(st.st_size > 100);
 }
 
+/** The camera is first: its file is there, and still empty, when ours is to be made. */
+static int camera_is_first(int dir, const char *path, int flags, mode_t mode)
+{
+	if ((flags & O_EXCL) != 0) {
+		put(camera_at, path, "");
+	}
+	const int fd = openat(dir, path, flags | O_CLOEXEC, mode);
+	return fd < 0 ? -errno : fd;
+}
+
+/** The camera opens our placeholder with O_TRUNC and has not written yet. */
+static int camera_empties(int dir, const char *path, int flags, mode_t mode)
+{
+	const int fd = openat(dir, path, flags | O_CLOEXEC, mode);
+	if (fd >= 0 && (flags & O_ACCMODE) == O_RDONLY && strcmp(path, "IMG.jpg") == 0) {
+		assert_int_equal(ftruncate(openat(camera_at, path, O_WRONLY | O_CLOEXEC), 0), 0);
+	}
+	return fd < 0 ? -errno : fd;
+}
+
+static void an_empty_file_that_a_camera_has_just_made_is_not_taken_for_ours(void **state)
+{
+	struct place *p = *state;
+	struct stat before;
+	struct stat after;
+	put(p->fd, "from", "mine");
+	be_a_disk(2);
+	camera_at = p->fd;
+	ur_sys.openat = camera_is_first;
+	assert_int_equal(ur_rename_new(&p->key, p->fd, "from", p->fd, "IMG.jpg"), -EEXIST);
+	assert_int_equal(fstatat(p->fd, "IMG.jpg", &before, 0), 0);
+	ur_sys.openat = p->real.openat;
+	assert_int_equal(ur_rename_new(&p->key, p->fd, "from", p->fd, "IMG.jpg"), -EEXIST);
+	assert_int_equal(fstatat(p->fd, "IMG.jpg", &after, 0), 0);
+	assert_true(before.st_ino == after.st_ino);
+	holds(p->fd, "from", "mine");
+	assert_int_equal(unlinkat(p->fd, "IMG.jpg", 0), 0);
+	ur_sys.openat = camera_empties;
+	assert_int_equal(ur_rename_new(&p->key, p->fd, "from", p->fd, "IMG.jpg"), -EEXIST);
+	ur_sys.openat = p->real.openat;
+	assert_int_equal(ur_rename_new(&p->key, p->fd, "from", p->fd, "IMG.jpg"), -EEXIST);
+	holds(p->fd, "from", "mine");
+	holds(p->fd, "IMG.jpg", "");
+}
+
+static int die_empty(int fd, const void *buffer, size_t size, off_t offset)
+{
+	(void)fd;
+	(void)buffer;
+	(void)size;
+	(void)offset;
+	return -EIO;
+}
+
+static int note_is_written;
+
+/** Notes can be written; the placeholder behind them cannot, and nothing tidies up: killed. */
+static ssize_t killed_while_writing(int fd, const void *buffer, size_t size, off_t offset)
+{
+	return note_is_written++ == 0 ? pwrite(fd, buffer, size, offset)
+				      : die_empty(fd, buffer, size, offset);
+}
+
+static void killed_with_an_empty_placeholder_the_note_tells_whose_it_is(void **state)
+{
+	struct place *p = *state;
+	struct ur_leftovers found;
+	be_a_disk(2);
+	const int staging = ur_staging_open(p->fd);
+	char staged[UR_STAGED_NAME_MAX + 1];
+	ur_staging_name(&p->key, UR_STAGED_ORIGINAL, "1x1", "a.jpg", staged);
+	put(staging, staged, "mine");
+	note_is_written = 0;
+	ur_sys.pwrite = killed_while_writing;
+	ur_sys.unlinkat = no_unlink;
+	assert_int_equal(ur_rename_new(&p->key, staging, staged, p->fd, "a.jpg"), -EIO);
+	ur_sys.pwrite = p->real.pwrite;
+	ur_sys.unlinkat = p->real.unlinkat;
+	holds(p->fd, "a.jpg", "");
+	(void)close(staging);
+	assert_int_equal(ur_leftover_tidy(p->fd, &p->key, 9, &found), 0);
+	assert_int_equal(found.back, 1);
+	assert_int_equal(found.others, 0);
+	holds(p->fd, "a.jpg", "mine");
+	assert_false(is_there(p->fd, "a (2).jpg"));
+	assert_false(is_there(p->fd, UR_STAGING));
+}
+
 static void into_staging_nothing_is_replaced_either(void **state)
 {
 	struct place *p = *state;
@@ -526,6 +629,7 @@ int main(void)
 		IN_PLACE(a_copy_is_never_taken_for_an_original),
 		IN_PLACE(a_name_that_is_too_long_keeps_its_end_and_whole_characters),
 		IN_PLACE(what_the_present_run_has_staged_is_no_leftover),
+		IN_PLACE(a_path_into_a_staging_folder_is_told_from_names_that_look_alike),
 		IN_PLACE(only_a_closed_folder_of_our_own_is_ours),
 		IN_PLACE(what_is_planted_under_its_name_is_refused_and_stays),
 		IN_PLACE(runs_share_a_staging_folder_and_who_looks_for_leftovers_waits_for_them),
@@ -535,6 +639,8 @@ int main(void)
 		IN_PLACE(killed_between_link_and_unlink_it_is_one_file_and_no_duplicate),
 		IN_PLACE(killed_behind_the_placeholder_the_next_call_knows_it),
 		IN_PLACE(what_a_camera_writes_over_the_placeholder_is_kept),
+		IN_PLACE(an_empty_file_that_a_camera_has_just_made_is_not_taken_for_ours),
+		IN_PLACE(killed_with_an_empty_placeholder_the_note_tells_whose_it_is),
 		IN_PLACE(into_staging_nothing_is_replaced_either),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
