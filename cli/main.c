@@ -9,7 +9,7 @@
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
  *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend book) ⇄ upload, settle
  *     engine/gateway/      the receiving side: httpd → route → gate, create, receive → deliver
- *     engine/ledger/       what is remembered        engine/source/   folders, ignore rules
+ *     engine/ledger/       what is remembered        engine/source/   folders, ignore rules, staging
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
  *
