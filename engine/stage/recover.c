@@ -39,9 +39,8 @@ struct leftovers {
 	struct ur_run *run;
 };
 
-static int gather(void *context, const struct ur_ledger_row *row)
+static int add_leftover(struct leftovers *all, const struct ur_ledger_row *row, const char *staged)
 {
-	struct leftovers *all = context;
 	if (all->count == RECOVER_ROWS_MAX) {
 		return 0; // the rest at the next start
 	}
@@ -53,7 +52,7 @@ static int gather(void *context, const struct ur_ledger_row *row)
 	struct leftover *x = &list[all->count];
 	*x = (struct leftover){.record = row->record};
 	(void)snprintf(x->name, sizeof x->name, "%s", row->record.name);
-	ur_staging_name(all->key, UR_STAGED_ORIGINAL, row->record.staged, x->name, x->staged);
+	(void)snprintf(x->staged, sizeof x->staged, "%.255s", staged);
 	ur_staging_name(all->key, UR_STAGED_COPY, row->record.staged, x->name, x->copy);
 	x->folder = strndup(row->path, row->path_size);
 	if (x->folder == NULL) {
@@ -62,6 +61,90 @@ static int gather(void *context, const struct ur_ledger_row *row)
 	all->count++;
 	return 0;
 }
+
+static int gather(void *context, const struct ur_ledger_row *row)
+{
+	struct leftovers *all = context;
+	char staged[UR_STAGED_NAME_MAX + 1];
+	ur_staging_name(all->key, UR_STAGED_ORIGINAL, row->record.staged, row->record.name, staged);
+	return add_leftover(all, row, staged);
+}
+
+/* ---- what came back -------------------------------------------------------------------------- */
+
+/** A file of ours in a root's staging folder that no row says to be there. */
+struct orphan {
+	struct ur_identity identity;
+	char staged[UR_STAGED_NAME_MAX + 1];
+	bool found;
+};
+
+struct orphans {
+	struct leftovers *all;
+	struct orphan *list;
+	size_t count;
+	uint64_t fs;
+};
+
+static int note_orphan(
+	void *context, int parent, int staging, const char *name, const struct ur_staged *what)
+{
+	struct orphans *o = context;
+	struct stat st;
+	bool known = ur_leftover_judge(what, o->all->run->id) != UR_LEFTOVER_BACK ||
+		     ur_sys.fstatat(staging, name, &st, AT_SYMLINK_NOFOLLOW) < 0;
+	(void)parent;
+	for (size_t i = 0; !known && i < o->all->count; i++) {
+		known = strcmp(o->all->list[i].staged, name) == 0;
+	}
+	if (known || o->count == RECOVER_ROWS_MAX) {
+		return 0;
+	}
+	struct orphan *list = realloc(o->list, (o->count + 1) * sizeof *list);
+	if (list == NULL) {
+		return -ENOMEM;
+	}
+	o->list = list;
+	o->list[o->count] = (struct orphan){.identity = ur_identity_of(&st, o->fs)};
+	(void)snprintf(o->list[o->count++].staged, sizeof o->list->staged, "%.255s", name);
+	return 0;
+}
+
+static int match_orphan(void *context, const struct ur_ledger_row *row)
+{
+	struct orphans *o = context;
+	for (size_t i = 0; i < o->count; i++) {
+		struct orphan *x = &o->list[i];
+		if (!x->found && ur_identity_alike(&x->identity, &row->record.identity)) {
+			x->found = true;
+			return add_leftover(o->all, row, x->staged);
+		}
+	}
+	return 0;
+}
+
+/**
+ * The row is settled, and the power went before the unlink was durable: it names the folder that the
+ * file was in, and what was true of it still is.
+ */
+static int gather_returned(struct ur_ledger *ledger, struct leftovers *all,
+	struct ur_root *const *roots, size_t root_count, struct ur_err *err)
+{
+	const struct ur_ledger_filter settled = {.states = 1u << UR_SETTLED};
+	struct orphans o = {.all = all};
+	int r = 0;
+	for (size_t i = 0; i < root_count && r != -ENOMEM; i++) {
+		o.fs = roots[i]->fs.id;
+		r = ur_leftover_each(roots[i]->fd, all->key, false, note_orphan, &o);
+	}
+	r = r == -ENOMEM   ? ur_err_set(err, r, UR_FAULT_WORLD, "looking for what was staged")
+	    : o.count == 0 ? 0
+			   : ur_ledger_rows(ledger, &settled, match_orphan, &o, err);
+	free(o.list);
+	return r;
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
 
 /** Opens a folder by its absolute path, which may be longer than PATH_MAX. */
 static int open_folder(const char *path)
@@ -111,6 +194,37 @@ static int open_nearest(const char *folder)
 	return fd;
 }
 
+/**
+ * The folder `below` the open `at`.  What is missing of it is made again, since an emptied folder is
+ * removed; where that cannot be, the nearest one above will do.
+ */
+static int open_home(int at, const char *below)
+{
+	int fd = ur_sys.openat(at, ".", O_RDONLY | O_DIRECTORY, 0);
+	while (fd >= 0) {
+		char name[256];
+		below += strspn(below, "/");
+		const size_t size = strcspn(below, "/");
+		if (size == 0 || size >= sizeof name) {
+			break;
+		}
+		memcpy(name, below, size);
+		name[size] = '\0';
+		below += size;
+		const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+		int next = ur_sys.openat(fd, name, flags, 0);
+		if (next == -ENOENT && ur_sys.mkdirat(fd, name, 0777) == 0) {
+			next = ur_sys.openat(fd, name, flags, 0);
+		}
+		if (next < 0) {
+			break;
+		}
+		(void)ur_sys.close(fd);
+		fd = next;
+	}
+	return fd;
+}
+
 enum ur_recover_verdict ur_recover_judge(const struct ur_recover_facts *facts)
 {
 	if (facts->staged) {
@@ -153,8 +267,25 @@ static bool has(int dir, const char *name)
 	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
+/** Back to its folder, `below` the one that holds the staging folder. */
+static int bring_home(int at, const char *below, int staging, const char *staged,
+	const struct leftover *x, const struct ur_staging_key *key,
+	char ret[UR_STAGED_NAME_MAX + 1])
+{
+	const int home = open_home(at, below);
+	if (home < 0) {
+		return home;
+	}
+	ur_effect("put-back", false);
+	int r = ur_rename_beside(key, staging, staged, home, x->name, ret);
+	ur_effect("put-back", true);
+	r = r < 0 ? r : ur_sys.fsync(home);
+	(void)ur_sys.close(home);
+	return r;
+}
+
 /** Puts the file back from the staging folder of `at`, if it is there. */
-static void look_in(int at, int home, struct leftover *x, const struct ur_staging_key *key,
+static void look_in(int at, const char *below, struct leftover *x, const struct ur_staging_key *key,
 	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
 {
 	char old[UR_STAGED_NAME_MAX + 1];
@@ -171,11 +302,8 @@ static void look_in(int at, int home, struct leftover *x, const struct ur_stagin
 			   : x->record.place_size == 0 && has(staging, old) ? old
 									    : NULL;
 	if (name != NULL) {
-		ur_effect("put-back", false);
-		const int r = ur_rename_beside(key, staging, name, home, x->name, ret);
-		ur_effect("put-back", true);
-		facts->staged = r == 0 && ur_sys.fsync(home) == 0;
-		facts->kept_out = r < 0;
+		facts->staged = bring_home(at, below, staging, name, x, key, ret) == 0;
+		facts->kept_out = !facts->staged;
 	}
 	ur_staging_leave(at, staging);
 }
@@ -184,15 +312,12 @@ static void look_in(int at, int home, struct leftover *x, const struct ur_stagin
 static void look_above(struct leftover *x, const struct ur_staging_key *key,
 	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
 {
-	const int home = open_nearest(x->folder);
 	char *above = strdup(x->folder);
-	if (home < 0 || above == NULL) {
-		facts->kept_out = true;
-	}
+	facts->kept_out = above == NULL;
 	while (!facts->kept_out && !facts->staged) {
 		const int fd = open_folder(above[0] == '\0' ? "/" : above);
 		if (fd >= 0) {
-			look_in(fd, home, x, key, facts, ret);
+			look_in(fd, x->folder + strlen(above), x, key, facts, ret);
 			(void)ur_sys.close(fd);
 		} else if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP) {
 			facts->kept_out = true;
@@ -202,9 +327,6 @@ static void look_above(struct leftover *x, const struct ur_staging_key *key,
 		}
 	}
 	free(above);
-	if (home >= 0) {
-		(void)ur_sys.close(home);
-	}
 }
 
 /** A disk that is not mounted now proves nothing about the files that are on it. */
@@ -284,6 +406,7 @@ static void start_over(struct leftover *x)
 	x->missing = false;
 	x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
 	x->record.remembered = false;
+	x->record.settled_ns = 0;
 	x->record.staged[0] = '\0';
 }
 
@@ -520,6 +643,7 @@ int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_root *con
 	const struct ur_ledger_filter filter = {.staged = true};
 	struct leftovers all = {.key = &run->staging_key, .run = run};
 	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
+	r = r < 0 ? r : gather_returned(ledger, &all, roots, root_count, err);
 	for (size_t i = 0; i < all.count && r == 0; i++) {
 		r = recover_one(ledger, &all, &all.list[i], err);
 	}

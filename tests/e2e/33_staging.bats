@@ -235,6 +235,25 @@ second_disk() { # a file system of its own at $1
 	equals "$(ledger "SELECT reason FROM file WHERE reason<>''" | grep -c 'removed before the run was interrupted')" 1
 }
 
+@test "what a power cut brings back after its row was closed goes back to its folder, and its way again" {
+	start_immichd
+	photo "$T/lib/a/IMG.jpg"
+	photo "$T/lib/b/IMG.jpg"
+	xmp "$T/lib/a/IMG.jpg.xmp" mine
+	sums_below "$T/lib" -name '*.jp*g' >"$T/before"
+	kill_behind stage:1 --after delete "$T/lib"
+	[ -n "$(staged_below "$T/lib")" ]
+	# The ledger has it that the file is gone; the disk does not.
+	ledger "UPDATE file SET state=12, settled_ns=1, staged='' WHERE staged<>''"
+	rmdir "$T/lib/a" 2>/dev/null || true
+	mkdir "$T/done"
+	ur import --json --suspect-wait 0 --answer-wait 1s --after "move=$T/done" "$T/lib"
+	import_json --suspect-wait 0 --after "move=$T/done" "$T/lib"
+	equals "$(find "$T/lib" -mindepth 1 | wc -l)" 0
+	equals "$(cd "$T/done" && find . -type f | sort | tr '\n' ' ')" "./a/IMG.jpg ./a/IMG.jpg.xmp ./b/IMG.jpg "
+	sums_below "$T/done" -name '*.jpg' | diff "$T/before" -
+}
+
 @test "a disk that is away says nothing about its files, and later they are found" {
 	second_disk "$T/lib/card"
 	start_immichd

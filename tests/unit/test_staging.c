@@ -31,6 +31,7 @@ static int make_place(void **state)
 	struct place *p = calloc(1, sizeof *p);
 	(void)snprintf(p->dir, sizeof p->dir, "/tmp/uringest-staging.XXXXXX");
 	if (mkdtemp(p->dir) == NULL) {
+		free(p);
 		return -1;
 	}
 	p->fd = open(p->dir, O_RDONLY | O_DIRECTORY);
