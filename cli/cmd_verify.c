@@ -25,7 +25,8 @@ struct verifying {
 	int64_t there;
 	int64_t trashed;
 	int64_t missing;
-	int64_t lost; // gone from the server, and taken away here before
+	int64_t resendable; // of these: a file is here
+	int64_t lost;       // of these: none is
 };
 
 static int gather(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset)
@@ -85,25 +86,29 @@ static void tell(const struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], 
 	}
 }
 
-/** What is still here is sent by the next import; what was taken away after delivery cannot be. */
+#define LOST                                                                                             \
+	"it was delivered, taken away here, and is gone from the server now: nothing is left here that " \
+	"could be sent again; look for it in a backup"
+
+/** Taken away here and gone there: no run can bring it back, so no run is promised. */
+static int lose(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	int64_t files = 0;
+	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_REMOVED,
+		UR_WITHDRAWN, LOST, &files, err);
+	v->lost++;
+	tell(v, sha1, "lost", files);
+	return r;
+}
+
 static int resend(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
 {
-	int64_t here = 0;
-	int64_t gone = 0;
-	int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_HERE, UR_SEEN,
-		"gone from the server: to be sent again", &here, err);
-	r = r < 0 ? r
-		  : ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_GONE, UR_WITHDRAWN,
-			    "it was removed here once the server had it, and is gone from the server "
-			    "now: bring it back from a backup, or restore it on the server",
-			    &gone, err);
+	int64_t files = 0;
+	int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_KEPT, UR_SEEN,
+		"gone from the server: to be sent again", &files, err);
 	r = r < 0 ? r : ur_ledger_asset_forget(v->ledger, v->destination, sha1, err);
-	if (here > 0) {
-		tell(v, sha1, "resend", here);
-	}
-	if (gone > 0) {
-		v->lost += here == 0 ? 1 : 0;
-		tell(v, sha1, here == 0 ? "lost" : "removed", gone);
+	if (r == 0 && files > 0) { // else it waits for that already
+		tell(v, sha1, "resend", files);
 	}
 	return r;
 }
@@ -111,9 +116,12 @@ static int resend(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struc
 static int withdraw(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
 {
 	int64_t files = 0;
-	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_ANY, UR_WITHDRAWN,
+	const int r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_KEPT, UR_WITHDRAWN,
 		"it was delivered before and is gone from the server now", &files, err);
-	tell(v, sha1, "withdrawn", files);
+	if (r == 0 && files > 0) {
+		v->resendable++;
+		tell(v, sha1, "withdrawn", files);
+	}
 	return r;
 }
 
@@ -129,12 +137,17 @@ static int judge_one(struct verifying *v, const uint8_t sha1[UR_LEDGER_SHA1],
 	}
 	if (check->trashed) {
 		v->trashed++;
-		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_WHERE_ANY, UR_TRASHED,
+		r = ur_ledger_mark(v->ledger, v->destination, sha1, UR_LEDGER_ALL, UR_TRASHED,
 			"it is in the server's trash", &files, err);
 		tell(v, sha1, "trashed", files);
 		return r;
 	}
 	v->missing++;
+	bool kept = false;
+	r = ur_ledger_is_kept(v->ledger, v->destination, sha1, &kept, err);
+	if (r < 0 || !kept) {
+		return r < 0 ? r : lose(v, sha1, err);
+	}
 	return v->options->resend_missing ? resend(v, sha1, err) : withdraw(v, sha1, err);
 }
 
@@ -193,15 +206,14 @@ static void summarise(const struct verifying *v)
 		printf("%" PRId64 " contents asked for: %" PRId64 " there, %" PRId64
 		       " in the trash, %" PRId64 " gone%s\n",
 			v->asked, v->there, v->trashed, v->missing,
-			v->missing > 0 && !v->options->resend_missing
-				? " (`uringest verify --resend-missing` has those sent again that are still "
+			v->resendable > 0
+				? " (`uringest verify --resend-missing` has those sent again whose files are "
 				  "here)"
 				: "");
 		if (v->lost > 0) {
 			printf("%" PRId64
-			       " contents are gone from the server and were removed here after they "
-			       "had been delivered: nothing can be sent again; look for them in the "
-			       "server's trash and backups (`uringest status --failed` names them)\n",
+			       " of them were taken away here: nothing can be sent again; look "
+			       "for them in a backup\n",
 				v->lost);
 		}
 	}
@@ -226,6 +238,6 @@ int ur_cmd_verify(const struct ur_cli_options *options)
 	free(v.sha1);
 	free(v.checks);
 	ur_connection_done(&connection);
-	const bool lost = v.trashed + (options->resend_missing ? v.lost : v.missing) > 0;
+	const bool lost = v.trashed + v.lost + (options->resend_missing ? 0 : v.missing) > 0;
 	return r < 0 ? ur_exit_of(r, &err) : lost ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }

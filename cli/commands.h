@@ -27,6 +27,7 @@ int ur_cmd_explain(const struct ur_cli_options *options);
 int ur_cmd_retry(const struct ur_cli_options *options);
 int ur_cmd_accept(const struct ur_cli_options *options);
 int ur_cmd_forget(const struct ur_cli_options *options);
+int ur_cmd_recover(const struct ur_cli_options *options);
 int ur_cmd_verify(const struct ur_cli_options *options);
 int ur_cmd_bench(const struct ur_cli_options *options);
 int ur_cmd_serve(const struct ur_cli_options *options);

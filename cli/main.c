@@ -11,7 +11,7 @@
  *                          ⇄ upload, settle
  *     engine/gateway/      the receiving side: httpd → route → gate, create (name), receive → spool
  *                          → delivery, by verdict
- *     engine/ledger/       what is remembered        engine/source/   folders, what may go
+ *     engine/ledger/       what is remembered        engine/source/   folders, staging, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
  *
@@ -66,6 +66,12 @@ static const struct command {
 		"  uringest verify --resend-missing && uringest import ~/Pictures\n"},
 	{"forget", UR_FOR_FORGET, ur_cmd_forget, "[FILE…]",
 		"drop files from the ledger (never from disk)", "  uringest forget --missing\n"},
+	{"recover", UR_FOR_RECOVER, ur_cmd_recover, "DIR…",
+		"put back what interrupted runs left in .uringest folders, without a ledger",
+		"  uringest recover --dry-run /media/card\n"
+		"  uringest recover /media/card\n"
+		"      each file goes beside the folder that it was staged in, under its own name or\n"
+		"      one beside it; a run with its ledger puts files back where they were\n"},
 	{"bench", UR_FOR_BENCH, ur_cmd_bench, "[FOLDER]",
 		"how fast it is here, beside find, openssl, sha1sum, curl",
 		"  uringest bench ~/Pictures\n"
@@ -89,12 +95,11 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < COMMANDS; i++) {
 		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
 	}
-	(void)fputs(
-		"\n`uringest COMMAND --help` lists its options, with examples.\n"
-		"Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
-		"Exit: 0 all well, 1 some files failed or were kept for want of a proof,\n"
-		"      2 usage or set-up, 3 the server or its library is away,\n"
-		"      4 ledger or folder locked, 130/143 stopped by a signal.\n",
+	(void)fputs("\n`uringest COMMAND --help` lists its options, with examples.\n"
+		    "Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
+		    "Exit: 0 all well, 1 some files failed or were kept for want of a proof,\n"
+		    "      2 usage or set-up, 3 the server or its library is away,\n"
+		    "      4 ledger or folder locked, 130/143 stopped by a signal.\n",
 		to);
 }
 

@@ -28,7 +28,7 @@ enum kind {
 #define SENDS (UR_FOR_IMPORT | UR_FOR_DRAIN)
 #define RUNS (SENDS | UR_FOR_PLAN)
 #define ASKS (RUNS | UR_FOR_VERIFY)
-#define TALKS (UR_FOR_ALL | UR_FOR_BENCH | UR_FOR_SERVE)
+#define TALKS (UR_FOR_ALL | UR_FOR_BENCH | UR_FOR_SERVE | UR_FOR_RECOVER)
 
 static const struct option_row {
 	const char *name;
@@ -143,7 +143,9 @@ static const struct option_row {
 	{"plot", 0, TEXT, AT(plot), UR_FOR_BENCH, "FILE",
 		"an SVG of the cost of a file against their number", 0, 0},
 	{"list", 0, FLAG, AT(list), UR_FOR_BENCH, NULL, "name the cases", 0, 0},
-	{"json", 0, FLAG, AT(json), UR_FOR_ALL | UR_FOR_BENCH, NULL,
+	{"dry-run", 'n', FLAG, AT(dry_run), UR_FOR_RECOVER, NULL,
+		"only say what stands in staging folders", 0, 0},
+	{"json", 0, FLAG, AT(json), UR_FOR_ALL | UR_FOR_BENCH | UR_FOR_RECOVER, NULL,
 		"one JSON object a line on stdout", 0, 0},
 	{"quiet", 'q', FLAG, AT(quiet), TALKS, NULL, "say only what went wrong", 0, 0},
 	{"verbose", 'v', FLAG, AT(verbose), UR_FOR_ALL, NULL, "name every file", 0, 0},

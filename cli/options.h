@@ -70,6 +70,7 @@ struct ur_cli_options {
 	bool failed;
 	bool missing;
 	bool wait;
+	bool dry_run;
 	/* bench */
 	const char *cases;
 	const char *sizes;
@@ -116,6 +117,7 @@ enum {
 	UR_FOR_SERVE = 512,
 	UR_FOR_ACCEPT = 1024,
 	UR_FOR_ALL = 255 | UR_FOR_ACCEPT, // of those with a ledger
+	UR_FOR_RECOVER = 2048,
 };
 
 [[nodiscard]] int ur_cli_options_parse(

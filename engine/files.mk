@@ -39,6 +39,8 @@ ENGINE_SRC := \
 	engine/source/tick.c \
 	engine/source/ignore.c \
 	engine/source/staging.c \
+	engine/source/rename.c \
+	engine/source/leftover.c \
 	engine/ledger/ledger.c \
 	engine/ledger/ledger_rows.c \
 	engine/ledger/ledger_facts.c \
@@ -106,6 +108,7 @@ CLI_SRC := \
 	cli/cmd_import.c \
 	cli/cmd_drain.c \
 	cli/cmd_ledger.c \
+	cli/cmd_recover.c \
 	cli/cmd_verify.c \
 	cli/cmd_serve.c \
 	cli/cmd_bench.c \

@@ -29,8 +29,9 @@
 #define UR_ITEM_FILES 16   // files of one stem; what is beyond makes another item
 #define UR_POOL_ITEMS 4096 // what a run holds at once; also how many sends can be under way
 #define UR_NONE (-1)
-#define UR_SETTLE_GONE (-ESRCH)       // settle_result: somebody else took it away
-#define UR_RETRY_FIRST_S INT64_C(300) // between a run that failed with a file and the next
+#define UR_SETTLE_GONE (-ESRCH)        // settle_result: somebody else took it away
+#define UR_SETTLE_STUCK (-EINPROGRESS) // settle_result: it stands in the staging folder
+#define UR_RETRY_FIRST_S INT64_C(300)  // between a run that failed with a file and the next
 #define UR_RETRY_DOUBLINGS 6
 
 /** What became of a file in this run: the summary counts these. */

@@ -178,6 +178,16 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 	return r < 0 ? r : check_server(p, err);
 }
 
+static int make_staging_key(struct ur_pipeline *p, struct ur_err *err)
+{
+	uint8_t salt[UR_LEDGER_SALT];
+	const int r = ur_ledger_salt(p->ledger, salt, err);
+	if (r == 0) {
+		ur_staging_key_make(salt, sizeof salt, &p->run.staging_key);
+	}
+	return r;
+}
+
 static int begin_run(struct ur_pipeline *p, struct ur_err *err)
 {
 	int64_t ceiling = 0;
@@ -188,6 +198,7 @@ static int begin_run(struct ur_pipeline *p, struct ur_err *err)
 			    p->options.gateway != NULL ? p->options.gateway
 						       : p->options.http.server,
 			    UR_LEARNED_CHUNK_MAX, &ceiling, err);
+	r = r < 0 ? r : make_staging_key(p, err);
 	atomic_store(&p->run.chunk_ceiling, ceiling < 0 ? 0 : (uint64_t)ceiling);
 	return r < 0 ? r
 		     : ur_ledger_run_begin(
@@ -284,19 +295,19 @@ static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
 
 static int recover(struct ur_pipeline *p, struct ur_err *err)
 {
-	if (p->options.plan) {
-		return 0;
-	}
-	const int r = ur_recover(p->ledger, &p->run, err);
+	struct ur_root **roots = calloc(p->options.source_count + 1, sizeof *roots);
 	struct ur_root *root = NULL;
-	for (size_t i = 0; r == 0 && (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+	size_t count = 0;
+	if (roots == NULL) {
+		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare the run");
+	}
+	for (size_t i = 0; (root = ur_scan_root(p->scan, i)) != NULL; i++) {
 		if (!root->loose) {
-			ur_recover_root(&p->run, root);
+			roots[count++] = root;
 		}
 	}
-	if (p->options.after == UR_AFTER_MOVE) {
-		ur_recover_target(p->options.move_to);
-	}
+	const int r = p->options.plan ? 0 : ur_recover(p->ledger, &p->run, roots, count, err);
+	free(roots);
 	return r;
 }
 
@@ -426,13 +437,13 @@ int ur_pipeline_run(struct ur_pipeline *p, struct ur_err *err)
 	} else {
 		ur_decide_run(p->decide);
 	}
+	ur_queue_close(p->queues[TO_SETTLE]);
+	ur_bell_ring(&p->settle_bell);
+	p->settle = ur_settle_free(p->settle); // before scan: it holds a directory of a root
 	p->scan = ur_scan_free(p->scan);
 	for (unsigned k = 0; k < p->probe_count; k++) {
 		p->probes[k] = ur_probe_free(p->probes[k]);
 	}
-	ur_queue_close(p->queues[TO_SETTLE]);
-	ur_bell_ring(&p->settle_bell);
-	p->settle = ur_settle_free(p->settle);
 	if (r < 0) {
 		return r;
 	}

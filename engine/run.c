@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/when.h"
+#include "engine/source/leftover.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
@@ -96,6 +97,43 @@ void ur_run_warn(struct ur_run *run, const char *format, ...)
 		run->options->warn(run->options->context, text);
 	}
 	(void)pthread_mutex_unlock(&run->talk);
+}
+
+void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path)
+{
+	struct ur_leftovers found;
+	const char *at = strcmp(path, "/") == 0 ? "" : path;
+	const int r = ur_leftover_tidy(parent, &run->staging_key, run->id, &found);
+	if (r < 0) {
+		/* In use: what is staged there now is no leftover. */
+		const char *words = r == -EWOULDBLOCK ? NULL : ur_staging_say(r);
+		if (words != NULL) {
+			ur_run_warn(run, "%s/" UR_STAGING ": it %s", at, words);
+		}
+		return;
+	}
+	if (found.back > 0) {
+		ur_run_warn(run,
+			"%s/%s: put back from an interrupted run%s; the ledger has no row that says in "
+			"which folder below it was",
+			at, found.name, found.back > 1 ? ", like others there" : "");
+	}
+	if (found.stuck > 0) {
+		ur_run_warn(run,
+			"%s/" UR_STAGING
+			": %u files of an interrupted run stand there and cannot be put "
+			"back now; the next run tries again",
+			at, found.stuck);
+		atomic_fetch_add(&run->folder_errors, 1);
+	}
+	if (found.others + found.copies > 0) {
+		ur_run_warn(run,
+			"%s/" UR_STAGING
+			"/: %u files stand there ('%s') that another ledger has left, or nobody knows who; "
+			"they are left alone: run the uringest that put them there once more, or "
+			"`uringest recover '%s'` puts them back",
+			at, found.others + found.copies, found.example, path);
+	}
 }
 
 #define COLD_ALL 1024 // coldness, when none of the last files was in memory

@@ -11,6 +11,7 @@
 #include "engine/item.h"
 #include "engine/net/http.h"
 #include "engine/source/ignore.h"
+#include "engine/source/staging.h"
 #include "engine/sys/ring.h"
 
 #include <pthread.h>
@@ -87,6 +88,7 @@ struct ur_run {
 	struct ur_text libraries; // the server's external libraries, in its words; "": not known
 	int64_t destination;
 	int64_t id;
+	struct ur_staging_key staging_key; // of its ledger
 	int64_t started_ns;
 
 	atomic_bool stop;    // no new work: a signal, or a failure of the run
@@ -132,6 +134,11 @@ bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file);
 bool ur_run_removes(const struct ur_run *run);
 /** One more file that may go in `left_ns` at the earliest. */
 void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns);
+/**
+ * Looks into the staging folder in `parent`, whose path is `path`: what this ledger left there goes
+ * back to its name; what is somebody else's is named, with what to do, and left alone.
+ */
+void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path);
 /** A file that had to be read was in memory, or was not: most of the last few decide. */
 void ur_run_see_cold(struct ur_run *run, bool cold);
 bool ur_run_is_cold(const struct ur_run *run);

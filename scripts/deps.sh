@@ -66,6 +66,11 @@ test  golang-go            cmd:go
 test  python3-websockets   file:/usr/lib/python3/dist-packages/websockets/__init__.py
 test  python3-seccomp      file:/usr/lib/python3/dist-packages/seccomp.cpython-*.so
 test  qrencode             cmd:qrencode
+test  libfuse3-dev         pc:fuse3
+test  fuse3                cmd:fusermount3
+test  ntfs-3g              cmd:ntfs-3g
+test  exfat-fuse           cmd:mount.exfat-fuse
+test  exfatprogs           cmd:mkfs.exfat
 lint  clang-14             cmd:clang-14
 lint  libclang-rt-14-dev   file:/usr/lib/llvm-14/lib/clang/14*/lib/linux/libclang_rt.fuzzer-*.a
 lint  clang-format-14      cmd:clang-format-14

@@ -36,7 +36,7 @@ deps-aarch64: deps ## install the cross compiler, qemu, and a sysroot below buil
 # --- tests ----------------------------------------------------------------------------------------
 # Files of tests/e2e, without folder and ending: what takes minutes, and what the sanitizers run.
 E2E_SLOW ?=
-E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 31_cold 41_gateway 43_tus
+E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 31_cold 33_staging 41_gateway 43_tus
 
 # Those that take longest begin first, so that they do not end alone.
 E2E_FIRST := 42_delivery 27_backup 45_abuse 24_verify 23_deploy 14_weather 40_resumable

@@ -32,6 +32,8 @@ UNIT_TESTS := \
 	upload_name \
 	delivery \
 	told \
+	staging \
+	recover \
 	when \
 	mischief \
 	multipart \

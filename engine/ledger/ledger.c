@@ -60,6 +60,7 @@ static const char schema[] =
 	" settled_ns INTEGER NOT NULL, boot TEXT NOT NULL, quiet_ns INTEGER NOT NULL,"
 	" staged TEXT NOT NULL, there TEXT NOT NULL DEFAULT '', doubt TEXT NOT NULL DEFAULT '',"
 	" quiet_had_ns INTEGER NOT NULL DEFAULT 0,"
+	" place INTEGER NOT NULL DEFAULT 0, place_size INTEGER NOT NULL DEFAULT 0,"
 	" PRIMARY KEY(destination, folder, name)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX file_by_sha1 ON file(destination, sha1) WHERE sha1 IS NOT NULL;"
 	"CREATE INDEX file_staged ON file(staged) WHERE staged <> '';"
@@ -75,7 +76,9 @@ static const char *const steps[UR_LEDGER_SCHEMA] = {
 	[3] = "DROP INDEX IF EXISTS asset_by_run;", // a page for each delivery, and nobody asked it
 	[4] = "ALTER TABLE file ADD COLUMN there TEXT NOT NULL DEFAULT '';"
 	      "ALTER TABLE file ADD COLUMN doubt TEXT NOT NULL DEFAULT '';"
-	      "ALTER TABLE file ADD COLUMN quiet_had_ns INTEGER NOT NULL DEFAULT 0;",
+	      "ALTER TABLE file ADD COLUMN quiet_had_ns INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE file ADD COLUMN place INTEGER NOT NULL DEFAULT 0;"
+	      "ALTER TABLE file ADD COLUMN place_size INTEGER NOT NULL DEFAULT 0;",
 };
 
 static const char *const texts[STATEMENTS] = {
@@ -91,14 +94,15 @@ static const char *const texts[STATEMENTS] = {
 	[FOLDER_MAKE] = "INSERT INTO folder(path) VALUES(?1)",
 	[FILE_PUT] =
 		"INSERT OR REPLACE INTO file VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"
-		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31)",
+		"?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27,?28,?29,?30,?31,?32,"
+		"?33)",
 	/* The row of the same bytes: what stands in the index by hash stays as it is. */
 	[FILE_CHANGE] = "UPDATE file SET fs=?4, inode=?5, size=?6, mtime_ns=?7, ctime_ns=?8,"
 			" remembered=?9, edges=?10, xxh=?12, state=?13, reason=?14, asset=?15,"
 			" flags=?16, tries=?17, next_ns=?18, run=?19, seen_ns=?20, probed_ns=?21,"
 			" sending_ns=?22, delivered_ns=?23, confirmed_ns=?24, settled_ns=?25,"
 			" boot=?26, quiet_ns=?27, staged=?28, there=?29, doubt=?30,"
-			" quiet_had_ns=?31"
+			" quiet_had_ns=?31, place=?32, place_size=?33"
 			" WHERE destination=?1 AND folder=?2 AND name=?3 AND sha1=?11",
 	[FILE_IN_FOLDER] = "SELECT " UR_LEDGER_COLUMNS
 			   " FROM file f WHERE f.destination=?1 AND f.folder=?2 ORDER BY f.name",
@@ -132,7 +136,9 @@ static const char *const texts[STATEMENTS] = {
 	[MARK] =
 		"UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
 		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)"
-		" AND (?5=0 OR (?5=1)=(settled_ns=0))",
+		" AND (?5=0 OR (?5=2)=(settled_ns<>0))",
+	[KEPT] = "SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1 AND sha1=?2"
+		 " AND sha1 IS NOT NULL AND settled_ns=0 LIMIT 1",
 	[ASSET_FORGET] = "DELETE FROM asset WHERE destination=?1 AND sha1=?2",
 	[SEAL_GET] = "SELECT marks FROM seal WHERE destination=?1 AND folder=?2",
 	[SEAL_BREAK] = "INSERT INTO seal(destination, folder, fresh, marks) VALUES(?1,?2,0,x'')"
@@ -166,6 +172,7 @@ static_assert(UR_WANTED == 8 && UR_SENDING == 9 && UR_DELIVERED == 10 && UR_CONF
 		      UR_SETTLED == 12 && UR_KNOWN == 3 && UR_DUPLICATE == 4 && UR_TRASHED == 5 &&
 		      UR_WITHDRAWN == 6 && UR_REFUSED == 7 && UR_FAILED == 13,
 	"the statements name states by number");
+static_assert(UR_LEDGER_ALL == 0 && UR_LEDGER_REMOVED == 2, "and whose rows they change");
 
 const char *ur_state_name(enum ur_state state)
 {
@@ -341,6 +348,36 @@ static int take_lock(struct ur_ledger *ledger, struct ur_err *err)
 	if (ftruncate(ledger->lock_fd, 0) < 0 ||
 		pwrite(ledger->lock_fd, me, (size_t)size, 0) != size) {
 		return ur_err_set(err, -errno, UR_FAULT_SETUP, "cannot write the lock '%s'", path);
+	}
+	return 0;
+}
+
+/**
+ * The lock file goes by the name that was given; the database itself is locked as well, whatever it is
+ * called: a symbolic link, another mount, a new name.  flock and SQLite's own locks (POSIX) do not know
+ * of each other on a local disk, but closing any descriptor of the database drops the latter, so this
+ * one is opened before SQLite comes and closed when it has gone.
+ */
+static int lock_database(struct ur_ledger *ledger, struct ur_err *err)
+{
+	struct stat st;
+	ledger->db_fd = open(ledger->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOCTTY, 0600);
+	if (ledger->db_fd < 0 || fstat(ledger->db_fd, &st) < 0) {
+		return ur_err_set(
+			err, -errno, UR_FAULT_SETUP, "cannot open the ledger '%s'", ledger->path);
+	}
+	if (flock(ledger->db_fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK) {
+		return ur_err_say(err, -EWOULDBLOCK, UR_FAULT_SETUP,
+			"the ledger '%s' is in use by another run, which calls it by another name; wait "
+			"for it, or give --ledger another file",
+			ledger->path);
+	}
+	if (st.st_nlink > 1) {
+		return ur_err_say(err, -EMLINK, UR_FAULT_SETUP,
+			"the ledger '%s' has %lu names (hard links), and its log belongs to only one of "
+			"them; remove the others (`find DIR -samefile '%s'` finds them) or make them "
+			"copies",
+			ledger->path, (unsigned long)st.st_nlink, ledger->path);
 	}
 	return 0;
 }
@@ -535,9 +572,11 @@ int ur_ledger_open(
 	}
 	ledger->path = copy;
 	ledger->lock_fd = -1;
+	ledger->db_fd = -1;
 	r = refuse_network(path, err);
 	if (r == 0 && mode == UR_LEDGER_WRITE) {
 		r = take_lock(ledger, err);
+		r = r < 0 ? r : lock_database(ledger, err);
 	}
 	if (r < 0) {
 		goto fail;
@@ -584,6 +623,9 @@ struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger)
 		(void)sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	}
 	(void)sqlite3_close(ledger->db);
+	if (ledger->db_fd >= 0) {
+		(void)close(ledger->db_fd);
+	}
 	if (ledger->lock_fd >= 0) {
 		(void)close(ledger->lock_fd);
 	}

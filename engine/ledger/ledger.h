@@ -98,8 +98,10 @@ struct ur_record {
 	char boot[37];        // of first_boot_ns
 	int64_t quiet_ns;     // CLOCK_BOOTTIME since when size, mtime and ctime are as they are
 	int64_t quiet_had_ns; // … and how long they had certainly been so before that
-	char staged[24];      // its name in .uringest/, "" when it has none
-	struct ur_age there;  // since we first saw the server name an asset with these bytes
+	char staged[24];      // its token in .uringest/, "" when it has none
+	uint64_t place; // with it: the inode of the folder that .uringest/ stands in, 0: not known
+	int64_t place_size;  // … and how much of the file's folder is that one's path
+	struct ur_age there; // since we first saw the server name an asset with these bytes
 	struct ur_age
 		doubt; // since the server's claim to have them was first in doubt; not begun: it is not
 };
@@ -287,14 +289,18 @@ typedef int ur_run_fn(void *context, const struct ur_ledger_run *run);
 typedef int ur_content_fn(void *context, const uint8_t sha1[UR_LEDGER_SHA1], const char *asset);
 [[nodiscard]] int ur_ledger_contents(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t *after, int limit, ur_content_fn *each, void *context, struct ur_err *err);
-enum ur_ledger_where {
-	UR_WHERE_ANY,
-	UR_WHERE_HERE, // the file was not taken away by us
-	UR_WHERE_GONE, // it was: there is nothing here that could be sent again
+/** A file with these bytes has a row and was not taken away by us. */
+[[nodiscard]] int ur_ledger_is_kept(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], bool *ret, struct ur_err *err);
+/** Which rows: of files that are here, or of those that were taken away after they were delivered. */
+enum ur_ledger_whose {
+	UR_LEDGER_ALL,
+	UR_LEDGER_KEPT,
+	UR_LEDGER_REMOVED,
 };
-/** Moves the rows of these bytes that count as delivered, and are there, to `state` (withdrawn, trashed …). */
+/** Moves those rows of these bytes that count as delivered to `state` (withdrawn, trashed …). */
 [[nodiscard]] int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_where where, enum ur_state state,
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_whose whose, enum ur_state state,
 	const char *reason, int64_t *ret, struct ur_err *err);
 
 /** Forgets that these bytes were ever delivered: the next run may send them again. */

@@ -20,8 +20,8 @@
 	" f.remembered, f.edges, f.sha1, f.xxh, f.state, f.reason, f.asset, f.flags, f.tries," \
 	" f.next_ns, f.run, f.seen_ns, f.probed_ns, f.sending_ns, f.delivered_ns,"             \
 	" f.confirmed_ns, f.settled_ns, f.boot, f.quiet_ns, f.staged, f.there,"                \
-	" f.doubt, f.quiet_had_ns"
-#define UR_LEDGER_COLUMN_COUNT 31
+	" f.doubt, f.quiet_had_ns, f.place, f.place_size"
+#define UR_LEDGER_COLUMN_COUNT 33
 
 enum ur_ledger_statement {
 	BEGIN,
@@ -44,6 +44,7 @@ enum ur_ledger_statement {
 	RUNS,
 	CONTENTS,
 	MARK,
+	KEPT,
 	ASSET_FORGET,
 	SEAL_GET,
 	SEAL_BREAK,
@@ -75,6 +76,7 @@ struct ur_ledger {
 	int64_t unsealed[2]; // destination and folder whose seal this transaction broke last
 	bool all_unsealed;
 	int lock_fd;
+	int db_fd; // of the database itself, for its lock: opened before SQLite, closed after it
 	char *path;
 };
 

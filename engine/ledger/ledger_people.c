@@ -239,8 +239,26 @@ int ur_ledger_forget(struct ur_ledger *ledger, const struct ur_ledger_filter *fi
 	return change_filtered(ledger, "DELETE FROM file AS f", filter, ret, err);
 }
 
+int ur_ledger_is_kept(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], bool *ret, struct ur_err *err)
+{
+	sqlite3_stmt *s = ur_ledger_use(ledger, KEPT, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	(void)sqlite3_bind_int64(s, 1, destination);
+	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	const int code = sqlite3_step(s);
+	(void)sqlite3_reset(s);
+	if (code != SQLITE_ROW && code != SQLITE_DONE) {
+		return ur_ledger_complain(ledger, err, "be read");
+	}
+	*ret = code == SQLITE_ROW;
+	return 0;
+}
+
 int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_where where, enum ur_state state,
+	const uint8_t sha1[UR_LEDGER_SHA1], enum ur_ledger_whose whose, enum ur_state state,
 	const char *reason, int64_t *ret, struct ur_err *err)
 {
 	int r = ur_ledger_ensure_transaction(ledger, err);
@@ -253,7 +271,7 @@ int ur_ledger_mark(struct ur_ledger *ledger, int64_t destination,
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
 	(void)sqlite3_bind_int(s, 3, (int)state);
 	ur_ledger_bind_text(s, 4, reason);
-	(void)sqlite3_bind_int(s, 5, (int)where);
+	(void)sqlite3_bind_int(s, 5, (int)whose);
 	r = ur_ledger_step_once(ledger, s, "be written", err);
 	*ret = sqlite3_changes64(ledger->db);
 	return r;

@@ -97,7 +97,7 @@ static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
 		f->state, 0, 0, flags, f->tries, f->next_ns, f->run, f->seen_ns, f->probed_ns,
 		f->sending_ns, f->delivered_ns, f->confirmed_ns, f->settled_ns, 0, f->quiet_ns, 0,
-		0, 0, f->quiet_had_ns};
+		0, 0, f->quiet_had_ns, (int64_t)f->place, f->place_size};
 	for (int i = 0; i < UR_LEDGER_COLUMN_COUNT; i++) {
 		(void)sqlite3_bind_int64(s, i + 1, numbers[i]);
 	}
@@ -200,6 +200,8 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.settled_ns = sqlite3_column_int64(s, 24),
 		.quiet_ns = sqlite3_column_int64(s, 26),
 		.quiet_had_ns = sqlite3_column_int64(s, 30),
+		.place = (uint64_t)sqlite3_column_int64(s, 31),
+		.place_size = sqlite3_column_int64(s, 32),
 	};
 	if ((unsigned)ret->state >= UR_STATES) {
 		ret->state = UR_SEEN;

@@ -84,6 +84,7 @@ int ur_fs_of(int fd, struct ur_fs *ret)
 	}
 	*ret = (struct ur_fs){.device = st.st_dev, .tick_ns = UR_TICK_ASSUMED_NS};
 	memcpy(&ret->id, &fs.f_fsid, sizeof ret->id);
+	(void)ur_sys.mount_of(fd, &ret->mount);
 	switch ((unsigned)fs.f_type) {
 	case EXT4_SUPER_MAGIC:
 	case XFS_MAGIC:
@@ -108,6 +109,13 @@ int ur_fs_of(int fd, struct ur_fs *ret)
 		break;
 	}
 	return 0;
+}
+
+bool ur_fs_is_of(const struct ur_fs *fs, int fd, uint64_t device)
+{
+	uint64_t mount = 0;
+	return fs->device == device &&
+	       (fs->mount == 0 || ur_sys.mount_of(fd, &mount) < 0 || mount == fs->mount);
 }
 
 bool ur_fs_settled(const struct ur_fs *fs, const struct ur_identity *identity, int64_t now_ns)
@@ -243,6 +251,16 @@ void ur_dir_path(const struct ur_dir *dir, const char *name, struct ur_text *ret
 		ur_text_adds(ret, dir->parent != NULL ? "/" : "");
 		ur_text_adds(ret, name);
 	}
+}
+
+const struct ur_dir *ur_dir_staging(const struct ur_dir *dir)
+{
+	while (!dir->root->loose && dir->parent != NULL &&
+		dir->parent->fs.device == dir->fs.device &&
+		dir->parent->fs.mount == dir->fs.mount) {
+		dir = dir->parent;
+	}
+	return dir;
 }
 
 static int open_hop(const struct ur_root *root, int at, const char *path)

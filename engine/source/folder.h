@@ -63,6 +63,7 @@ enum ur_leases {
 struct ur_fs {
 	uint64_t id;
 	uint64_t device; // st_dev, for telling mounts apart in this run
+	uint64_t mount;  // two mounts of one device; 0: the kernel does not say
 	bool trusted;    // identities may be believed
 	bool network;    // NFS, SMB, FUSE: the clock of its timestamps is not ours
 	enum ur_leases leases;
@@ -70,6 +71,8 @@ struct ur_fs {
 	bool tick_known; // it was seen, not assumed
 };
 [[nodiscard]] int ur_fs_of(int fd, struct ur_fs *ret);
+/** What is open here lies behind the same mount as `fs` was taken of: a rename can cross. */
+bool ur_fs_is_of(const struct ur_fs *fs, int fd, uint64_t device);
 /** False when ctime or mtime is so close to `now_ns` that another write could leave them as is. */
 bool ur_fs_settled(const struct ur_fs *fs, const struct ur_identity *identity, int64_t now_ns);
 
@@ -107,6 +110,12 @@ struct ur_root *ur_root_free(struct ur_root *root);
 struct ur_dir *ur_dir_ref(struct ur_dir *dir);
 /** Lets go; returns NULL.  The last one closes the descriptor and lets the parent go. */
 struct ur_dir *ur_dir_unref(struct ur_dir *dir);
+/**
+ * The directory that files of `dir` are staged in: the uppermost one below the root that a rename
+ * reaches, so that no emptied folder takes the staging folder with it; `dir` for files that were named
+ * one by one.
+ */
+const struct ur_dir *ur_dir_staging(const struct ur_dir *dir);
 /** Opens the directory afresh; the caller closes. */
 [[nodiscard]] int ur_dir_open(const struct ur_dir *dir);
 /** The kept descriptor, or a fresh one; give it back with ur_dir_give(). */

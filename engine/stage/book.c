@@ -114,6 +114,19 @@ static uint64_t digest_of(const struct ur_record *record)
 	return digest == 0 ? 1 : digest;
 }
 
+/** Where it is to be staged: what recovery, should it find nothing, must have looked into. */
+static void fill_place(const struct ur_item *item, struct ur_record *record)
+{
+	struct ur_text path = {0};
+	const struct ur_dir *dir = ur_dir_staging(item->dir);
+	if (record->staged[0] != '\0') {
+		ur_dir_path(dir, NULL, &path);
+		record->place = ur_text_ok(&path) ? dir->inode : 0;
+		record->place_size = (int64_t)path.size;
+		ur_text_done(&path);
+	}
+}
+
 void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	const bool plan = decide->run->options->plan;
@@ -147,6 +160,7 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file
 	memcpy(record.xxh, file->xxh, sizeof record.xxh);
 	memcpy(record.asset, file->asset, sizeof record.asset);
 	memcpy(record.staged, file->staged, sizeof record.staged);
+	fill_place(item, &record);
 	fill_steps(file, &record);
 	const uint64_t digest = digest_of(&record);
 	if (file->booked == digest) {

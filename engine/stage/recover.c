@@ -1,17 +1,19 @@
 /*
  * recover - row by row: back to its name, or known to be gone.
  *
- * A staged file stands in the staging folder of its own folder or of one above it, wherever the
- * run could make one, so all of them are looked into.
+ * A staged file stands in the staging folder of its own folder or of one above it, so all of them are
+ * looked into; what is still missing then is looked for in the whole of the sources.
  */
 #include "engine/stage/recover.h"
 
 #include "engine/base/clock.h"
-#include "engine/source/staging.h"
+#include "engine/source/leftover.h"
+#include "engine/source/rename.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,16 +24,23 @@ struct leftover {
 	struct ur_record record;
 	char name[256];
 	char *folder;
+	char staged[UR_STAGED_NAME_MAX + 1];
+	char copy[UR_STAGED_NAME_MAX + 1]; // what a copy of it would be called
+	char *reason;
+	bool found; // the file itself: a copy of it proves nothing
+	bool missing;
+	bool was_missing;
 };
 
 struct leftovers {
 	struct leftover *list;
 	size_t count;
+	const struct ur_staging_key *key;
+	struct ur_run *run;
 };
 
-static int gather(void *context, const struct ur_ledger_row *row)
+static int add_leftover(struct leftovers *all, const struct ur_ledger_row *row, const char *staged)
 {
-	struct leftovers *all = context;
 	if (all->count == RECOVER_ROWS_MAX) {
 		return 0; // the rest at the next start
 	}
@@ -43,6 +52,8 @@ static int gather(void *context, const struct ur_ledger_row *row)
 	struct leftover *x = &list[all->count];
 	*x = (struct leftover){.record = row->record};
 	(void)snprintf(x->name, sizeof x->name, "%s", row->record.name);
+	(void)snprintf(x->staged, sizeof x->staged, "%.255s", staged);
+	ur_staging_name(all->key, UR_STAGED_COPY, row->record.staged, x->name, x->copy);
 	x->folder = strndup(row->path, row->path_size);
 	if (x->folder == NULL) {
 		return -ENOMEM;
@@ -50,6 +61,90 @@ static int gather(void *context, const struct ur_ledger_row *row)
 	all->count++;
 	return 0;
 }
+
+static int gather(void *context, const struct ur_ledger_row *row)
+{
+	struct leftovers *all = context;
+	char staged[UR_STAGED_NAME_MAX + 1];
+	ur_staging_name(all->key, UR_STAGED_ORIGINAL, row->record.staged, row->record.name, staged);
+	return add_leftover(all, row, staged);
+}
+
+/* ---- what came back -------------------------------------------------------------------------- */
+
+/** A file of ours in a root's staging folder that no row says to be there. */
+struct orphan {
+	struct ur_identity identity;
+	char staged[UR_STAGED_NAME_MAX + 1];
+	bool found;
+};
+
+struct orphans {
+	struct leftovers *all;
+	struct orphan *list;
+	size_t count;
+	uint64_t fs;
+};
+
+static int note_orphan(
+	void *context, int parent, int staging, const char *name, const struct ur_staged *what)
+{
+	struct orphans *o = context;
+	struct stat st;
+	bool known = ur_leftover_judge(what, o->all->run->id) != UR_LEFTOVER_BACK ||
+		     ur_sys.fstatat(staging, name, &st, AT_SYMLINK_NOFOLLOW) < 0;
+	(void)parent;
+	for (size_t i = 0; !known && i < o->all->count; i++) {
+		known = strcmp(o->all->list[i].staged, name) == 0;
+	}
+	if (known || o->count == RECOVER_ROWS_MAX) {
+		return 0;
+	}
+	struct orphan *list = realloc(o->list, (o->count + 1) * sizeof *list);
+	if (list == NULL) {
+		return -ENOMEM;
+	}
+	o->list = list;
+	o->list[o->count] = (struct orphan){.identity = ur_identity_of(&st, o->fs)};
+	(void)snprintf(o->list[o->count++].staged, sizeof o->list->staged, "%.255s", name);
+	return 0;
+}
+
+static int match_orphan(void *context, const struct ur_ledger_row *row)
+{
+	struct orphans *o = context;
+	for (size_t i = 0; i < o->count; i++) {
+		struct orphan *x = &o->list[i];
+		if (!x->found && ur_identity_alike(&x->identity, &row->record.identity)) {
+			x->found = true;
+			return add_leftover(o->all, row, x->staged);
+		}
+	}
+	return 0;
+}
+
+/**
+ * The row is settled, and the power went before the unlink was durable: it names the folder that the
+ * file was in, and what was true of it still is.
+ */
+static int gather_returned(struct ur_ledger *ledger, struct leftovers *all,
+	struct ur_root *const *roots, size_t root_count, struct ur_err *err)
+{
+	const struct ur_ledger_filter settled = {.states = 1u << UR_SETTLED};
+	struct orphans o = {.all = all};
+	int r = 0;
+	for (size_t i = 0; i < root_count && r != -ENOMEM; i++) {
+		o.fs = roots[i]->fs.id;
+		r = ur_leftover_each(roots[i]->fd, all->key, false, note_orphan, &o);
+	}
+	r = r == -ENOMEM   ? ur_err_set(err, r, UR_FAULT_WORLD, "looking for what was staged")
+	    : o.count == 0 ? 0
+			   : ur_ledger_rows(ledger, &settled, match_orphan, &o, err);
+	free(o.list);
+	return r;
+}
+
+/* ---- folders --------------------------------------------------------------------------------- */
 
 /** Opens a folder by its absolute path, which may be longer than PATH_MAX. */
 static int open_folder(const char *path)
@@ -99,53 +194,139 @@ static int open_nearest(const char *folder)
 	return fd;
 }
 
-enum search {
-	SEARCH_NOTHING, // it is in no staging folder
-	SEARCH_BACK,    // it was, and is at its place again
-	SEARCH_STUCK,   // it is, and cannot be brought back now
-};
-
-/** Brings the staged file back from the staging folder of `at`, if it is there. */
-static enum search fetch(int at, int home, const char *name, const char *staged)
+/**
+ * The folder `below` the open `at`.  What is missing of it is made again, since an emptied folder is
+ * removed; where that cannot be, the nearest one above will do.
+ */
+static int open_home(int at, const char *below)
 {
-	struct stat st;
-	const int staging = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (staging < 0) {
-		return staging == -ENOENT || staging == -ENOTDIR ? SEARCH_NOTHING : SEARCH_STUCK;
+	int fd = ur_sys.openat(at, ".", O_RDONLY | O_DIRECTORY, 0);
+	while (fd >= 0) {
+		char name[256];
+		below += strspn(below, "/");
+		const size_t size = strcspn(below, "/");
+		if (size == 0 || size >= sizeof name) {
+			break;
+		}
+		memcpy(name, below, size);
+		name[size] = '\0';
+		below += size;
+		const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+		int next = ur_sys.openat(fd, name, flags, 0);
+		if (next == -ENOENT && ur_sys.mkdirat(fd, name, 0777) == 0) {
+			next = ur_sys.openat(fd, name, flags, 0);
+		}
+		if (next < 0) {
+			break;
+		}
+		(void)ur_sys.close(fd);
+		fd = next;
 	}
-	enum search found = SEARCH_NOTHING;
-	if (ur_sys.fstatat(staging, staged, &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		ur_effect("put-back", false);
-		const int r = ur_rename_beside(staging, staged, home, name);
-		ur_effect("put-back", true);
-		found = r == 0 ? SEARCH_BACK : SEARCH_STUCK;
-	}
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(at, UR_STAGING, AT_REMOVEDIR);
-	return found;
+	return fd;
 }
 
-/** Looks for the staged file in the folder and in every folder above it; puts it back. */
-static enum search put_back(const char *folder, const char *name, const char *staged)
+enum ur_recover_verdict ur_recover_judge(const struct ur_recover_facts *facts)
 {
-	const int home = open_nearest(folder);
-	char *above = strdup(folder);
-	enum search found = home < 0 || above == NULL ? SEARCH_STUCK : SEARCH_NOTHING;
-	while (found == SEARCH_NOTHING) {
+	if (facts->staged) {
+		return UR_RECOVER_BACK;
+	}
+	if (facts->kept_out) {
+		return UR_RECOVER_LATER;
+	}
+	if (facts->name == UR_RECOVER_NAME_SAME) {
+		return UR_RECOVER_HERE;
+	}
+	if (facts->place_same || !facts->place_known) {
+		if (facts->name == UR_RECOVER_NAME_OTHER) {
+			return UR_RECOVER_HERE; // and it will be found to be another one
+		}
+		if (facts->place_same) {
+			return UR_RECOVER_REMOVED;
+		}
+	}
+	return facts->disk ? UR_RECOVER_UNKNOWN : UR_RECOVER_LATER;
+}
+
+/* ---- looking --------------------------------------------------------------------------------- */
+
+/** An older version's name: "RUNxNUMBER-NAME"; believed because a row of ours names it. */
+static void old_name(const struct leftover *x, char ret[UR_STAGED_NAME_MAX + 1])
+{
+	const size_t mark = strlen(x->record.staged);
+	const size_t size = strlen(x->name);
+	const size_t room = UR_STAGED_NAME_MAX - mark - 1;
+	const size_t keep = size > room ? room : size;
+	memcpy(ret, x->record.staged, mark);
+	ret[mark] = '-';
+	memcpy(ret + mark + 1, x->name + size - keep, keep + 1);
+}
+
+static bool has(int dir, const char *name)
+{
+	struct stat st;
+	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/** Back to its folder, `below` the one that holds the staging folder. */
+static int bring_home(int at, const char *below, int staging, const char *staged,
+	const struct leftover *x, const struct ur_staging_key *key,
+	char ret[UR_STAGED_NAME_MAX + 1])
+{
+	const int home = open_home(at, below);
+	if (home < 0) {
+		return home;
+	}
+	ur_effect("put-back", false);
+	int r = ur_rename_beside(key, staging, staged, home, x->name, ret);
+	ur_effect("put-back", true);
+	r = r < 0 ? r : ur_sys.fsync(home);
+	(void)ur_sys.close(home);
+	return r;
+}
+
+/** Puts the file back from the staging folder of `at`, if it is there. */
+static void look_in(int at, const char *below, struct leftover *x, const struct ur_staging_key *key,
+	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
+{
+	char old[UR_STAGED_NAME_MAX + 1];
+	const int staging = ur_staging_open_alone(at);
+	if (staging < 0) {
+		/* What is not ours, or no folder, never held a file of ours. */
+		facts->kept_out = facts->kept_out ||
+				  (staging != -ENOENT && staging != -ENOTDIR && staging != -ELOOP &&
+					  staging != UR_STAGING_FOREIGN);
+		return;
+	}
+	old_name(x, old);
+	const char *name = has(staging, x->staged)                          ? x->staged
+			   : x->record.place_size == 0 && has(staging, old) ? old
+									    : NULL;
+	if (name != NULL) {
+		facts->staged = bring_home(at, below, staging, name, x, key, ret) == 0;
+		facts->kept_out = !facts->staged;
+	}
+	ur_staging_leave(at, staging);
+}
+
+/** Looks into the folder and every folder above it, until the file is found. */
+static void look_above(struct leftover *x, const struct ur_staging_key *key,
+	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
+{
+	char *above = strdup(x->folder);
+	facts->kept_out = above == NULL;
+	while (!facts->kept_out && !facts->staged) {
 		const int fd = open_folder(above[0] == '\0' ? "/" : above);
 		if (fd >= 0) {
-			found = fetch(fd, home, name, staged);
+			look_in(fd, x->folder + strlen(above), x, key, facts, ret);
 			(void)ur_sys.close(fd);
+		} else if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP) {
+			facts->kept_out = true;
 		}
 		if (!go_up(above)) {
 			break;
 		}
 	}
 	free(above);
-	if (home >= 0) {
-		(void)ur_sys.close(home);
-	}
-	return found;
 }
 
 /** A disk that is not mounted now proves nothing about the files that are on it. */
@@ -160,103 +341,320 @@ static bool is_disk_there(const struct leftover *x)
 	return r == 0 && fs.id == x->record.identity.fs;
 }
 
-static bool is_there(const char *folder, const char *name)
+/** The folder that the staging folder stood in: by its inode, where inodes prove something. */
+static bool is_place_same(const struct leftover *x)
 {
+	struct ur_fs fs = {0};
 	struct stat st;
-	const int fd = open_folder(folder);
+	char *path = strndup(x->folder, (size_t)x->record.place_size);
+	const int fd = path == NULL ? -ENOMEM : open_folder(path);
+	free(path);
 	if (fd < 0) {
 		return false;
 	}
-	const int r = ur_sys.fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW);
+	int r = ur_fs_of(fd, &fs);
+	r = r < 0 ? r : ur_sys.fstat(fd, &st);
 	(void)ur_sys.close(fd);
-	return r == 0;
+	return r == 0 && fs.id == x->record.identity.fs &&
+	       (!fs.trusted || st.st_ino == x->record.place);
 }
 
-static int recover_one(
-	struct ur_ledger *ledger, struct ur_run *run, struct leftover *x, struct ur_err *err)
+static enum ur_recover_name look_at_name(const struct leftover *x)
 {
-	char staged[UR_STAGED_NAME_MAX + 1];
+	struct stat st;
+	const int fd = open_folder(x->folder);
+	if (fd < 0) {
+		return UR_RECOVER_NAME_FREE;
+	}
+	const int r = ur_sys.fstatat(fd, x->name, &st, AT_SYMLINK_NOFOLLOW);
+	(void)ur_sys.close(fd);
+	if (r < 0) {
+		return UR_RECOVER_NAME_FREE;
+	}
+	const struct ur_identity now = ur_identity_of(&st, x->record.identity.fs);
+	return ur_identity_alike(&now, &x->record.identity) ? UR_RECOVER_NAME_SAME
+							    : UR_RECOVER_NAME_OTHER;
+}
+
+/* ---- one row --------------------------------------------------------------------------------- */
+
+/** Writes the row; the reason is kept until then. */
+static int write_row(struct ur_ledger *ledger, struct leftover *x, struct ur_err *err)
+{
 	x->record.name = x->name;
-	ur_staging_name(x->record.staged, x->name, staged);
-	const enum search found = put_back(x->folder, x->name, staged);
-	if (found == SEARCH_STUCK || (found == SEARCH_NOTHING && !is_disk_there(x))) {
-		ur_run_warn(run,
-			"%s/%s: an interrupted run may have left it in a folder '" UR_STAGING
-			"', which cannot be looked at now; that is done when it can",
-			x->folder, x->name);
-		return 0;
-	}
-	if (found == SEARCH_BACK || is_there(x->folder, x->name)) {
-		/* Still delivered, if it is read and found to be the same: settled from the start. */
-		x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
-		x->record.reason = "put back after an interrupted run";
-		x->record.remembered = false;
-	} else {
-		x->record.state = UR_SETTLED;
-		x->record.reason = "removed before the run was interrupted";
-		x->record.settled_ns = ur_clock_wall_ns();
-	}
-	x->record.staged[0] = '\0';
+	x->record.reason = x->reason == NULL ? "" : x->reason;
 	return ur_ledger_put(ledger, &x->record, err);
 }
 
-int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_err *err)
+static void give_reason(struct leftover *x, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+static void give_reason(struct leftover *x, const char *format, ...)
 {
-	const struct ur_ledger_filter filter = {.staged = true};
-	struct leftovers all = {0};
-	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
-	for (size_t i = 0; i < all.count; i++) {
-		r = r < 0 ? r : recover_one(ledger, run, &all.list[i], err);
-		free(all.list[i].folder);
+	va_list list;
+	free(x->reason);
+	va_start(list, format);
+	if (vasprintf(&x->reason, format, list) < 0) {
+		x->reason = NULL;
 	}
-	free(all.list);
-	return r < 0 ? r : ur_ledger_commit(ledger, err);
+	va_end(list);
 }
 
-void ur_recover_root(struct ur_run *run, struct ur_root *root)
+/** Still delivered, if it is read and found to be the same: settled from the start. */
+static void start_over(struct leftover *x)
 {
-	const int staging =
-		ur_sys.openat(root->fd, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	struct ur_listing listing = {0};
-	if (staging < 0) {
-		return;
+	x->found = true;
+	x->missing = false;
+	x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
+	x->record.remembered = false;
+	x->record.settled_ns = 0;
+	x->record.staged[0] = '\0';
+}
+
+static void close_row(struct leftover *x)
+{
+	give_reason(x, "removed before the run was interrupted");
+	x->record.state = UR_SETTLED;
+	x->record.settled_ns = ur_clock_wall_ns();
+	x->record.staged[0] = '\0';
+}
+
+static void tell_later(struct ur_run *run, const struct leftover *x)
+{
+	ur_run_warn(run,
+		"%s/%s: an interrupted run may have left it in a folder '" UR_STAGING
+		"', which cannot be looked at now (its disk is away, or another run uses it); that is "
+		"done when it can",
+		x->folder, x->name);
+}
+
+/** Written again only when there is news: most rows end here at once. */
+static int recover_one(struct ur_ledger *ledger, const struct leftovers *all, struct leftover *x,
+	struct ur_err *err)
+{
+	struct ur_recover_facts facts = {.place_known = x->record.place_size > 0};
+	char name[UR_STAGED_NAME_MAX + 1] = "";
+	look_above(x, all->key, &facts, name);
+	facts.name = look_at_name(x);
+	facts.place_same = facts.place_known && is_place_same(x);
+	facts.disk = is_disk_there(x);
+	switch (ur_recover_judge(&facts)) {
+	case UR_RECOVER_BACK:
+		start_over(x);
+		give_reason(x, "put back after an interrupted run");
+		if (strcmp(name, x->name) != 0) {
+			give_reason(x,
+				"put back after an interrupted run; its name was taken, so it is "
+				"called '%s'",
+				name);
+			ur_run_warn(all->run, "%s/%s: %s", x->folder, x->name, x->reason);
+		}
+		return write_row(ledger, x, err);
+	case UR_RECOVER_HERE:
+		start_over(x);
+		x->found = facts.name == UR_RECOVER_NAME_SAME;
+		give_reason(x, "put back after an interrupted run");
+		return write_row(ledger, x, err);
+	case UR_RECOVER_REMOVED:
+		close_row(x);
+		return write_row(ledger, x, err);
+	case UR_RECOVER_LATER:
+		tell_later(all->run, x);
+		return 0;
+	case UR_RECOVER_UNKNOWN:
+		x->missing = true;
+		x->was_missing = true;
+		return 0;
 	}
-	if (ur_listing_read(&listing, staging, false) == 0) {
-		for (size_t i = 0; i < listing.count; i++) {
-			const char *staged = ur_listing_name(&listing, &listing.entries[i]);
-			const char *dash = strchr(staged, '-');
-			const char *name = dash == NULL || dash[1] == '\0' ? staged : dash + 1;
-			if (ur_rename_beside(staging, staged, root->fd, name) == 0) {
-				ur_run_warn(run,
-					"%s/%s: put back from an interrupted run that this ledger does not "
-					"know; its folder below is not known any more",
-					root->path, name);
+	return 0;
+}
+
+/* ---- what is missing ------------------------------------------------------------------------- */
+
+struct place {
+	struct leftovers *all;
+	const char *path;
+};
+
+static int find_missing(
+	void *context, int parent, int staging, const char *name, const struct ur_staged *what)
+{
+	const struct place *place = context;
+	char now[UR_STAGED_NAME_MAX + 1];
+	(void)what;
+	for (size_t i = 0; i < place->all->count; i++) {
+		struct leftover *x = &place->all->list[i];
+		if (!x->missing || strcmp(x->staged, name) != 0) {
+			continue;
+		}
+		ur_effect("put-back", false);
+		const int r =
+			ur_rename_beside(place->all->key, staging, name, parent, x->name, now);
+		ur_effect("put-back", true);
+		if (r == 0 && ur_sys.fsync(parent) == 0) {
+			start_over(x);
+			give_reason(x, "put back after an interrupted run as '%s/%s'", place->path,
+				now);
+			ur_run_warn(place->all->run, "%s/%s: its folder has another name now; %s",
+				x->folder, x->name, x->reason);
+		}
+		return 0;
+	}
+	return 0;
+}
+
+/** It was never staged: the file itself, by its identity, in a folder that has another path now. */
+static void find_renamed(const struct place *place, const struct ur_fs *fs,
+	const struct ur_entry *entry, const char *name)
+{
+	const struct ur_identity now = {
+		fs->id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
+	for (size_t i = 0; i < place->all->count; i++) {
+		struct leftover *x = &place->all->list[i];
+		if (x->missing && ur_identity_alike(&now, &x->record.identity)) {
+			start_over(x);
+			give_reason(x, "it is called '%s/%s' now", place->path, name);
+		}
+	}
+}
+
+static int look_into(
+	void *context, int folder, const char *path, const struct ur_listing *listing, bool staging)
+{
+	struct place place = {context, path};
+	struct ur_fs fs = {0};
+	int r = staging ? ur_leftover_each(folder, place.all->key, true, find_missing, &place) : 0;
+	if (ur_fs_of(folder, &fs) == 0 && fs.trusted) {
+		for (size_t i = 0; i < listing->count; i++) {
+			const struct ur_entry *entry = &listing->entries[i];
+			if (entry->type == UR_ENTRY_FILE && entry->error == 0) {
+				find_renamed(&place, &fs, entry, ur_listing_name(listing, entry));
 			}
 		}
 	}
-	ur_listing_done(&listing);
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(root->fd, UR_STAGING, AT_REMOVEDIR);
+	return r == -ENOMEM ? r : 0; // what we are kept out of is told when it is scanned
 }
 
-void ur_recover_target(const char *move_to)
+static bool is_any_missing(const struct leftovers *all)
 {
-	struct ur_listing listing = {0};
-	const int fd = ur_sys.openat(AT_FDCWD, move_to, O_RDONLY | O_DIRECTORY, 0);
-	const int staging =
-		fd < 0 ? fd : ur_sys.openat(fd, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
-	if (staging >= 0 && ur_listing_read(&listing, staging, false) == 0) {
-		for (size_t i = 0; i < listing.count; i++) {
-			(void)ur_sys.unlinkat(
-				staging, ur_listing_name(&listing, &listing.entries[i]), 0);
+	for (size_t i = 0; i < all->count; i++) {
+		if (all->list[i].missing) {
+			return true;
 		}
 	}
-	ur_listing_done(&listing);
-	if (staging >= 0) {
-		(void)ur_sys.close(staging);
-		(void)ur_sys.unlinkat(fd, UR_STAGING, AT_REMOVEDIR);
+	return false;
+}
+
+/** It may be lost, as far as we can tell: said in every run until somebody ends it. */
+static void tell_missing(struct ur_run *run, struct leftover *x)
+{
+	give_reason(x,
+		"its whereabouts are not known: it stood as '%.*s/" UR_STAGING
+		"/%s' when a run was interrupted, and that folder is not there any more, or another one",
+		(int)x->record.place_size, x->folder, x->staged);
+	ur_run_warn(run,
+		"%s/%s: %s; look for that name where the folder is now and run `uringest recover FOLDER`, "
+		"or, if it is gone, `uringest forget '%s/%s'`",
+		x->folder, x->name, x->reason, x->folder, x->name);
+	atomic_fetch_add(&run->folder_errors, 1);
+}
+
+/** Looks for them in all sources; each has a new row then, found or not. */
+static int close_missing(struct ur_ledger *ledger, struct leftovers *all,
+	struct ur_root *const *roots, size_t root_count, struct ur_err *err)
+{
+	int r = 0;
+	for (size_t i = 0; i < root_count && is_any_missing(all); i++) {
+		r = ur_leftover_walk(roots[i]->fd, roots[i]->path, look_into, all);
+		if (r == -ENOMEM) {
+			return ur_err_set(err, r, UR_FAULT_WORLD, "looking for what was staged");
+		}
 	}
-	if (fd >= 0) {
-		(void)ur_sys.close(fd);
+	r = 0;
+	for (size_t i = 0; i < all->count && r == 0; i++) {
+		struct leftover *x = &all->list[i];
+		if (x->missing) {
+			tell_missing(all->run, x);
+		}
+		r = x->was_missing ? write_row(ledger, x, err) : 0;
 	}
+	return r;
+}
+
+/* ---- half-made copies ------------------------------------------------------------------------ */
+
+struct copies {
+	const struct leftovers *all;
+	unsigned left;
+};
+
+/** A copy goes only if a row of ours names it and its original has been found. */
+static int drop_copy(
+	void *context, int parent, int staging, const char *name, const struct ur_staged *what)
+{
+	struct copies *copies = context;
+	bool safe = false;
+	(void)parent;
+	for (size_t i = 0; what->ours && !safe && i < copies->all->count; i++) {
+		const struct leftover *x = &copies->all->list[i];
+		safe = x->found && strcmp(x->copy, name) == 0;
+	}
+	/* Durable before the row is: nobody could tell any more what a copy is that came back. */
+	if (!safe || ur_sys.unlinkat(staging, name, 0) < 0 || ur_sys.fsync(staging) < 0) {
+		copies->left++;
+	}
+	return 0;
+}
+
+static void recover_target(const struct leftovers *all, const char *move_to)
+{
+	struct copies copies = {.all = all};
+	const int fd = ur_sys.openat(AT_FDCWD, move_to, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0) {
+		return; // settle will say so
+	}
+	const int r = ur_leftover_each(fd, all->key, true, drop_copy, &copies);
+	(void)ur_sys.close(fd);
+	if (r < 0 && r != -ENOENT && ur_staging_say(r) != NULL) {
+		ur_run_warn(all->run, "%s/" UR_STAGING ": it %s", move_to, ur_staging_say(r));
+	}
+	if (copies.left > 0) {
+		ur_run_warn(all->run,
+			"%s/" UR_STAGING
+			": %u files stand there that are not provably copies of this ledger's, so they "
+			"are left; `uringest recover %s` says what they are",
+			move_to, copies.left, move_to);
+	}
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static void forget_all(struct leftovers *all)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		free(all->list[i].folder);
+		free(all->list[i].reason);
+	}
+	free(all->list);
+}
+
+int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_root *const *roots,
+	size_t root_count, struct ur_err *err)
+{
+	const struct ur_ledger_filter filter = {.staged = true};
+	struct leftovers all = {.key = &run->staging_key, .run = run};
+	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
+	r = r < 0 ? r : gather_returned(ledger, &all, roots, root_count, err);
+	for (size_t i = 0; i < all.count && r == 0; i++) {
+		r = recover_one(ledger, &all, &all.list[i], err);
+	}
+	r = r < 0 ? r : close_missing(ledger, &all, roots, root_count, err);
+	if (r == 0 && run->options->after == UR_AFTER_MOVE) {
+		recover_target(&all, run->options->move_to);
+	}
+	forget_all(&all);
+	r = r < 0 ? r : ur_ledger_commit(ledger, err);
+	for (size_t i = 0; i < root_count && r == 0; i++) {
+		ur_run_tidy_staging(run, roots[i]->fd, roots[i]->path);
+	}
+	return r;
 }

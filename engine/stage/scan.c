@@ -17,6 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool ur_scan_removes(const struct ur_scan *scan)
+{
+	return scan->run->options->after != UR_AFTER_KEEP && !scan->run->options->plan;
+}
+
 bool ur_scan_stopped(const struct ur_scan *scan)
 {
 	return atomic_load_explicit(&scan->run->stop, memory_order_relaxed);
@@ -53,7 +58,7 @@ static int push_child(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_r
 static bool is_loop(const struct ur_dir *dir)
 {
 	for (const struct ur_dir *d = dir->parent; d != NULL; d = d->parent) {
-		if (d->inode == dir->inode && d->fs.device == dir->fs.device) {
+		if (d->inode != 0 && d->inode == dir->inode && d->fs.device == dir->fs.device) {
 			return true;
 		}
 	}
@@ -76,12 +81,30 @@ static void report_odd(struct ur_scan *scan, struct ur_dir *dir, const struct ur
 	ur_text_done(&path);
 }
 
+/** A staging folder that no run has open: what a crash left in it, wherever it has got to. */
+static void meet_staging(struct ur_scan *scan, const struct ur_dir *dir)
+{
+	struct ur_text path = {0};
+	const bool told = dir->parent == NULL; // recovery has looked into the root's
+	const int fd = told || scan->run->options->plan ? -1 : ur_dir_take(dir);
+	if (fd >= 0) {
+		ur_dir_path(dir, NULL, &path);
+		ur_run_tidy_staging(scan->run, fd, ur_text_get(&path));
+		ur_dir_give(dir, fd);
+		ur_text_done(&path);
+	}
+}
+
 /** Sorts out one entry: a file stays, a folder goes on the stack, the rest is passed over. */
 static int sort_out(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_rules *rules,
 	struct ur_text *path, size_t base, struct ur_entry *entry, bool *ret_file)
 {
 	const char *name = ur_listing_name(&scan->listing, entry);
 	*ret_file = false;
+	if (entry->type == UR_ENTRY_DIR && strcmp(name, UR_STAGING) == 0) {
+		meet_staging(scan, dir);
+		return 0;
+	}
 	if (name[0] == '.' && (scan->run->options->skip_hidden || strcmp(name, UR_STAGING) == 0 ||
 				      strcmp(name, UR_SCAN_IGNORE_FILE) == 0)) {
 		return 0;
@@ -156,14 +179,42 @@ bool ur_scan_has(const struct ur_listing *listing, const char *wanted)
 	return false;
 }
 
-bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode)
+bool ur_scan_is_at(
+	const struct ur_scan_place *place, uint64_t device, uint64_t inode, const char *path)
+{
+	return place->device == device && place->inode == inode &&
+	       (inode != 0 || strcmp(place->path, path) == 0);
+}
+
+bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode, const char *path)
 {
 	for (size_t i = 0; i < scan->root_count; i++) {
-		if (scan->root_places[i].inode == inode && scan->root_places[i].device == device) {
+		if (ur_scan_is_at(&scan->root_places[i], device, inode, path)) {
 			return true;
 		}
 	}
 	return false;
+}
+
+/** It is left alone (and that is said), or a source of its own: then its files count once. */
+static bool is_elsewhere(struct ur_scan *scan, const struct ur_dir *dir)
+{
+	struct ur_text text = {0};
+	bool found = false;
+	if (dir->inode == 0) {
+		ur_dir_path(dir, NULL, &text); // nothing else tells it from others
+	}
+	for (size_t i = 0; i < scan->excluded_count && !found; i++) {
+		const struct ur_scan_excluded *x = &scan->excluded[i];
+		found = ur_scan_is_at(&x->at, dir->fs.device, dir->inode, ur_text_get(&text));
+		if (found) {
+			ur_run_warn(scan->run, "%s: left alone, it is %s", x->at.path, x->why);
+		}
+	}
+	found = found || (dir->parent != NULL && ur_scan_is_root(scan, dir->fs.device, dir->inode,
+							 ur_text_get(&text)));
+	ur_text_done(&text);
+	return found;
 }
 
 /** Looks at the open directory itself; false (and reported) when it is to be left alone. */
@@ -173,10 +224,12 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 	int r = ur_sys.fstat(fd, &st);
 	if (r == 0) {
 		dir->inode = st.st_ino;
-		if (st.st_dev != dir->fs.device) {
-			if (scan->run->options->one_file_system) {
-				return false;
-			}
+		const bool removing = ur_scan_removes(scan);
+		if (st.st_dev != dir->fs.device && scan->run->options->one_file_system) {
+			return false;
+		}
+		if (removing ? !ur_fs_is_of(&dir->fs, fd, st.st_dev)
+			     : st.st_dev != dir->fs.device) {
 			r = ur_fs_of(fd, &dir->fs);
 		}
 	}
@@ -184,28 +237,13 @@ static bool enter(struct ur_scan *scan, struct ur_dir *dir, int fd)
 		ur_run_folder_error(scan->run, dir, NULL, r, "cannot be examined");
 		return false;
 	}
-	for (size_t i = 0; i < scan->excluded_count; i++) {
-		const struct ur_scan_excluded *x = &scan->excluded[i];
-		if (x->inode == dir->inode && x->device == dir->fs.device) {
-			struct ur_text path = {0};
-			ur_dir_path(dir, NULL, &path);
-			ur_run_warn(
-				scan->run, "%s: left alone, it is %s", ur_text_get(&path), x->why);
-			ur_text_done(&path);
-			return false;
-		}
-	}
-	if (dir->parent != NULL && ur_scan_is_root(scan, dir->fs.device, dir->inode)) {
-		return false; // a source of its own: its files count once
-	}
-	return !(scan->run->options->follow && is_loop(dir));
+	return !is_elsewhere(scan, dir) && !(scan->run->options->follow && is_loop(dir));
 }
 
 /** A folder that an interrupted run emptied and could not remove any more counts as ours. */
 static int adopt_emptied(struct ur_scan *scan, struct ur_dir *dir)
 {
-	const struct ur_options *options = scan->run->options;
-	if (dir->parent == NULL || options->plan || options->after == UR_AFTER_KEEP) {
+	if (dir->parent == NULL || !ur_scan_removes(scan)) {
 		return 0;
 	}
 	struct ur_err err = {0};
@@ -399,8 +437,11 @@ struct ur_scan *ur_scan_free(struct ur_scan *scan)
 	(void)ur_ignore_free(scan->asked);
 	(void)ur_ignore_free(scan->junk);
 	ur_listing_done(&scan->listing);
+	for (size_t i = 0; i < scan->excluded_count; i++) {
+		free(scan->excluded[i].at.path);
+	}
 	free(scan->roots);
-	free(scan->root_places);
+	free(scan->root_places); // their paths are the roots'
 	free(scan->loose_paths);
 	free(scan->order);
 	free(scan);

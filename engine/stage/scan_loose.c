@@ -96,6 +96,12 @@ static int begin_loose(struct ur_scan *scan, struct loose_batch *batch, const ch
 		return r < 0 ? r : -ENOMEM;
 	}
 	batch->dir->inode = st.st_ino;
+	if (!scan->run->options->plan) {
+		struct ur_text path = {0};
+		ur_dir_path(batch->dir, NULL, &path);
+		ur_run_tidy_staging(scan->run, batch->fd, ur_text_get(&path));
+		ur_text_done(&path);
+	}
 	return 0;
 }
 
@@ -103,6 +109,11 @@ static int add_loose(struct ur_scan *scan, struct loose_batch *batch, const char
 {
 	const char *slash = strrchr(path, '/');
 	const char *name = slash == NULL ? path : slash + 1;
+	if (ur_staging_is_within(path)) {
+		ur_run_warn(scan->run,
+			"%s: left out, it stands in a staging folder, where a run has put it", path);
+		return 0;
+	}
 	char *parent = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path));
 	int r = parent == NULL ? -ENOMEM : 0;
 	if (r == 0 && name[0] == '\0') {

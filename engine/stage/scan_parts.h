@@ -28,6 +28,7 @@ struct ur_scan_rules; // ignore files, scan_rules.c
 struct ur_scan_place {
 	uint64_t device;
 	uint64_t inode;
+	char *path; // absolute, without links
 };
 
 struct ur_scan_tick {
@@ -36,8 +37,7 @@ struct ur_scan_tick {
 };
 
 struct ur_scan_excluded {
-	uint64_t device;
-	uint64_t inode;
+	struct ur_scan_place at;
 	const char *why;
 };
 
@@ -72,8 +72,13 @@ struct ur_scan {
 };
 
 /* scan.c */
+/** This run takes files away. */
+bool ur_scan_removes(const struct ur_scan *scan);
 bool ur_scan_stopped(const struct ur_scan *scan);
-bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode);
+/** By the inode; where a file system calls all of them 0, by the path. */
+bool ur_scan_is_at(
+	const struct ur_scan_place *place, uint64_t device, uint64_t inode, const char *path);
+bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode, const char *path);
 /** Whether an entry has this name. */
 bool ur_scan_has(const struct ur_listing *listing, const char *wanted);
 /** Does what has to be done with the files of scan->listing; its folders go on the stack. */

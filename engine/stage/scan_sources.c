@@ -77,7 +77,7 @@ static int exclude(struct ur_scan *scan, const char *path, bool is_folder, const
 		return 0; // not there yet, so nothing of it can be scanned
 	}
 	scan->excluded[scan->excluded_count++] =
-		(struct ur_scan_excluded){st.st_dev, st.st_ino, why};
+		(struct ur_scan_excluded){{st.st_dev, st.st_ino, real}, why}; // scan frees it
 	int r = 0;
 	const size_t size = strlen(real);
 	for (size_t i = 0; i < scan->root_count && r == 0; i++) {
@@ -88,7 +88,6 @@ static int exclude(struct ur_scan *scan, const char *path, bool is_folder, const
 				"'%s' cannot be a source: it is, or lies in, %s", root, why);
 		}
 	}
-	free(real);
 	return r;
 }
 
@@ -103,15 +102,25 @@ static int open_source(struct ur_scan *scan, const char *path, struct ur_err *er
 		scan->loose_paths[scan->loose_count] = strdup(path);
 		return scan->loose_paths[scan->loose_count++] == NULL ? -ENOMEM : 0;
 	}
-	if (ur_scan_is_root(scan, st.st_dev, st.st_ino)) {
-		return 0; // named twice
-	}
 	struct ur_root *root = NULL;
 	int opened = ur_root_open(path, scan->run->options->follow, &root, err);
 	if (opened < 0) {
 		return opened;
 	}
-	scan->root_places[scan->root_count] = (struct ur_scan_place){st.st_dev, st.st_ino};
+	if (ur_staging_is_within(root->path)) {
+		opened = ur_err_say(err, -EPERM, UR_FAULT_SETUP,
+			"'%s' is a staging folder, where runs put what they remove; give the folder that "
+			"it is in (`uringest recover` puts back what was left in it)",
+			path);
+		(void)ur_root_free(root);
+		return opened;
+	}
+	if (ur_scan_is_root(scan, st.st_dev, st.st_ino, root->path)) {
+		(void)ur_root_free(root); // named twice
+		return 0;
+	}
+	scan->root_places[scan->root_count] =
+		(struct ur_scan_place){st.st_dev, st.st_ino, root->path};
 	scan->roots[scan->root_count++] = root;
 	return refuse_server_library(root, err);
 }

@@ -101,7 +101,7 @@ int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 static int prove(struct ur_leaving *x)
 {
 	const int fd = ur_sys.openat(
-		x->staging_fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
+		x->place->fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
 	}
@@ -187,8 +187,8 @@ static bool is_to_go(const struct ur_file *file)
 
 static void finish_file(struct ur_leaving *x, int r)
 {
-	x->file->settle_result = r;
-	x->file->settle_why = say(r);
+	x->file->settle_result = x->stuck ? UR_SETTLE_STUCK : r;
+	x->file->settle_why = r != 0 && x->why != NULL ? x->why : say(r);
 	if (x->proved_fd >= 0) {
 		(void)ur_sys.close(x->proved_fd);
 	}
@@ -238,7 +238,6 @@ static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_
 			.dir_fd = ur_dir_take(item->dir),
 			.fd = -1,
 			.proved_fd = -1,
-			.staging_fd = -1,
 		};
 		const int r = stand_aside(&all[i]);
 		if (r < 0) {
@@ -337,6 +336,9 @@ static void *run_settle(void *context)
 			}
 		}
 		if (r == -EPIPE) {
+			ur_settle_leave_last(settle);
+			assert(settle->places == NULL);
+			ur_settle_tell(settle);
 			return NULL;
 		}
 		settle_item(settle, item);

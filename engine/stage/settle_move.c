@@ -5,11 +5,17 @@
  */
 #include "engine/stage/settle_parts.h"
 
+#include "engine/source/rename.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/limits.h>
 #include <string.h>
+#include <unistd.h>
+
+static_assert(UR_SETTLE_BUFFER >= XATTR_SIZE_MAX);
 
 /** Opens DIR/below, making what is missing; every component a real folder. */
 static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
@@ -71,59 +77,153 @@ static int read_back(
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	int r = ur_settle_sha1(settle, fd, sha1);
 	if (r == 0 && memcmp(sha1, file->sha1, sizeof sha1) != 0) {
-		r = -EIO;
+		r = -EBADMSG;
 	}
 	(void)ur_sys.close(fd);
 	return r;
 }
 
-static int write_copy(struct ur_leaving *x, int from, int staging)
+/* ---- what a copy keeps besides the bytes ----------------------------------------------------- */
+
+/** Labels of a security module belong to the place, not to the file. */
+static bool is_kept(const char *name)
 {
-	const int fd =
-		ur_sys.openat(staging, x->staged, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+	return strncmp(name, "security.", 9) != 0;
+}
+
+/** False when the target did not take it. */
+static bool copy_attribute(struct ur_settle *settle, int from, int to, const char *name)
+{
+	const ssize_t size = ur_sys.getxattr(from, name, settle->buffer, XATTR_SIZE_MAX);
+	return size == -ENODATA ||
+	       (size >= 0 && ur_sys.setxattr(to, name, settle->buffer, (size_t)size) == 0);
+}
+
+/** Extended attributes, the ACLs among them. */
+static bool copy_attributes(struct ur_settle *settle, int from, int to)
+{
+	char names[XATTR_LIST_MAX];
+	bool all = true;
+	const ssize_t size = ur_sys.listxattr(from, names, sizeof names);
+	for (ssize_t at = 0; at < size; at += (ssize_t)strlen(names + at) + 1) {
+		if (is_kept(names + at)) {
+			all = copy_attribute(settle, from, to, names + at) && all;
+		}
+	}
+	return all;
+}
+
+/** Owner, mode, attributes, times: in this order, since each may change what comes before it. */
+static int copy_facts(struct ur_settle *settle, int from, int to)
+{
+	struct stat st;
+	struct stat made;
+	int r = ur_sys.fstat(from, &st);
+	r = r < 0 ? r : ur_sys.fstat(to, &made);
+	if (r < 0) {
+		return r;
+	}
+	const bool other_owner = made.st_uid != st.st_uid || made.st_gid != st.st_gid;
+	/* A service may die of a call that only root may make: who is not root does not even ask. */
+	if (other_owner && (geteuid() != 0 || ur_sys.chown(to, st.st_uid, st.st_gid) < 0)) {
+		settle->lost_owners++;
+	}
+	(void)ur_sys.chmod(
+		to, st.st_mode & 0777); // what the target has no modes for stays as it is
+	if (!copy_attributes(settle, from, to)) {
+		settle->lost_attributes++;
+	}
+	const struct timespec times[2] = {st.st_atim, st.st_mtim};
+	(void)ur_sys.utimens(to, times);
+	settle->other_names += st.st_nlink > 1;
+	return 0;
+}
+
+/** "3 files have further names (hard links), …": one sentence for each kind of loss. */
+static void tell_loss(struct ur_settle *settle, unsigned count, const char *one, const char *many,
+	const char *what)
+{
+	if (count > 0) {
+		ur_run_warn(settle->run, "%s: %u %s %s", settle->run->options->move_to, count,
+			count == 1 ? one : many, what);
+	}
+}
+
+void ur_settle_tell(struct ur_settle *settle)
+{
+	tell_loss(settle, settle->other_names, "file that was moved there has",
+		"files that were moved there have",
+		"further names (hard links); those stay where they are, and are no longer names of the "
+		"moved file: that is on another file system");
+	tell_loss(settle, settle->lost_attributes, "file was moved there without",
+		"files were moved there without",
+		"some extended attributes or access lists, which that file system does not take");
+	tell_loss(settle, settle->lost_owners, "file was moved there and now belongs",
+		"files were moved there and now belong",
+		"to the user that uringest runs as: only root may give files away");
+}
+
+/* ---- the copy -------------------------------------------------------------------------------- */
+
+static int write_copy(struct ur_leaving *x, int from, int staging, const char *name)
+{
+	const int fd = ur_sys.openat(staging, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		return fd;
 	}
-	struct stat st;
 	int r = copy_bytes(x->settle, from, fd);
-	r = r < 0 ? r : ur_sys.fstat(from, &st);
-	if (r == 0) {
-		const struct timespec times[2] = {st.st_atim, st.st_mtim};
-		(void)ur_sys.utimens(fd, times); // nice to have
-		(void)fchmod(fd, st.st_mode & 0777);
-		r = ur_sys.fsync(fd);
-	}
-	(void)ur_sys.close(fd);
-	return r;
+	r = r < 0 ? r : copy_facts(x->settle, from, fd);
+	r = r < 0 ? r : ur_sys.fsync(fd);
+	const int closed = ur_sys.close(fd); // over FUSE and NFS a full disk may show only here
+	return r < 0 ? r : closed;
+}
+
+/** A crash after an earlier publishing left the very same file there: that is it. */
+static int publish(struct ur_leaving *x, int staging, const char *copy, int target)
+{
+	struct ur_settle *settle = x->settle;
+	ur_effect("publish", false);
+	const bool there = read_back(settle, target, x->file->name, x->file) == 0;
+	const int r = there ? ur_sys.unlinkat(staging, copy, 0)
+			    : ur_rename_beside(&settle->run->staging_key, staging, copy, target,
+				      x->file->name, NULL);
+	ur_effect("publish", true);
+	return r < 0 ? r : sync_target(settle, x->item->dir);
 }
 
 /** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
 static int move_across(struct ur_leaving *x, int from, int target)
 {
 	struct ur_settle *settle = x->settle;
+	char copy[UR_STAGED_NAME_MAX + 1];
 	const int staging = ur_staging_open(settle->target_fd);
 	if (staging < 0) {
+		const char *words = ur_staging_say(staging);
+		x->why = words == NULL ? NULL
+				       : ur_arena_format(&x->item->arena,
+						 "delivered, and kept: the folder '%s/" UR_STAGING
+						 "', where its copy would be made, %s",
+						 settle->run->options->move_to, words);
 		return staging;
 	}
+	ur_staging_name(
+		&settle->run->staging_key, UR_STAGED_COPY, x->file->staged, x->file->name, copy);
 	ur_effect("copy", false);
-	int r = write_copy(x, from, staging);
+	int r = write_copy(x, from, staging, copy);
 	ur_effect("copy", true);
 	r = r < 0 ? r : ur_sys.fsync(staging);
-	r = r < 0 ? r : read_back(settle, staging, x->staged, x->file);
-	if (r == 0) {
-		ur_effect("publish", false);
-		/* A crash after an earlier publishing left the very same file there: that is it. */
-		const bool there = read_back(settle, target, x->file->name, x->file) == 0;
-		r = there ? ur_sys.unlinkat(staging, x->staged, 0)
-			  : ur_rename_beside(staging, x->staged, target, x->file->name);
-		ur_effect("publish", true);
-		r = r < 0 ? r : sync_target(settle, x->item->dir);
+	r = r < 0 ? r : read_back(settle, staging, copy, x->file);
+	if (r == -EBADMSG) {
+		x->why = ur_arena_format(&x->item->arena,
+			"delivered, and kept: the copy that was made of it read back wrong, so the disk of "
+			"'%s' is not to be trusted",
+			settle->run->options->move_to);
 	}
+	r = r < 0 ? r : publish(x, staging, copy, target);
 	if (r < 0) {
-		(void)ur_sys.unlinkat(staging, x->staged, 0);
+		(void)ur_sys.unlinkat(staging, copy, 0);
 	}
-	(void)ur_sys.close(staging);
-	(void)ur_sys.unlinkat(settle->target_fd, UR_STAGING, AT_REMOVEDIR);
+	ur_staging_leave(settle->target_fd, staging);
 	return r;
 }
 
@@ -135,7 +235,8 @@ int ur_settle_move(struct ur_leaving *x, int from)
 		return target;
 	}
 	ur_effect("move", false);
-	int r = ur_rename_beside(x->staging_fd, x->staged, target, x->file->name);
+	int r = ur_rename_beside(
+		&settle->run->staging_key, x->place->fd, x->staged, target, x->file->name, NULL);
 	ur_effect("move", true);
 	if (r == -EXDEV) {
 		r = move_across(x, from, target);

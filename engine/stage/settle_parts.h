@@ -18,13 +18,29 @@
 
 #define UR_SETTLE_BUFFER (1u << 20)
 
+/** A staging folder that is open, and locked, as long as a file stands in it that may go back. */
+struct ur_place {
+	struct ur_place *next;
+	unsigned refs;
+	const struct ur_dir *dir; // where it stands; a reference
+	int parent;
+	int fd;
+};
+
 struct ur_settle {
 	struct ur_run *run;
 	struct ur_settle_wiring wiring;
 	pthread_t thread;
 	unsigned char *buffer;
 	int target_fd; // --after move=DIR
-	struct ur_fs target_fs;
+
+	struct ur_place *places;  // all that are open
+	struct ur_place *current; // the one that was used last: kept until another one is needed
+
+	/* What a move to another file system could not keep: said once, at the end. */
+	unsigned other_names; // files that have further names, which stay
+	unsigned lost_attributes;
+	unsigned lost_owners;
 };
 
 /** One file on its way out. */
@@ -34,13 +50,14 @@ struct ur_leaving {
 	struct ur_file *file;
 	int dir_fd;
 	int fd; // of the file, opened by its name, with a lease where there are leases
-	int staging_fd;
-	bool staging_here; // the staging folder stands beside the file, not in the root
+	struct ur_place *place; // a reference; NULL: not in a staging folder
 	char staged[UR_STAGED_NAME_MAX + 1];
 	struct ur_removal proof; // what is known of the file, and of who writes to it
 	bool aside;              // stands in the staging folder, proved
 	int proved_fd; // of the file in the staging folder, with a lease where there are leases
 	struct ur_identity proved; // what it was when it had been proved
+	bool stuck;                // it stands in the staging folder and cannot be brought back now
+	const char *why; // a sentence that says more than the error does; in the item's arena
 };
 
 /* settle.c */
@@ -52,13 +69,18 @@ struct ur_leaving {
 [[nodiscard]] int ur_settle_enter(struct ur_leaving *x);
 /** The one-way gate: from its name into the staging folder. */
 [[nodiscard]] int ur_settle_stage(struct ur_leaving *x);
-/** Back to its name, or to one beside it. */
+/** Back to its name, or to one beside it; its folder is gone: into the one that it is staged in. */
 void ur_settle_unstage(struct ur_leaving *x);
 [[nodiscard]] int ur_settle_unlink(struct ur_leaving *x);
+/** The file needs its staging folder no longer. */
 void ur_settle_leave(struct ur_leaving *x);
+/** Lets go of the one that was kept. */
+void ur_settle_leave_last(struct ur_settle *settle);
 
 /* settle_move.c */
 /** Moves the staged file, open as `from`, to its place in the target. */
 [[nodiscard]] int ur_settle_move(struct ur_leaving *x, int from);
+/** Says what the moves of this run could not keep. */
+void ur_settle_tell(struct ur_settle *settle);
 
 #endif

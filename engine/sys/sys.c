@@ -10,6 +10,7 @@
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define RETRY(call)                                             \
@@ -229,6 +230,46 @@ static int sys_utimens(int fd, const struct timespec times[2])
 	return (int)RETRY(futimens(fd, times));
 }
 
+static int sys_chmod(int fd, mode_t mode)
+{
+	return (int)RETRY(fchmod(fd, mode));
+}
+
+static int sys_chown(int fd, uid_t owner, gid_t group)
+{
+	return (int)RETRY(fchown(fd, owner, group));
+}
+
+static ssize_t sys_listxattr(int fd, char *names, size_t size)
+{
+	return RETRY(flistxattr(fd, names, size));
+}
+
+static ssize_t sys_getxattr(int fd, const char *name, void *value, size_t size)
+{
+	return RETRY(fgetxattr(fd, name, value, size));
+}
+
+static int sys_setxattr(int fd, const char *name, const void *value, size_t size)
+{
+	return (int)RETRY(fsetxattr(fd, name, value, size, 0));
+}
+
+#ifndef STATX_MNT_ID
+#define STATX_MNT_ID 0x1000U
+#endif
+
+static int sys_mount_of(int fd, uint64_t *ret)
+{
+	struct statx st;
+	const int r = (int)RETRY(statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st));
+	if (r < 0 || (st.stx_mask & STATX_MNT_ID) == 0) {
+		return r < 0 ? r : -ENOSYS;
+	}
+	*ret = st.stx_mnt_id;
+	return 0;
+}
+
 #ifndef SYS_cachestat
 #define SYS_cachestat 451 // the same on all architectures
 #endif
@@ -288,6 +329,12 @@ struct ur_sys ur_sys = {
 	.lease = sys_lease,
 	.flock = sys_flock,
 	.utimens = sys_utimens,
+	.chmod = sys_chmod,
+	.chown = sys_chown,
+	.listxattr = sys_listxattr,
+	.getxattr = sys_getxattr,
+	.setxattr = sys_setxattr,
+	.mount_of = sys_mount_of,
 	.cached = sys_cached,
 	.direct = sys_direct,
 	.forget = sys_forget,

@@ -55,6 +55,14 @@ struct ur_sys {
 	int (*lease)(int fd, bool take);
 	int (*flock)(int fd, int operation);
 	int (*utimens)(int fd, const struct timespec times[2]);
+	int (*chmod)(int fd, mode_t mode);
+	int (*chown)(int fd, uid_t owner, gid_t group);
+	/** Names one after the other, each ended by NUL; -EOPNOTSUPP where there are none. */
+	ssize_t (*listxattr)(int fd, char *names, size_t size);
+	ssize_t (*getxattr)(int fd, const char *name, void *value, size_t size);
+	int (*setxattr)(int fd, const char *name, const void *value, size_t size);
+	/** The mount that `fd` was opened through; -ENOSYS before Linux 5.8. */
+	int (*mount_of)(int fd, uint64_t *ret);
 	/** How many bytes of the file are in memory; -ENOSYS before Linux 6.5. */
 	int64_t (*cached)(int fd);
 	/** Reads past the page cache, or by it again; -EINVAL where the file system cannot. */

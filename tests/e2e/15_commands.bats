@@ -161,7 +161,7 @@ count_is() { [ "$(sql 'SELECT count(*) FROM assets')" = "$1" ]; } # also without
 @test "every command has help with examples, and the whole lists them all" {
 	local command
 	"$URINGEST" --help >"$T/help"
-	for command in import plan drain status explain retry accept verify forget; do
+	for command in import plan drain status explain retry accept verify forget recover; do
 		grep -q "^  $command " "$T/help"
 		"$URINGEST" "$command" --help >"$T/out" 2>"$T/err"
 		grep -q "^usage: uringest $command " "$T/out"

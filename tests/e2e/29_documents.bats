@@ -61,7 +61,7 @@ anchors() { # FILE
     while read -r option; do
       [[ "$output" == *"$option"* ]] || { echo "$page: uringest $command has no $option" && return 1; }
     done < <(grep -oE -- ' --[a-z-]+' <<<"$line" | tr -d ' ')
-  done < <(grep -oHE '(^|[ `])uringest (import|plan|drain|verify|status|explain|retry|forget|serve|bench|undo|doctor|login|config|watch)[^a-z][^`|]*' "${PAGES[@]}" |
+  done < <(grep -oHE '(^|[ `])uringest (import|plan|drain|verify|status|explain|retry|forget|recover|serve|bench|undo|doctor|login|config|watch)[^a-z][^`|]*' "${PAGES[@]}" |
     sed -E 's/^([^:]*):.*uringest ([a-z]+)/\1:\2:/' | sort -u)
 }
 

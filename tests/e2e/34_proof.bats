@@ -368,7 +368,7 @@ upload_as_somebody_else() { # FILE
 	wait_for 10 nothing_left
 	ur verify --resend-missing
 	equals "$CODE" 1
-	has "$OUT" "1 contents are gone from the server and were removed here"
+	has "$OUT" "1 of them were taken away here: nothing can be sent again"
 	import_json "$T/lib"
 	fields sent=1
 	ur verify --resend-missing

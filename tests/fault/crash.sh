@@ -14,7 +14,7 @@ usage()
 usage: tests/fault/crash.sh [VARIANT...]
 
   VARIANT  delete forget keep last move move-forget move-keep move-last across
-           across-forget across-keep across-last new-file rewrite replace reuse clock-back clock-forward twice busy (all of them)
+           across-forget across-keep across-last across-target new-file rewrite replace reuse clock-back clock-forward twice busy two-ledgers stranger (all of them)
 
   STEP     every STEP-th point (37); 1: every one
   JOBS     points at the same time (2)
@@ -85,6 +85,37 @@ same_inode()
   [ "$(stat -c %i "$1")" != "$inode" ] || echo "$1" >>"$ELSEWHERE/reused"
 }
 
+# A stranger makes staging folders of his own below, and puts a name into ours that looks like one of
+# ours; what he has put there is listed in $W/planted.
+plant()
+{
+  local dir at
+  : >"$W/planted"
+  while read -r dir; do
+    mkdir -m 777 "$dir/.uringest" 2>/dev/null || continue
+    echo planted >"$dir/.uringest/1x1-planted.jpg"
+    chown -R 1001 "$dir/.uringest" 2>/dev/null || chmod 755 "$dir/.uringest"
+    echo "$dir/.uringest/1x1-planted.jpg" >>"$W/planted"
+  done < <(find "$SRC" -mindepth 1 -type d ! -name .uringest)
+  for at in "$SRC"/.uringest/*; do
+    [ -e "$at" ] || continue
+    echo planted >"$SRC/.uringest/$(basename "$at" | cut -c1-40)000000-planted.jpg"
+    echo "$SRC/.uringest/$(basename "$at" | cut -c1-40)000000-planted.jpg" >>"$W/planted"
+  done
+}
+
+# It is all where he has put it, and goes now; so does what he kept from being empty.
+pull_up()
+{
+  local at
+  while read -r at; do
+    [ "$(cat "$at" 2>/dev/null)" = planted ] || echo "touched: $at"
+    rm -f "$at"
+    rmdir "${at%/*}" 2>/dev/null
+  done <"$W/planted"
+  find "$SRC" -mindepth 1 -depth -type d -empty -delete
+}
+
 # ---- one point -----------------------------------------------------------------------------------
 
 # Prints what is wrong after a crash at point $2 in variant $1; ends with 1 when $2 is beyond the end.
@@ -115,6 +146,10 @@ at_point()
     run=(--after delete)
   fi
   case $1 in
+  # The target's disk alone forgets: what was unlinked here must have been durable there.
+  across-target)
+    local -x UR_FAULT_POWER=forget UR_FAULT_HIDE=$W/hide:$AWAY/hide UR_FAULT_KEEP=$W
+    ;;
   *forget) local -x UR_FAULT_POWER=forget UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
   *last) local -x UR_FAULT_POWER=last UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
   *keep) local -x UR_FAULT_POWER=keep UR_FAULT_HIDE=$W/hide:$AWAY/hide ;;
@@ -124,7 +159,7 @@ at_point()
   start_server
   import "$SRC" "${run[@]}"
   local status=$?
-  unset UR_FAULT_CRASH UR_FAULT_POWER UR_FAULT_CLOCK
+  unset UR_FAULT_CRASH UR_FAULT_POWER UR_FAULT_CLOCK UR_FAULT_KEEP
   case $status in
   99) ;;
   0)
@@ -142,6 +177,12 @@ at_point()
   rewrite) rewrite in-place ;;
   replace | reuse) rewrite replace ;;
   clock-back) local -x UR_FAULT_CLOCK=-86400 ;;
+  two-ledgers)
+    LEDGER=$W/ledger/other.db import "$SRC" "${run[@]}"
+    status=$?
+    [ "$status" -le 1 ] || echo "the run of the other ledger ended with $status: $(tail -n 2 "$W/said")"
+    ;;
+  stranger) plant ;;
   twice)
     # The run that mends is hit as well, at a point that moves on with N.
     UR_FAULT_CRASH=$((1 + $2 * 13 % 150)) import "$SRC" "${run[@]}"
@@ -149,6 +190,7 @@ at_point()
   esac
   settle_down "$SRC" "${run[@]}"
   unset UR_FAULT_CLOCK
+  [ "$1" != stranger ] || pull_up
   check | without_changed | without_returned "$ended"
   [ -z "$MOVED" ] || check_moved "$MOVED"
   stop_server
@@ -198,7 +240,8 @@ sweep()
 make_template
 if [ $# -eq 0 ]; then
   set -- delete forget keep last move move-forget move-keep move-last across across-forget \
-    across-keep across-last new-file rewrite replace reuse clock-back clock-forward twice busy
+    across-keep across-last across-target new-file rewrite replace reuse clock-back clock-forward twice busy \
+    two-ledgers stranger
 fi
 if [ -n "${ONLY-}" ]; then
   enter 0

@@ -223,7 +223,7 @@ stop_server()
 import()
 {
   IMMICH_API_KEY=secret timeout -k 2 "${LIMIT:-20}" "${PROGRAM:-$BIN/uringest-faulty}" import \
-    --server "$URL" --ledger "$W/ledger/ledger.db" --json --threads 1 --concurrency 1 \
+    --server "$URL" --ledger "${LEDGER:-$W/ledger/ledger.db}" --json --threads 1 --concurrency 1 \
     --ring sync --suspect-wait 0 --answer-wait 300ms --server-wait 2s \
     ${UR_FORCE_HASH:+"--hash=$UR_FORCE_HASH"} "${@:2}" "$1" \
     >"$W/events" 2>"$W/said" </dev/null

@@ -53,6 +53,7 @@ struct record {
 
 static enum ur_power power;
 static const char *hide_list;
+static dev_t spared; // 0: none
 static void (*announce)(const char *, bool);
 static void (*gate)(bool);
 static struct record *journal;
@@ -421,11 +422,42 @@ static void undo_name(const struct record *x)
 	free(path);
 }
 
+void ur_power_spare(const char *dir)
+{
+	struct stat st;
+	if (dir != NULL) {
+		must(stat(dir, &st) == 0, dir);
+		spared = st.st_dev;
+	}
+}
+
+/** On the file system that loses nothing: by the nearest folder that is still there. */
+static bool is_spared(const struct record *x)
+{
+	struct stat st;
+	if (spared == 0) {
+		return false;
+	}
+	if (x->kind == WRITE && x->device != 0) {
+		return x->device == spared;
+	}
+	char *path = copy_of(x->dir, strlen(x->dir));
+	char *slash = NULL;
+	while (stat(path, &st) < 0 && (slash = strrchr(path, '/')) != NULL) {
+		*slash = '\0';
+	}
+	free(path);
+	return st.st_dev == spared;
+}
+
 void ur_power_cut(void)
 {
 	size_t names = power == UR_POWER_FORGET ? SIZE_MAX : power == UR_POWER_LAST ? 1 : 0;
 	for (size_t i = count; i > 0; i--) {
 		const struct record *x = &journal[i - 1];
+		if (x->kind != FORGOTTEN && is_spared(x)) {
+			continue;
+		}
 		if (x->kind == WRITE) {
 			undo_write(x);
 		} else if (x->kind != FORGOTTEN && names > 0) {

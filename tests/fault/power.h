@@ -36,6 +36,8 @@ enum ur_power {
  */
 void ur_power_begin(enum ur_power power, const char *hide, void (*point)(const char *, bool),
 	void (*gate)(bool));
+/** The file system of `dir` loses nothing; NULL: all do.  Two disks have a history each. */
+void ur_power_spare(const char *dir);
 /** Undoes what was not synced. */
 void ur_power_cut(void);
 

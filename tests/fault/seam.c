@@ -2,10 +2,13 @@
  * seam - uringest with faults built in: what the environment asks for happens at its seams.
  *
  *     UR_FAULT_CRASH=N         the process ends with 99 at the N-th point
+ *     UR_FAULT_BEHIND=MARK:N   … behind the N-th mark of that name ("stage", "copy", "unlink" …)
  *     UR_FAULT_POWER=forget    … and what was not synced is forgotten; =keep: but no names;
  *                              =last: of the names only what happened last; =torn: but the first
  *                              half of each write, and no names
  *     UR_FAULT_HIDE=DIR:DIR    for POWER: a folder on each file system, see power.h
+ *     UR_FAULT_KEEP=DIR        … but for that folder's file system, which loses nothing
+ *     UR_FAULT_SPOIL=N         one bit of what the N-th pwrite of a file writes is turned
  *     UR_FAULT_COUNT=FILE      at the end: "points=N calls=N fired=0|1"
  *     UR_FAULT_LOG=FILE        the points, one a line
  *     UR_FAULT_FAIL=CALL:N:E   the N-th CALL of the table fails with E (a name or a number)
@@ -44,6 +47,10 @@ static pthread_mutex_t gate = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static unsigned long points;
 static unsigned long crash_at;
 static unsigned long change_at;
+static char behind[32];
+static unsigned long behind_at;
+static unsigned long spoil_at;
+static unsigned long writes;
 static const char *count_path;
 static FILE *log_file;
 static atomic_bool fired;
@@ -96,7 +103,8 @@ static void point(const char *what, bool done)
 	if (points == change_at) {
 		change();
 	}
-	if (points == crash_at) {
+	const bool is_behind = done && behind_at > 0 && strcmp(what, behind) == 0;
+	if (points == crash_at || (is_behind && --behind_at == 0)) {
 		crash();
 	}
 	take_gate(false);
@@ -275,6 +283,21 @@ static ssize_t faulty_pread(int fd, void *buffer, size_t size, off_t offset)
 	return error != 0 ? error : real.pread(fd, buffer, size, offset);
 }
 
+/** What a bad disk, cable or memory makes of it. */
+static ssize_t write_spoiled(int fd, const void *buffer, size_t size, off_t offset)
+{
+	char *copy = __real_malloc(size);
+	if (copy == NULL || size == 0) {
+		return -ENOMEM;
+	}
+	memcpy(copy, buffer, size);
+	copy[size / 2] ^= 0x10;
+	const ssize_t n = real.pwrite(fd, copy, size, offset);
+	free(copy);
+	atomic_store(&fired, true);
+	return n;
+}
+
 static ssize_t faulty_pwrite(int fd, const void *buffer, size_t size, off_t offset)
 {
 	const int error = fails(PWRITE);
@@ -284,7 +307,8 @@ static ssize_t faulty_pwrite(int fd, const void *buffer, size_t size, off_t offs
 	take_gate(true);
 	point("pwrite", false);
 	ur_power_write(fd, size, offset);
-	const ssize_t n = real.pwrite(fd, buffer, size, offset);
+	const ssize_t n = ++writes == spoil_at ? write_spoiled(fd, buffer, size, offset)
+					       : real.pwrite(fd, buffer, size, offset);
 	point("pwrite", true);
 	take_gate(false);
 	return n;
@@ -573,6 +597,14 @@ static void read_failing(void)
 	}
 }
 
+static void read_behind(void)
+{
+	const char *text = getenv("UR_FAULT_BEHIND");
+	if (text != NULL && sscanf(text, "%31[^:]:%lu", behind, &behind_at) != 2) {
+		_exit(CANNOT);
+	}
+}
+
 static void read_hashes(void)
 {
 	const char *text = getenv("UR_FAULT_HASH");
@@ -595,6 +627,7 @@ static void read_power(void)
 					    : strcmp(text, "torn") == 0 ? UR_POWER_TORN
 									: UR_POWER_KEEP;
 		ur_power_begin(power, hide, point, take_gate);
+		ur_power_spare(getenv("UR_FAULT_KEEP"));
 	}
 }
 
@@ -630,6 +663,8 @@ __attribute__((constructor)) static void begin(void)
 	ur_sys.effect = point;
 	crash_at = number("UR_FAULT_CRASH");
 	change_at = number("UR_FAULT_AT");
+	spoil_at = number("UR_FAULT_SPOIL");
+	read_behind();
 	count_path = getenv("UR_FAULT_COUNT");
 	log_file = log_path == NULL ? NULL : fopen(log_path, "we");
 	if (clock != NULL) {

@@ -86,6 +86,8 @@ static struct ur_record row_of(const struct place *p, const char *name)
 		.quiet_ns = 6,
 		.boot = "boot",
 		.staged = "1x1",
+		.place = 0xffffffffffffffffu,
+		.place_size = 9,
 	};
 }
 
@@ -115,6 +117,8 @@ static int compare(void *context, const struct ur_record *got)
 	assert_int_equal(got->quiet_ns, want->quiet_ns);
 	assert_string_equal(got->boot, want->boot);
 	assert_string_equal(got->staged, want->staged);
+	assert_true(got->place == want->place);
+	assert_int_equal(got->place_size, want->place_size);
 	return 0;
 }
 
@@ -361,7 +365,7 @@ static void a_seal_holds_what_needs_nothing_and_goes_with_any_write(void **state
 	assert_int_equal(marks_of(p->ledger, p), 0);
 	seal(p);
 	assert_int_equal(marks_of(p->ledger, p), 2);
-	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_WHERE_ANY,
+	assert_int_equal(ur_ledger_mark(p->ledger, p->destination, row.sha1, UR_LEDGER_ALL,
 				 UR_WITHDRAWN, "gone", &changed, NULL),
 		0);
 	assert_int_equal(changed, 3);
@@ -408,10 +412,13 @@ static void an_older_ledger_is_brought_up_to_date_with_all_it_knows(void **state
 		"sqlite3 '%s' 'drop table seal; drop table answer; drop table upload; drop table server;"
 		" alter table file drop column quiet_had_ns;"
 		" alter table file drop column there; alter table file drop column doubt;"
+		" alter table file drop column place; alter table file drop column place_size;"
 		" create index asset_by_run on asset(run) where created=1; pragma user_version=1'",
 		p->path);
 	assert_int_equal(system(command), 0);
 	assert_int_equal(ur_ledger_open(p->path, UR_LEDGER_WRITE, &p->ledger, NULL), 0);
+	row.place = 0; // where it is staged was not written down then
+	row.place_size = 0;
 	assert_int_equal(ur_ledger_get(p->ledger, p->destination, p->folder, row.name, compare,
 				 &row, &found, NULL),
 		0);
@@ -471,6 +478,7 @@ static void go_back_to_schema(const struct place *p, int version)
 	(void)snprintf(command, sizeof command,
 		"sqlite3 '%s' 'alter table file drop column there; alter table file drop column doubt;"
 		" alter table file drop column quiet_had_ns;"
+		" alter table file drop column place; alter table file drop column place_size;"
 		" pragma user_version=%d'",
 		p->path, version);
 	assert_int_equal(system(command), 0);
@@ -527,6 +535,8 @@ static void who_only_reads_has_an_older_ledger_brought_up_to_date(void **state)
 	struct place *p = *state;
 	struct ur_record row = row_of(p, "a.jpg");
 	struct ur_ledger *reader = NULL;
+	row.place = 0; // an older one has none
+	row.place_size = 0;
 	bool found = false;
 	assert_int_equal(ur_ledger_put(p->ledger, &row, NULL), 0);
 	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
@@ -538,6 +548,54 @@ static void who_only_reads_has_an_older_ledger_brought_up_to_date(void **state)
 		0);
 	assert_true(found);
 	reader = ur_ledger_free(reader);
+}
+
+/** A second run opens it, as another process does. */
+static int open_elsewhere(const char *path, char ret[UR_ERR_TEXT_MAX])
+{
+	int result[2];
+	int code = 0;
+	assert_int_equal(pipe(result), 0);
+	const pid_t child = fork();
+	assert_true(child >= 0);
+	if (child == 0) {
+		struct ur_ledger *ledger = NULL;
+		struct ur_err err = {0};
+		const int r = ur_ledger_open(path, UR_LEDGER_WRITE, &ledger, &err);
+		_exit(write(result[1], &r, sizeof r) < 0 ||
+			write(result[1], err.text, sizeof err.text) < 0);
+	}
+	assert_int_equal(read(result[0], &code, sizeof code), sizeof code);
+	assert_int_equal(read(result[0], ret, UR_ERR_TEXT_MAX), UR_ERR_TEXT_MAX);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	(void)close(result[0]);
+	(void)close(result[1]);
+	return code;
+}
+
+static void a_ledger_has_one_writer_whatever_it_is_called(void **state)
+{
+	struct place *p = *state;
+	char other[128];
+	char words[UR_ERR_TEXT_MAX];
+	(void)snprintf(other, sizeof other, "%s/other.db", p->dir);
+	assert_int_equal(open_elsewhere(p->path, words), -EWOULDBLOCK);
+	assert_int_equal(symlink(p->path, other), 0);
+	assert_int_equal(open_elsewhere(other, words), -EWOULDBLOCK);
+	assert_non_null(strstr(words, "in use"));
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(link(p->path, other), 0);
+	assert_int_equal(open_elsewhere(other, words), -EWOULDBLOCK);
+	assert_int_equal(unlink(other), 0);
+	assert_int_equal(rename(p->path, other), 0);
+	assert_int_equal(open_elsewhere(other, words), -EWOULDBLOCK);
+	assert_int_equal(rename(other, p->path), 0);
+	p->ledger = ur_ledger_free(p->ledger);
+	assert_int_equal(open_elsewhere(p->path, words), 0);
+	/* Its log lies beside one of the names only. */
+	assert_int_equal(link(p->path, other), 0);
+	assert_int_equal(open_elsewhere(other, words), -EMLINK);
+	assert_non_null(strstr(words, "hard links"));
 }
 
 static void an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten(void **state)
@@ -654,6 +712,7 @@ int main(void)
 		IN_PLACE(a_copy_is_kept_before_an_older_ledger_is_changed),
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
+		IN_PLACE(a_ledger_has_one_writer_whatever_it_is_called),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
 		IN_PLACE(what_was_learned_about_a_server_is_remembered),
 	};

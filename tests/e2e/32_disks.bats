@@ -1,0 +1,329 @@
+#!/usr/bin/env bats
+# Disks that are not ext4: files leave them, arrive on them, and survive a run that is killed there.
+#
+#     ntfs-3g, exFAT by FUSE, a file system that lies   no RENAME_NOREPLACE, owners and times made up
+#     overlay, bind mounts, ext4 with small inodes      what a rename cannot cross, whole seconds
+#
+# shellcheck disable=SC2034,SC2030,SC2031 # read by lib.bash; each test is a shell of its own
+load lib
+
+setup() {
+	begin
+	[ "$(id -u)" = 0 ] || skip "needs root, to mount"
+	DISK=$T/disk IMAGE=$T/image LOOP='' LYING=''
+	mkdir "$DISK"
+}
+
+teardown() {
+	local at
+	for at in "$DISK/inner" "$DISK"; do
+		! mountpoint -q "$at" 2>/dev/null || umount -l "$at" || true
+	done
+	[ -z "${LOOP-}" ] || losetup -d "$LOOP" 2>/dev/null || true
+	finish
+}
+
+# --- disks ---------------------------------------------------------------------------------------
+
+loop_disk() { # SIZE: an empty image behind a loop device
+	truncate -s "$1" "$IMAGE"
+	LOOP=$(losetup -f --show "$IMAGE" 2>/dev/null) || skip "no loop device can be had here"
+}
+
+need_commands() {
+	local command
+	for command in "$@"; do
+		command -v "$command" >/dev/null || skip "no $command here"
+	done
+}
+
+make_disk() { # KIND
+	case $1 in
+	ntfs)
+		need_commands ntfs-3g mkfs.ntfs
+		loop_disk 32M
+		mkfs.ntfs -F -Q "$LOOP" >/dev/null 2>&1
+		;;
+	exfat)
+		need_commands mount.exfat-fuse mkfs.exfat
+		loop_disk 32M
+		mkfs.exfat "$LOOP" >/dev/null 2>&1
+		;;
+	ext4)
+		loop_disk 32M
+		mkfs.ext4 -q -I 128 "$LOOP" 2>/dev/null || skip "mkfs.ext4 makes no inodes of 128 bytes"
+		;;
+	lying*)
+		[ -x "$BIN/tests/e2e/lyingfs" ] || skip "lyingfs is not built: no libfuse3"
+		[ -c /dev/fuse ] || skip "no /dev/fuse here"
+		;;
+	esac
+	mkdir -p "$T/below" "$T/upper" "$T/work"
+	mount_disk "$1"
+}
+
+mount_disk() { # KIND
+	case $1 in
+	ntfs) ntfs-3g "$LOOP" "$DISK" 2>/dev/null || skip "ntfs-3g cannot mount here" ;;
+	exfat) mount.exfat-fuse "$LOOP" "$DISK" >/dev/null 2>&1 || skip "exfat-fuse cannot mount here" ;;
+	ext4) mount "$LOOP" "$DISK" || skip "ext4 cannot be mounted here" ;;
+	overlay)
+		mount -t overlay overlay -o "lowerdir=$T/below,upperdir=$T/upper,workdir=$T/work" "$DISK" \
+			2>/dev/null || skip "no overlay on this file system"
+		;;
+	bind) # a folder of the tree is another mount of the same disk
+		mkdir -p "$DISK/inner" "$T/below"
+		mount --bind "$T/below" "$DISK/inner" || skip "no bind mounts here"
+		;;
+	lying)
+		"$BIN/tests/e2e/lyingfs" "$T/below" "$DISK" 3>&- &
+		PIDS+=("$!")
+		wait_for 5 mountpoint -q "$DISK" || skip "FUSE cannot mount here"
+		;;
+	lying-links)
+		"$BIN/tests/e2e/lyingfs" "$T/below" "$DISK" links 3>&- &
+		PIDS+=("$!")
+		wait_for 5 mountpoint -q "$DISK" || skip "FUSE cannot mount here"
+		;;
+	esac
+}
+
+# As when a card is pulled out and put in again: what inode numbers there are may be others.
+remount() { # KIND
+	case $1 in
+	bind) return ;;
+	esac
+	umount "$DISK" || umount -l "$DISK"
+	mount_disk "$1"
+}
+
+# --- files ---------------------------------------------------------------------------------------
+
+# Some pictures in two folders (one of them the inner mount of `bind`), their sums in $T/sums.
+fill() { # FOLDER
+	mkdir -p "$1/inner/100CANON"
+	photo "$1/top.jpg"
+	photo "$1/inner/IMG_1.JPG"
+	photo "$1/inner/100CANON/IMG_2.JPG"
+	photo "$1/inner/100CANON/IMG_2 sürprise 🎂.JPG"
+	photo "$1/inner/100CANON/$(printf 'long%.0s' {1..60}).jpg"
+	sha1_below "$1" >"$T/sums"
+	equals "$(wc -l <"$T/sums")" 5
+}
+
+# files_below FOLDER: every file below, each followed by NUL.  find gives up where all inodes are 0.
+files_below() {
+	(
+		shopt -s globstar dotglob nullglob
+		for path in "$1"/**/*; do
+			[ ! -f "$path" ] || printf '%s\0' "$path"
+		done
+	)
+}
+
+sha1_below() { files_below "$1" | xargs -0r sha1sum | cut -c1-40 | sort; }
+
+no_staging_left() { # FOLDER
+	(
+		shopt -s globstar dotglob nullglob
+		for path in "$1"/**/.uringest*; do
+			echo "a staging folder is left: $path"
+			exit 1
+		done
+	)
+}
+
+all_on_server() {
+	sql 'SELECT lower(hex(checksum)) FROM assets WHERE deleted=0' | sort | diff "$T/sums" - ||
+		{ echo "the server does not have exactly what was there" && return 1; }
+	compare_stored
+}
+
+emptied() { # FOLDER
+	equals "$(files_below "$1" | tr '\0' '\n')" "" "files left"
+	no_staging_left "$1"
+}
+
+# again ARGUMENT…: the run that mends, and, for what was on its way when the other one was killed, one
+# more.
+again() {
+	ur import --json --suspect-wait 0 --answer-wait 1s "$@"
+	ur import --json --suspect-wait 0 --answer-wait 1s "$@"
+	equals "$CODE" 0
+}
+
+# kill_behind MARK[:N] ARGUMENT…: an import that ends at once behind the second (N-th) such step.
+kill_behind() {
+	local mark=$1
+	shift
+	CODE=0
+	[[ $mark == *:* ]] || mark=$mark:2
+	UR_FAULT_BEHIND=$mark timeout -k 5 60 "$BIN/uringest-faulty" import --server "$URL" \
+		--ledger "$LEDGER" --threads 1 --concurrency 1 --suspect-wait 0 --answer-wait 1s "$@" >"$T/out" 2>"$T/err" 3>&- || CODE=$?
+	equals "$CODE" 99 "killed behind $mark"
+}
+
+delete_all() { # KIND
+	make_disk "$1"
+	start_immichd
+	fill "$DISK"
+	import_json --after delete "$DISK"
+	fields sent=5
+	emptied "$DISK"
+	all_on_server
+}
+
+killed_while_deleting() { # KIND
+	local mark
+	[ -x "$BIN/uringest-faulty" ] || skip "uringest-faulty is not built"
+	make_disk "$1"
+	start_immichd
+	for mark in stage unlink rename_over rename_new; do
+		case $mark:$1 in
+		rename_over:overlay | rename_over:bind | rename_over:ext4) continue ;;
+		esac
+		rm -f "$LEDGER"*
+		fill "$DISK"
+		sql 'DELETE FROM assets'
+		kill_behind "$mark" --after delete "$DISK"
+		remount "$1"
+		again --after delete "$DISK"
+		emptied "$DISK"
+		all_on_server
+	done
+}
+
+# What a camera writes under the name of a file that stands staged is neither lost nor replaced.
+camera_meanwhile() { # KIND
+	[ -x "$BIN/uringest-faulty" ] || skip "uringest-faulty is not built"
+	make_disk "$1"
+	start_immichd
+	fill "$DISK"
+	kill_behind stage --after delete "$DISK"
+	files_below "$DISK" | grep -zq '/\.uringest/' # one stands there
+	local path
+	for path in top.jpg inner/IMG_1.JPG inner/100CANON/IMG_2.JPG; do
+		[ -e "$DISK/$path" ] || photo "$DISK/$path"
+	done
+	{ sha1_below "$DISK" && cat "$T/sums"; } | sort -u >"$T/sums.new"
+	mv "$T/sums.new" "$T/sums"
+	remount "$1"
+	again --after delete "$DISK"
+	emptied "$DISK"
+	all_on_server
+}
+
+# The run that mends is killed as well, between two steps of putting a file back; and once more.
+killed_while_mending() { # KIND MARK…
+	local kind=$1 mark
+	shift
+	[ -x "$BIN/uringest-faulty" ] || skip "uringest-faulty is not built"
+	make_disk "$kind"
+	start_immichd
+	for mark in "$@"; do
+		rm -f "$LEDGER"*
+		fill "$DISK"
+		sql 'DELETE FROM assets'
+		kill_behind stage:1 --after delete "$DISK"
+		remount "$kind"
+		kill_behind "$mark:1" --after delete "$DISK"
+		equals "$(files_below "$DISK" | xargs -0r sha1sum | cut -c1-40 | sort -u | comm -23 "$T/sums" - | wc -l)" \
+			0 "lost"
+		remount "$kind"
+		kill_behind "$mark:1" --after delete "$DISK" || equals "$CODE" 0
+		remount "$kind"
+		again --after delete "$DISK"
+		emptied "$DISK"
+		all_on_server
+	done
+}
+
+moved_once() { # FOLDER: every file once, with its bytes
+	sha1_below "$1" | diff "$T/sums" - || { echo "what arrived is not what was there" && return 1; }
+	no_staging_left "$1"
+}
+
+move_away_and_back() { # KIND
+	make_disk "$1"
+	start_immichd
+	fill "$DISK"
+	mkdir "$T/done"
+	import_json --after "move=$T/done" "$DISK"
+	emptied "$DISK"
+	moved_once "$T/done"
+	[ -e "$T/done/inner/100CANON/IMG_2 sürprise 🎂.JPG" ]
+	mkdir "$DISK/back"
+	import_json --after "move=$DISK/back" "$T/done"
+	emptied "$T/done"
+	moved_once "$DISK/back"
+	mkdir "$DISK/within"
+	import_json --after "move=$DISK/within" "$DISK/back"
+	emptied "$DISK/back"
+	moved_once "$DISK/within"
+	# And a name that is taken is never overwritten.
+	photo "$T/again/top.jpg"
+	cp "$DISK/within/top.jpg" "$T/before"
+	import_json --after "move=$DISK/within" "$T/again"
+	cmp "$T/before" "$DISK/within/top.jpg"
+	[ -e "$DISK/within/top (2).jpg" ]
+}
+
+killed_while_moving() { # KIND
+	local mark from to
+	[ -x "$BIN/uringest-faulty" ] || skip "uringest-faulty is not built"
+	make_disk "$1"
+	start_immichd
+	for mark in stage copy publish unlink; do
+		for from in "$DISK/from.$mark" "$T/from.$mark"; do
+			to=$T/to.$mark
+			[ "$from" = "$DISK/from.$mark" ] || to=$DISK/to.$mark
+			rm -f "$LEDGER"*
+			mkdir "$to"
+			fill "$from"
+			sql 'DELETE FROM assets'
+			kill_behind "$mark" --after "move=$to" "$from"
+			remount "$1"
+			again --after "move=$to" "$from"
+			emptied "$from"
+			moved_once "$to"
+			all_on_server
+		done
+	done
+}
+
+@test "ntfs-3g: delete empties the disk" { delete_all ntfs; }
+@test "ntfs-3g: killed while deleting, nothing is lost and the next run empties it" { killed_while_deleting ntfs; }
+@test "ntfs-3g: what a camera writes meanwhile under the old name is kept" { camera_meanwhile ntfs; }
+@test "ntfs-3g: move goes there, away and within" { move_away_and_back ntfs; }
+@test "ntfs-3g: killed while moving, every file is in one place" { killed_while_moving ntfs; }
+
+@test "exfat-fuse: delete empties the disk" { delete_all exfat; }
+@test "exfat-fuse: killed while deleting, nothing is lost and the next run empties it" { killed_while_deleting exfat; }
+@test "exfat-fuse: what a camera writes meanwhile under the old name is kept" { camera_meanwhile exfat; }
+@test "exfat-fuse: move goes there, away and within" { move_away_and_back exfat; }
+@test "exfat-fuse: killed while moving, every file is in one place" { killed_while_moving exfat; }
+
+@test "a disk that lies: delete empties it" { delete_all lying; }
+@test "a disk that lies: killed while deleting, nothing is lost and the next run empties it" { killed_while_deleting lying; }
+@test "a disk that lies: what a camera writes meanwhile under the old name is kept" { camera_meanwhile lying; }
+@test "a disk that lies: killed while putting back, both names are understood" { killed_while_mending lying openat pwrite rename_over put-back; }
+@test "a disk that lies but knows links: killed while putting back, both names are understood" { killed_while_mending lying-links linkat unlinkat put-back; }
+@test "exfat-fuse: killed while putting back, both names are understood" { killed_while_mending exfat openat pwrite rename_over put-back; }
+@test "ntfs-3g: killed while putting back, both names are understood" { killed_while_mending ntfs linkat unlinkat put-back; }
+@test "a disk that lies: move goes there, away and within" { move_away_and_back lying; }
+@test "a disk that lies: killed while moving, every file is in one place" { killed_while_moving lying; }
+@test "a disk that lies but knows links: what a camera writes meanwhile is kept" { camera_meanwhile lying-links; }
+@test "a disk that lies but knows links: move goes there, away and within" { move_away_and_back lying-links; }
+
+@test "overlay: delete empties it" { delete_all overlay; }
+@test "overlay: killed while deleting, nothing is lost and the next run empties it" { killed_while_deleting overlay; }
+@test "overlay: move goes there, away and within" { move_away_and_back overlay; }
+
+@test "a bind mount within the source: delete empties both" { delete_all bind; }
+@test "a bind mount within the source: killed while deleting, nothing is lost" { killed_while_deleting bind; }
+@test "a bind mount within the source: what a camera writes meanwhile is kept" { camera_meanwhile bind; }
+
+@test "ext4 with inodes of 128 bytes: delete empties it" { delete_all ext4; }
+@test "ext4 with inodes of 128 bytes: killed while deleting, nothing is lost" { killed_while_deleting ext4; }
+@test "ext4 with inodes of 128 bytes: move goes there, away and within" { move_away_and_back ext4; }
+@test "ext4 with inodes of 128 bytes: killed while moving, every file is in one place" { killed_while_moving ext4; }
