@@ -150,7 +150,8 @@ static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary 
 	if (r < 0) {
 		return ur_exit_of(r, err);
 	}
-	return s->failed > 0 || s->folder_errors > 0 ? UR_EXIT_FAILED : UR_EXIT_WELL;
+	const bool well = s->failed == 0 && s->folder_errors == 0 && s->stranded == 0;
+	return well ? UR_EXIT_WELL : UR_EXIT_FAILED;
 }
 
 static int choose_hash(const char *name, struct ur_err *err)

@@ -405,6 +405,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.failed = outcomes[UR_OUTCOME_FAILED],
 		.waiting = outcomes[UR_OUTCOME_WAITING],
 		.folder_errors = p->run.folder_errors,
+		.stranded = p->run.stranded,
 		.bytes_found = p->run.bytes_found,
 		.bytes_sent = ur_http_bytes_sent(p->http),
 		.bytes_hashed = p->run.bytes_hashed,

@@ -26,6 +26,7 @@ struct ur_summary {
 	uint64_t failed;
 	uint64_t waiting;
 	uint64_t folder_errors;
+	uint64_t stranded; // see run.h
 	uint64_t bytes_found;
 	uint64_t bytes_sent;
 	uint64_t bytes_hashed;

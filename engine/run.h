@@ -97,6 +97,8 @@ struct ur_run {
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	atomic_int coldness;                      // see ur_run_is_cold
 	_Atomic uint64_t folder_errors;
+	_Atomic uint64_t
+		stranded; // files that stand in a staging folder, or may, and cannot be put back
 	_Atomic uint64_t wanted;        // against options.limit
 	_Atomic uint64_t chunk_ceiling; // what a 413 taught about the gateway's proxy, 0: nothing
 	atomic_bool no_gateway;         // it was asked, and none is there

@@ -177,6 +177,7 @@ static void settle_file(struct ur_settle *settle, struct ur_item *item, struct u
 	}
 	ur_dir_give(item->dir, x.dir_fd);
 	file->settle_result = x.stuck ? UR_SETTLE_STUCK : r;
+	atomic_fetch_add(&settle->run->stranded, x.stuck ? 1 : 0);
 	file->settle_why = r != 0 && x.why != NULL ? x.why : say(r);
 	if (r == 0 && !item->dir->root->loose) {
 		atomic_fetch_add(&item->dir->removed, 1);
