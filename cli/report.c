@@ -231,13 +231,13 @@ static void summary_json(const struct ur_summary *s)
 	       ",\"present\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"refused\":%" PRIu64
 	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"kept\":%" PRIu64
 	       ",\"bytes_found\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64
-	       ",\"folder_errors\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
-	       ",\"in_flight_median\":%u,\"requests\":%" PRIu64
+	       ",\"folder_errors\":%" PRIu64 ",\"stranded\":%" PRIu64 ",\"bytes_read\":%" PRIu64
+	       ",\"ring_ops\":%" PRIu64 ",\"in_flight_median\":%u,\"requests\":%" PRIu64
 	       ",\"concurrency\":%u,\"seconds\":%.3f}\n",
 		s->found, s->sent, s->present, s->duplicate, s->refused, s->failed, s->waiting,
 		s->kept, s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors,
-		s->bytes_read, s->ring_ops, s->in_flight_median, s->requests, s->concurrency,
-		s->seconds);
+		s->stranded, s->bytes_read, s->ring_ops, s->in_flight_median, s->requests,
+		s->concurrency, s->seconds);
 }
 
 static void summary_text(const struct ur_report *report, const struct ur_summary *s)
@@ -287,6 +287,11 @@ void ur_report_summary(struct ur_report *report, const struct ur_summary *s, con
 	if (s->folder_errors > 0) {
 		printf("%" PRIu64 " folders or paths could not be read (named above).\n",
 			s->folder_errors);
+	}
+	if (s->stranded > 0) {
+		printf("%" PRIu64 " files may stand in a folder '" UR_STAGING
+		       "' and could not be put back (named above).\n",
+			s->stranded);
 	}
 	if (s->waiting > 0 && !report->quiet) {
 		printf("%" PRIu64 " files wait%s: run `%s` again.\n", s->waiting,

@@ -481,6 +481,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.held = p->run.held,
 		.unquiet = p->run.unquiet,
 		.unquiet_ms = p->run.unquiet_ns / UR_MS_NS + 1,
+		.stranded = p->run.stranded,
 		.bytes_found = p->run.bytes_found,
 		.bytes_sent = ur_http_bytes_sent(p->http),
 		.bytes_hashed = p->run.bytes_hashed,

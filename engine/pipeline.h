@@ -31,6 +31,7 @@ struct ur_summary {
 	uint64_t held;      // of those sent and waiting: until somebody does something about them
 	uint64_t unquiet;   // may go without a lease when they have been unchanged for longer …
 	int64_t unquiet_ms; // … the last of them in so long
+	uint64_t stranded;  // see run.h
 	uint64_t bytes_found;
 	uint64_t bytes_sent;
 	uint64_t bytes_hashed;

@@ -124,7 +124,7 @@ void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path)
 			": %u files of an interrupted run stand there and cannot be put "
 			"back now; the next run tries again",
 			at, found.stuck);
-		atomic_fetch_add(&run->folder_errors, 1);
+		atomic_fetch_add(&run->stranded, found.stuck);
 	}
 	if (found.others + found.copies > 0) {
 		ur_run_warn(run,

@@ -103,11 +103,13 @@ struct ur_run {
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	atomic_int coldness;                      // see ur_run_is_cold
 	_Atomic uint64_t folder_errors;
-	_Atomic uint64_t held;          // files that stay until somebody does something about them
-	_Atomic uint64_t unquiet;       // files that may not go yet for want of a lease
-	_Atomic int64_t unquiet_ns;     // … the last of them at the earliest in so long
-	_Atomic uint64_t spared;        // folders that are not emptied although that was asked for
-	_Atomic uint64_t kept;          // should have gone, and could not be proved
+	_Atomic uint64_t held;      // files that stay until somebody does something about them
+	_Atomic uint64_t unquiet;   // files that may not go yet for want of a lease
+	_Atomic int64_t unquiet_ns; // … the last of them at the earliest in so long
+	_Atomic uint64_t spared;    // folders that are not emptied although that was asked for
+	_Atomic uint64_t kept;      // should have gone, and could not be proved
+	_Atomic uint64_t
+		stranded; // files that stand in a staging folder, or may, and cannot be put back
 	_Atomic uint64_t wanted;        // against options.limit
 	_Atomic uint64_t chunk_ceiling; // what a 413 taught about the gateway's proxy, 0: nothing
 	atomic_bool no_gateway;         // it was asked, and none is there

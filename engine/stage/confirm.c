@@ -833,7 +833,6 @@ static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_fi
 	if (file->settle_result == UR_SETTLE_STUCK) {
 		file->reason = file->settle_why; // its row still says where it stands
 		file->warn = true;
-		atomic_fetch_add(&decide->run->kept, 1);
 		return;
 	}
 	file->staged[0] = '\0';

@@ -555,7 +555,7 @@ static void tell_missing(struct ur_run *run, struct leftover *x)
 		"%s/%s: %s; look for that name where the folder is now and run `uringest recover FOLDER`, "
 		"or, if it is gone, `uringest forget '%s/%s'`",
 		x->folder, x->name, x->reason, x->folder, x->name);
-	atomic_fetch_add(&run->folder_errors, 1);
+	atomic_fetch_add(&run->stranded, 1);
 }
 
 /** Looks for them in all sources; each has a new row then, found or not. */

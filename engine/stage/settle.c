@@ -188,6 +188,7 @@ static bool is_to_go(const struct ur_file *file)
 static void finish_file(struct ur_leaving *x, int r)
 {
 	x->file->settle_result = x->stuck ? UR_SETTLE_STUCK : r;
+	atomic_fetch_add(&x->settle->run->stranded, x->stuck ? 1 : 0);
 	x->file->settle_why = r != 0 && x->why != NULL ? x->why : say(r);
 	if (x->proved_fd >= 0) {
 		(void)ur_sys.close(x->proved_fd);

@@ -203,6 +203,7 @@ second_disk() { # a file system of its own at $1
 	mkdir "$T/lib"
 	ur import --json --suspect-wait 0 --after delete "$T/lib"
 	equals "$CODE" 1
+	at_least "$(field stranded)" 1
 	has "$ERR" "its whereabouts are not known: it stood as '$T/lib/.uringest/"
 	has "$ERR" "uringest recover FOLDER"
 	ur explain "$(ledger "SELECT CAST(p.path AS TEXT) || '/' || CAST(f.name AS TEXT) FROM file f
