@@ -375,3 +375,17 @@ upload_as_somebody_else() { # FILE
 	equals "$CODE" 1
 	has "$OUT" "lost "
 }
+
+@test "the server of these tests outlives clients that end while it gives an original" {
+	start_immichd
+	PHOTO_KIND=mp4 PHOTO_SIZE=20M photo "$T/lib/film.mp4"
+	import_json "$T/lib"
+	local id i
+	id=$(sql 'SELECT id FROM assets')
+	for i in 1 2 3 4 5 6 7 8; do
+		curl -s -H "x-api-key: $KEY" "$DIRECT/api/assets/$id/original" | head -c 1000 >"$T/some"
+	done
+	equals "$(server_count)" 1
+	control GET /api/server/ping >"$T/pong"
+	kill -0 "$SERVER_PID"
+}
