@@ -111,7 +111,8 @@ static int add_loose(struct ur_scan *scan, struct loose_batch *batch, const char
 	const char *name = slash == NULL ? path : slash + 1;
 	if (ur_staging_is_within(path)) {
 		ur_run_warn(scan->run,
-			"%s: left out, it stands in a staging folder, where a run has put it", path);
+			"%s: left out, it stands in a staging folder, where a run has put it",
+			path);
 		return 0;
 	}
 	char *parent = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path));

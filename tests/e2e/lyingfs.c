@@ -148,7 +148,8 @@ static int lying_release(const char *path, struct fuse_file_info *fi)
 	return 0;
 }
 
-static int lying_utimens(const char *path, const struct timespec times[2], struct fuse_file_info *fi)
+static int lying_utimens(
+	const char *path, const struct timespec times[2], struct fuse_file_info *fi)
 {
 	(void)fi;
 	return result(utimensat(root, below(path), times, AT_SYMLINK_NOFOLLOW));
