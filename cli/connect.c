@@ -81,7 +81,8 @@ static int find_key(
 			return ur_err_within(err, r, "the file with the key");
 		}
 		trim(ret->key);
-		(void)snprintf(ret->key_from, sizeof ret->key_from, "%s", path);
+		(void)snprintf(ret->key_from, sizeof ret->key_from, "%.*s",
+			(int)sizeof ret->key_from - 1, path);
 		return check_key(ret->key, path, err);
 	}
 	if (environment == NULL || environment[0] == '\0') {

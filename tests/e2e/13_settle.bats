@@ -8,7 +8,7 @@ teardown() { finish; }
 
 # doubted_for SECONDS NAME: the ledger has had the file in doubt for so long, by the boot clock.
 doubted_for() {
-	ledger "UPDATE file SET doubt = '$1000000000 1 an-earlier-boot' WHERE name = CAST('$2' AS BLOB)"
+	ledger "UPDATE file SET doubt = '${1}000000000 1 an-earlier-boot' WHERE name = CAST('$2' AS BLOB)"
 }
 
 # Nothing of ours is left in the tree.
