@@ -624,6 +624,7 @@ static enum ur_meaning meaning_of(
 	if (item->call_phase == PHASE_ASSET) {
 		return ur_proof_of_asset(&reply);
 	}
+	assert(check != NULL);
 	return ur_proof_of_bytes(&reply, check->sidecar ? -1 : file->identity.size, check->whole);
 }
 
