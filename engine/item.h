@@ -201,6 +201,8 @@ struct ur_item {
 	void *call_state;        // of the step that asks
 	unsigned together[UR_ITEM_FILES]; // bits of the files that go or stay with each
 	enum ur_settle_do settle_do;
+	bool counts_aside; // among those that stand aside to be asked for again
+	bool split;        // there are more files of this stem than an item holds
 
 	/* settle */
 	bool stands_aside; // all that were to go are proved, and wait for the word to go

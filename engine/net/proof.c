@@ -53,7 +53,8 @@ enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply)
 /** A 200 with the whole body where a part was asked for: what counts is what came. */
 static enum ur_meaning judge_whole(const struct ur_reply *reply, int64_t size)
 {
-	if (!reply->other && reply->got > 0 && (size < 0 || reply->got == (uint64_t)size)) {
+	if (!reply->other && reply->got > 0 &&
+		(size < 0 ? reply->own : reply->got == (uint64_t)size)) {
 		return UR_MEANS_YES;
 	}
 	if (!reply->own) {
@@ -76,7 +77,7 @@ enum ur_meaning ur_proof_of_bytes(const struct ur_reply *reply, int64_t size, bo
 		return UR_MEANS_NO_BYTES; // whoever says so says how many bytes there are
 	}
 	if (reply->status == 206 && !whole && reply->got == 1 && reply->total > 0 &&
-		(size < 0 || reply->total == size)) {
+		(size < 0 ? reply->own : reply->total == size)) {
 		return UR_MEANS_YES;
 	}
 	return reply->own ? UR_MEANS_NO_BYTES : UR_MEANS_STRANGER;

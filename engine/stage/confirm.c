@@ -580,6 +580,7 @@ static void answered_no(struct ur_decide *decide, struct ur_item *item, struct u
 static void confirmed(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	file->confirmed = true;
+	file->must_confirm = false; // it was, and its bytes came
 	file->confirmed_ns = ur_clock_wall_ns();
 	file->doubt_since = (struct ur_age){0};
 	gives(decide);
@@ -745,6 +746,7 @@ static void hand_to_settle(struct ur_decide *decide, struct ur_item *item)
 	item->step = UR_STEP_SETTLE;
 	item->settle_do = UR_SETTLE_ASIDE;
 	decide->aside += again ? 1 : 0;
+	item->counts_aside = again;
 	decide->durable = true;
 	decide->in_settle++;
 	ur_items_add(&decide->after_commit, item);
@@ -780,7 +782,10 @@ static bool is_in_library(const struct ur_decide *decide, const struct ur_item *
 void ur_confirm_next(struct ur_decide *decide, struct ur_item *item)
 {
 	const char *why_not =
-		is_in_library(decide, item)
+		item->split
+			? "kept: there are more files of this name than can be told apart; which of them "
+			  "belong together is not known"
+		: is_in_library(decide, item)
 			? "kept: its folder may be an external library of the server, whose asset would "
 			  "go offline"
 			: why_not_ask(decide);
@@ -860,7 +865,6 @@ static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_fi
 
 void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 {
-	bool again = false;
 	decide->in_settle--;
 	if (item->stands_aside) {
 		item->call_tries = 0;
@@ -870,10 +874,11 @@ void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (file->state == UR_CONFIRMED && file->staged[0] != '\0') {
-			again = again || file->ask_again;
 			settled(decide, item, file);
 		}
 	}
-	decide->aside -= again ? 1 : 0;
+	assert(!item->counts_aside || decide->aside > 0);
+	decide->aside -= item->counts_aside ? 1 : 0;
+	item->counts_aside = false;
 	ur_decide_go(decide, item, UR_STEP_DONE);
 }

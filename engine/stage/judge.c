@@ -166,6 +166,16 @@ static void recall_suspect(struct ur_decide *decide, struct ur_item *item, struc
 			when));
 }
 
+/**
+ * The very file that our own 201 was about, and not another one with its bytes under its name: that
+ * may be the server's own.
+ */
+static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
+{
+	return item->dir->fs.trusted && file->row->identity.fs == file->identity.fs &&
+	       file->row->identity.inode == file->identity.inode;
+}
+
 /** What the ledger remembers of these bytes at this place. */
 static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
@@ -173,7 +183,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	const bool keep_mode = decide->run->options->after == UR_AFTER_KEEP;
 	const int64_t answer_ns = decide->run->options->answer_wait_ms * UR_MS_NS;
 	memcpy(file->asset, row->asset, sizeof file->asset);
-	file->created = row->created;
+	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
 	file->tries = row->tries;
 	switch (row->state) {
@@ -182,7 +192,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	case UR_DELIVERED:
 	case UR_CONFIRMED:
 		file->decided = true;
-		file->there = !row->created;
+		file->there = !file->created;
 		if (!ur_age_is_begun(&file->there_since)) {
 			file->there_since = ur_age_begin(); // from a ledger that kept no ages
 		}

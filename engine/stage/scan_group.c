@@ -150,7 +150,8 @@ static int fill_file(struct ur_scan *scan, struct ur_item *item, struct ur_file 
 	return r;
 }
 
-static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *order, size_t count)
+static int emit_item(
+	struct ur_scan *scan, struct ur_dir *dir, const uint32_t *order, size_t count, bool split)
 {
 	struct ur_item *item = take_item(scan);
 	if (item == NULL) {
@@ -158,7 +159,8 @@ static int emit_item(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *o
 	}
 	ur_arena_reset(&item->arena);
 	struct ur_arena arena = item->arena;
-	*item = (struct ur_item){.arena = arena, .dir = ur_dir_ref(dir), .count = (int)count};
+	*item = (struct ur_item){
+		.arena = arena, .dir = ur_dir_ref(dir), .count = (int)count, .split = split};
 	item->files = ur_arena_alloc(&item->arena, count * sizeof *item->files);
 	int r = item->files == NULL ? -ENOMEM : 0;
 	for (size_t i = 0; i < count && r == 0; i++) {
@@ -227,7 +229,7 @@ static int emit_group(struct ur_scan *scan, struct ur_dir *dir, const uint32_t *
 	}
 	for (size_t i = 0; !all_kept && i < count && r == 0; i += UR_ITEM_FILES) {
 		const size_t n = count - i < UR_ITEM_FILES ? count - i : UR_ITEM_FILES;
-		r = emit_item(scan, dir, order + i, n);
+		r = emit_item(scan, dir, order + i, n, count > UR_ITEM_FILES);
 	}
 	return r;
 }

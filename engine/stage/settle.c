@@ -133,13 +133,24 @@ static int stand_aside(struct ur_leaving *x)
 	return r;
 }
 
-static int remove_one(struct ur_leaving *x)
+/** The last look, and what of a move may fail: after that it only goes. */
+static int make_ready(struct ur_leaving *x)
 {
 	int r = ur_removal_prove_still(&x->proof, x->proved_fd, &x->proved);
-	if (r == 0) {
-		const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
-		r = moving ? ur_settle_move(x, x->proved_fd) : ur_settle_unlink(x);
+	if (r == 0 && x->settle->run->options->after == UR_AFTER_MOVE) {
+		r = ur_settle_move_prepare(x);
 	}
+	if (r < 0) {
+		ur_settle_unstage(x);
+		x->aside = false;
+	}
+	return r;
+}
+
+static int remove_one(struct ur_leaving *x)
+{
+	const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
+	const int r = moving ? ur_settle_move(x) : ur_settle_unlink(x);
 	if (r < 0) {
 		ur_settle_unstage(x);
 	}
@@ -208,6 +219,7 @@ static void finish_file(struct ur_leaving *x, int r)
 static void go_back(struct ur_leaving *x)
 {
 	assert(x->aside);
+	ur_settle_move_undo(x);
 	ur_settle_unstage(x);
 	x->aside = false;
 	finish_file(x, -ECANCELED);
@@ -239,6 +251,7 @@ static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_
 			.dir_fd = ur_dir_take(item->dir),
 			.fd = -1,
 			.proved_fd = -1,
+			.copy_fd = -1,
 		};
 		const int r = stand_aside(&all[i]);
 		if (r < 0) {
@@ -257,8 +270,21 @@ static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_
 	return ask;
 }
 
+/** Every one is looked at once more before the first goes: nobody can begin to write in between. */
+static void all_ready(struct ur_item *item, struct ur_leaving *all)
+{
+	for (int i = 0; i < item->count; i++) {
+		const int r = all[i].aside ? make_ready(&all[i]) : 0;
+		if (r < 0) {
+			finish_file(&all[i], r);
+			group_back(item, all, i);
+		}
+	}
+}
+
 static void all_go(struct ur_item *item, struct ur_leaving *all)
 {
+	all_ready(item, all);
 	for (int i = 0; i < item->count; i++) {
 		if (all[i].aside) {
 			const int r = remove_one(&all[i]);

@@ -2,6 +2,9 @@
  * settle_move - --after move: by a rename; to another file system by a copy.
  *
  *     staged ──copy──▶ TARGET/.uringest/… ──read back──▶ TARGET/NAME ──durable──▶ unlink staged
+ *
+ * The copies of a group are all made before one of them gets its name: a disk that becomes full in
+ * the middle tears none.
  */
 #include "engine/stage/settle_parts.h"
 
@@ -70,12 +73,16 @@ static int read_back(
 	struct ur_settle *settle, int dir, const char *name, const struct ur_file *file)
 {
 	uint8_t sha1[UR_HASH_SHA1];
-	const int fd = ur_sys.openat(dir, name, O_RDONLY | O_NOFOLLOW, 0);
+	struct stat st = {0};
+	const int fd = ur_sys.openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
 	}
+	int r = ur_sys.fstat(fd, &st);
+	r = r == 0 && !S_ISREG(st.st_mode) ? -EBADMSG
+					   : r; // a pipe of somebody's would be waited for
 	(void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
-	int r = ur_settle_sha1(settle, fd, sha1);
+	r = r < 0 ? r : ur_settle_sha1(settle, fd, sha1);
 	if (r == 0 && memcmp(sha1, file->sha1, sizeof sha1) != 0) {
 		r = -EBADMSG;
 	}
@@ -191,56 +198,91 @@ static int publish(struct ur_leaving *x, int staging, const char *copy, int targ
 	return r < 0 ? r : sync_target(settle, x->item->dir);
 }
 
-/** Temporary name, copy, fsync of file and folder, read back, publish, fsync; then the removal. */
-static int move_across(struct ur_leaving *x, int from, int target)
+/** Temporary name, copy, fsync of file and folder, read back. */
+static int make_copy(struct ur_leaving *x)
 {
 	struct ur_settle *settle = x->settle;
-	char copy[UR_STAGED_NAME_MAX + 1];
-	const int staging = ur_staging_open(settle->target_fd);
-	if (staging < 0) {
-		const char *words = ur_staging_say(staging);
+	x->copy_fd = ur_staging_open(settle->target_fd);
+	if (x->copy_fd < 0) {
+		const char *words = ur_staging_say(x->copy_fd);
 		x->why = words == NULL ? NULL
 				       : ur_arena_format(&x->item->arena,
 						 "delivered, and kept: the folder '%s/" UR_STAGING
 						 "', where its copy would be made, %s",
 						 settle->run->options->move_to, words);
-		return staging;
+		return x->copy_fd;
 	}
 	ur_staging_name(
-		&settle->run->staging_key, UR_STAGED_COPY, x->file->staged, x->file->name, copy);
+		&settle->run->staging_key, UR_STAGED_COPY, x->file->staged, x->file->name, x->copy);
 	ur_effect("copy", false);
-	int r = write_copy(x, from, staging, copy);
+	int r = write_copy(x, x->proved_fd, x->copy_fd, x->copy);
 	ur_effect("copy", true);
-	r = r < 0 ? r : ur_sys.fsync(staging);
-	r = r < 0 ? r : read_back(settle, staging, copy, x->file);
+	r = r < 0 ? r : ur_sys.fsync(x->copy_fd);
+	r = r < 0 ? r : read_back(settle, x->copy_fd, x->copy, x->file);
 	if (r == -EBADMSG) {
 		x->why = ur_arena_format(&x->item->arena,
 			"delivered, and kept: the copy that was made of it read back wrong, so the disk of "
 			"'%s' is not to be trusted",
 			settle->run->options->move_to);
 	}
-	r = r < 0 ? r : publish(x, staging, copy, target);
 	if (r < 0) {
-		(void)ur_sys.unlinkat(staging, copy, 0);
+		ur_settle_move_undo(x);
 	}
-	ur_staging_leave(settle->target_fd, staging);
 	return r;
 }
 
-int ur_settle_move(struct ur_leaving *x, int from)
+void ur_settle_move_undo(struct ur_leaving *x)
 {
-	struct ur_settle *settle = x->settle;
-	const int target = open_target(settle, x->item->dir);
+	if (x->copy_fd >= 0) {
+		(void)ur_sys.unlinkat(x->copy_fd, x->copy, 0);
+		ur_staging_leave(x->settle->target_fd, x->copy_fd);
+	}
+	x->copy_fd = -1;
+}
+
+int ur_settle_move_prepare(struct ur_leaving *x)
+{
+	struct stat here = {0};
+	struct stat there = {0};
+	int r = ur_sys.fstat(x->proved_fd, &here);
+	r = r < 0 ? r : ur_sys.fstat(x->settle->target_fd, &there);
+	return r < 0 || here.st_dev == there.st_dev ? r : make_copy(x);
+}
+
+/** The copy is there and right: it gets its name, durably, and only then the file goes. */
+static int finish_copy(struct ur_leaving *x, int target)
+{
+	const int r = publish(x, x->copy_fd, x->copy, target);
+	if (r < 0) {
+		ur_settle_move_undo(x);
+		return r;
+	}
+	ur_staging_leave(x->settle->target_fd, x->copy_fd);
+	x->copy_fd = -1;
+	return ur_settle_unlink(x);
+}
+
+static int move_by_name(struct ur_leaving *x, int target)
+{
+	ur_effect("move", false);
+	const int r = ur_rename_beside(
+		&x->settle->run->staging_key, x->place->fd, x->staged, target, x->file->name, NULL);
+	ur_effect("move", true);
+	return r;
+}
+
+int ur_settle_move(struct ur_leaving *x)
+{
+	const int target = open_target(x->settle, x->item->dir);
 	if (target < 0) {
+		ur_settle_move_undo(x);
 		return target;
 	}
-	ur_effect("move", false);
-	int r = ur_rename_beside(
-		&settle->run->staging_key, x->place->fd, x->staged, target, x->file->name, NULL);
-	ur_effect("move", true);
+	int r = x->copy_fd >= 0 ? -EXDEV : move_by_name(x, target);
 	if (r == -EXDEV) {
-		r = move_across(x, from, target);
-		r = r < 0 ? r : ur_settle_unlink(x);
+		/* Mounts and subvolumes of one device may be too far for a rename, too. */
+		r = x->copy_fd >= 0 ? 0 : make_copy(x);
+		r = r < 0 ? r : finish_copy(x, target);
 	}
 	(void)ur_sys.close(target);
 	return r;

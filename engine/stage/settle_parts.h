@@ -55,6 +55,8 @@ struct ur_leaving {
 	struct ur_removal proof; // what is known of the file, and of who writes to it
 	bool aside;              // stands in the staging folder, proved
 	int proved_fd; // of the file in the staging folder, with a lease where there are leases
+	int copy_fd;   // the target's staging folder, while a copy stands in it; -1: none does
+	char copy[UR_STAGED_NAME_MAX + 1];
 	struct ur_identity proved; // what it was when it had been proved
 	bool stuck;                // it stands in the staging folder and cannot be brought back now
 	const char *why; // a sentence that says more than the error does; in the item's arena
@@ -78,8 +80,12 @@ void ur_settle_leave(struct ur_leaving *x);
 void ur_settle_leave_last(struct ur_settle *settle);
 
 /* settle_move.c */
-/** Moves the staged file, open as `from`, to its place in the target. */
-[[nodiscard]] int ur_settle_move(struct ur_leaving *x, int from);
+/** What of a move may fail for want of room is done: to another disk the copy, read back. */
+[[nodiscard]] int ur_settle_move_prepare(struct ur_leaving *x);
+/** The copy goes; the file does not. */
+void ur_settle_move_undo(struct ur_leaving *x);
+/** Moves the staged file to its place in the target. */
+[[nodiscard]] int ur_settle_move(struct ur_leaving *x);
 /** Says what the moves of this run could not keep. */
 void ur_settle_tell(struct ur_settle *settle);
 

@@ -5,9 +5,12 @@ load lib
 
 setup() { begin; }
 teardown() {
-	if mountpoint -q "$T/share" 2>/dev/null; then
-		umount -l "$T/share"
-	fi
+	local at
+	for at in share small; do
+		if mountpoint -q "$T/$at" 2>/dev/null; then
+			umount -l "$T/$at"
+		fi
+	done
 	finish
 }
 
@@ -388,4 +391,139 @@ upload_as_somebody_else() { # FILE
 	equals "$(server_count)" 1
 	control GET /api/server/ping >"$T/pong"
 	kill -0 "$SERVER_PID"
+}
+
+# --- what stands aside ----------------------------------------------------------------------------
+
+# live FOLDER: a still and its movie, IMG_7.
+live() {
+	local movie
+	mklib "$T/made" --count 4 --size 30K --live 100 --kinds jpeg --seed 5
+	movie=$(find "$T/made" -iname '*.mov' | sort | head -n 1)
+	mkdir -p "$1"
+	cp "$movie" "$1/IMG_7.MOV"
+	cp "$(find "${movie%/*}" -iname "$(basename "${movie%.*}").j*" -print -quit)" "$1/IMG_7.JPG"
+}
+
+small_disk() { # SIZE
+	[ "$(id -u)" = 0 ] || skip "mounting needs root"
+	mkdir "$T/small"
+	mount -t tmpfs -o "size=$1" none "$T/small"
+}
+
+@test "more suspects than may stand aside, whose bytes come once and not again, end the run" {
+	start_immichd
+	photos "$T/lib" 80
+	mischief 'POST /api/assets: lost-answer name=*'
+	ur import --json --answer-wait 200ms --tries 1 --server-wait 5s "$T/lib"
+	mischief
+	ur import --json "$T/lib"
+	ledger "UPDATE file SET doubt = '7200000000000 1 an-earlier-boot'"
+	local rules=() id
+	for id in $(sql 'SELECT id FROM assets LIMIT 60'); do
+		rules+=("GET /api/assets/$id/original: status=500 after=1")
+	done
+	mischief "${rules[@]}"
+	UR_LIMIT=90 ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
+	equals "$(files_in "$T/lib")" "${#rules[@]}"
+	equals "$(find "$T/lib" -name .uringest | wc -l)" 0
+	has "$OUT" "while it stood aside"
+}
+
+@test "a row of our own 201 is not about another file that has its name and bytes now" {
+	[ "$(id -u)" = 0 ] || skip "mounting needs root"
+	start_immichd
+	photo "$T/share/p1.jpg"
+	photo "$T/share/p2.jpg"
+	import_json "$T/share"
+	# The server's storage has moved to where names are the original ones; we see it at the old place.
+	mkdir "$T/store"
+	local name
+	for name in p1 p2; do
+		mv "$DATA/upload/$(sql "SELECT path FROM assets WHERE name = '$name.jpg'")" "$T/store/$name.jpg"
+		ln -s "$T/store/$name.jpg" "$DATA/upload/$(sql "SELECT path FROM assets WHERE name = '$name.jpg'")"
+	done
+	rm "$T/share/"*
+	mount --bind "$T/store" "$T/share"
+	ur import --json --after delete "$T/share"
+	equals "$CODE" 1
+	equals "$(files_in "$T/store")" 2
+	all_originals_come
+}
+
+@test "a disk that becomes full in the middle of a group tears none" {
+	small_disk 256k
+	start_immichd
+	live "$T/lib"
+	# Room for one of the two, and not for both.
+	head -c $((256 * 1024 - $(stat -c %s "$T/lib/IMG_7.JPG") - 24 * 1024)) /dev/zero >"$T/small/filler"
+	ur import --json --after "move=$T/small" "$T/lib"
+	equals "$(find "$T/lib" -type f | wc -l)" 2
+	equals "$(find "$T/small" -name 'IMG*' | wc -l)" 0
+	rm "$T/small/filler"
+	import_json --after "move=$T/small" "$T/lib"
+	equals "$(find "$T/small" -name 'IMG*' | wc -l)" 2
+	equals "$(files_in "$T/lib")" 0
+}
+
+@test "who begins to write to one member while its group stands aside keeps all of it" {
+	start_immichd
+	photo "$T/first/p.jpg"
+	import_json "$T/first"
+	mkdir "$T/lib" "$T/elsewhere"
+	cp "$T/first/p.jpg" "$T/lib/"
+	xmp "$T/lib/p.jpg.xmp"
+	ln "$T/lib/p.jpg.xmp" "$T/elsewhere/link.xmp"
+	mkdir "$T/done"
+	LEDGER=$T/ledger/second.db
+	import_json "$T/lib"
+	mischief 'GET /api/assets/*/original: latency=2000 after=1'
+	"$URINGEST" import --server "$URL" --ledger "$LEDGER" --after "move=$T/done" "$T/lib" \
+		>"$T/out" 2>"$T/err" 3>&- &
+	local run=$!
+	PIDS+=("$run")
+	aside() { ls "$T/lib/.uringest/"*xmp; }
+	wait_for 20 aside >"$T/seen"
+	# The lease keeps the writer waiting until all is back, or gone.
+	(exec 8>>"$T/elsewhere/link.xmp" && wait_for 10 gone "$run") 3>&- &
+	PIDS+=("$!")
+	wait "$run" || true
+	local here there
+	here=$(find "$T/lib" -name 'p.jpg*' | wc -l) there=$(find "$T/done" -name 'p.jpg*' | wc -l)
+	[ "$here" = 0 ] || [ "$there" = 0 ] || { echo "$here here, $there there" && return 1; }
+}
+
+@test "a pipe where a moved file would go is not waited for" {
+	small_disk 4m
+	start_immichd
+	photo "$T/lib/p.jpg"
+	mkfifo "$T/small/p.jpg"
+	UR_LIMIT=20 import_json --after "move=$T/small" "$T/lib"
+	[ -p "$T/small/p.jpg" ] && [ -f "$T/small/p (2).jpg" ]
+}
+
+@test "a page in place of a picture's bytes does not take its sidecar along" {
+	start_immichd
+	photo "$T/lib/p.jpg"
+	xmp "$T/lib/p.jpg.xmp"
+	import_json "$T/lib"
+	mv "$T/lib/p.jpg" "$T/"
+	mischief 'GET /api/assets/*/original: status=200 html'
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
+	[ -e "$T/lib/p.jpg.xmp" ]
+}
+
+@test "more files of one name than are looked at together stay, all of them" {
+	start_immichd
+	local ending
+	for ending in jpg jpG jPg jPG Jpg JpG JPg JPG jpeg jpeG jpEg jpEG jPeg jPeG jPEg jPEG; do
+		photo "$T/lib/a.$ending"
+	done
+	xmp "$T/lib/a.xmp"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
+	equals "$(files_in "$T/lib")" 17
+	has "$OUT" "more files of this name than can be told apart"
 }

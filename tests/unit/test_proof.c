@@ -115,16 +115,20 @@ static void every_answer_means_what_the_table_says(void **state)
 	}
 }
 
-static void of_an_unknown_size_any_byte_will_do_but_none_will_not(void **state)
+static void of_an_unknown_size_only_immich_itself_is_believed(void **state)
 {
 	(void)state;
-	const struct ur_reply part = {.status = 206, .got = 1, .total = 7};
-	const struct ur_reply all = {.status = 200, .got = 7};
-	const struct ur_reply nothing = {.status = 200, .got = 0};
+	struct ur_reply part = {.status = 206, .got = 1, .total = 7};
+	struct ur_reply all = {.status = 200, .got = 7};
+	struct ur_reply nothing = {.status = 200, .got = 0};
 
+	assert_int_equal(ur_proof_of_bytes(&part, -1, false), UR_MEANS_STRANGER);
+	assert_int_equal(ur_proof_of_bytes(&all, -1, false), UR_MEANS_STRANGER);
+	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_STRANGER);
+	part.own = all.own = nothing.own = true;
 	assert_int_equal(ur_proof_of_bytes(&part, -1, false), UR_MEANS_YES);
 	assert_int_equal(ur_proof_of_bytes(&all, -1, false), UR_MEANS_YES);
-	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_STRANGER);
+	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_NO_BYTES);
 }
 
 static void one_failure_is_a_suspect_and_many_are_the_library(void **state)
@@ -209,7 +213,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_answer_means_what_the_table_says),
-		cmocka_unit_test(of_an_unknown_size_any_byte_will_do_but_none_will_not),
+		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
 		cmocka_unit_test(one_failure_is_a_suspect_and_many_are_the_library),
 		cmocka_unit_test(the_servers_own_file_is_known_by_its_place),
 		cmocka_unit_test(immichs_own_layout_is_known_by_names_that_repeat_each_other),
