@@ -14,7 +14,8 @@ usage()
 usage: tests/fault/crash.sh [VARIANT...]
 
   VARIANT  delete forget keep last move move-forget move-keep move-last across
-           across-forget across-keep across-last across-target new-file rewrite replace reuse clock-back clock-forward twice busy two-ledgers stranger (all of them)
+           across-forget across-keep across-last across-target new-file rewrite replace reuse clock-back clock-forward twice busy two-ledgers stranger
+           resumable resumable-forget (all of them)
 
   STEP     every STEP-th point (37); 1: every one
   JOBS     points at the same time (2)
@@ -157,6 +158,13 @@ at_point()
   busy) run+=(--threads 4 --concurrency 4 --ring auto) ;;
   esac
   start_server
+  case $1 in
+  # The film goes in pieces: what the ledger knows of its upload is hit at every point.
+  resumable*)
+    start_gateway
+    run+=(--gateway "$GATEWAY" --resumable-threshold 1M --chunk 1M --answer-wait 8s)
+    ;;
+  esac
   import "$SRC" "${run[@]}"
   local status=$?
   unset UR_FAULT_CRASH UR_FAULT_POWER UR_FAULT_CLOCK UR_FAULT_KEEP
@@ -241,7 +249,7 @@ make_template
 if [ $# -eq 0 ]; then
   set -- delete forget keep last move move-forget move-keep move-last across across-forget \
     across-keep across-last across-target new-file rewrite replace reuse clock-back clock-forward twice busy \
-    two-ledgers stranger
+    two-ledgers stranger resumable resumable-forget
 fi
 if [ -n "${ONLY-}" ]; then
   enter 0

@@ -212,8 +212,34 @@ start_server()
   exit 2
 }
 
+# The gateway beside it, which does not crash here; sets GATEWAY.
+start_gateway()
+{
+  local line
+  : >"$W/gateway"
+  "$BIN/uringest" serve --listen 127.0.0.1:0 --spool "$W/spool" --immich "$URL" --keep-free 0 \
+    --settle-after 0 --suspect-wait 0 >"$W/gateway" 2>"$W/gateway.err" &
+  gateway_pid=$!
+  for _ in {1..500}; do
+    line=$(sed -n 's/^listening on //p' "$W/gateway")
+    if [ -n "$line" ]; then
+      # shellcheck disable=SC2034 # read by crash.sh
+      GATEWAY=http://$line/uringest/
+      return 0
+    fi
+    sleep 0.01
+  done
+  echo "the gateway did not start: $(cat "$W/gateway.err")" >&2
+  exit 2
+}
+
 stop_server()
 {
+  if [ -n "${gateway_pid-}" ]; then
+    kill "$gateway_pid" 2>/dev/null
+    wait "$gateway_pid" 2>/dev/null
+    gateway_pid=
+  fi
   kill "$server_pid" 2>/dev/null
   wait "$server_pid" 2>/dev/null
   server_pid=
