@@ -56,6 +56,7 @@ static struct {
 	struct ur_report *report;
 	bool starting; // nothing is on its way yet, and nothing can be asked to stop
 	bool watching;
+	int64_t asked_ns; // steady: when it was asked to stop
 } the_watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void watched_signals(sigset_t *set)
@@ -68,7 +69,12 @@ static void watched_signals(sigset_t *set)
 /** With the lock. */
 static void heed(int signal)
 {
+	const int64_t now = ur_clock_steady_ns();
 	const bool again = atomic_exchange(&stop_signal, signal) != 0;
+	if (again && now - the_watch.asked_ns < UR_TWICE_NS) {
+		return; // a process and its group are told at once: that is one asking
+	}
+	the_watch.asked_ns = now;
 	if (again || the_watch.starting) {
 		(void)fflush(stdout);
 		_exit(128 +

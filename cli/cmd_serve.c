@@ -282,14 +282,18 @@ static void *heed(void *context)
 {
 	struct serve *serve = context;
 	const sigset_t set = our_signals();
-	bool ending = false;
+	int64_t ending_ns = 0;
 	int signal = 0;
 	while (sigwait(&set, &signal) == 0 && signal != SIGUSR1) {
 		const bool running = atomic_load(&serve->running);
-		if (is_end(signal) && (ending || !running)) {
+		const int64_t now = ur_clock_steady_ns();
+		if (is_end(signal) && ending_ns != 0 && now - ending_ns < UR_TWICE_NS) {
+			continue; // a process and its group are told at once: that is one asking
+		}
+		if (is_end(signal) && (ending_ns != 0 || !running)) {
 			_exit(128 + signal); // what is durable stays so
 		} else if (is_end(signal)) {
-			ending = true;
+			ending_ns = now;
 			ur_notify("STOPPING=1\nSTATUS=letting running requests end");
 			ur_gateway_stop(serve->gateway, GRACE_MS);
 		} else if (running) {

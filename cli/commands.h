@@ -42,4 +42,6 @@ void ur_sleep_ms(int64_t ms);
 /** 0, or the signal that asked us to stop. */
 int ur_stop_signal(void);
 
+#define UR_TWICE_NS INT64_C(500000000) // a second signal within this is the first one's echo
+
 #endif

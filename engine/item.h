@@ -111,6 +111,7 @@ struct ur_file {
 	bool for_good;
 	bool must_confirm; // a suspect whose time has come
 	bool confirmed;    // asked and answered in this run
+	const char *stays; // it is proved, and stays all the same: why
 	bool ask_again;    // not by our own 201: asked once more while it stands aside
 	bool given_again;  // and its bytes came
 	bool not_now;      // cannot be confirmed in this run: kept

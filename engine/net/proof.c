@@ -10,7 +10,7 @@
 #include <strings.h>
 
 #define UUID_SIZE 36
-#define CLOCKS_APART_NS (600 * UR_SECOND_NS)
+#define CLOCKS_APART_NS (120 * UR_SECOND_NS)
 #define IMMICH_BEGAN_NS (INT64_C(1643673600) * UR_SECOND_NS) // its first release: February 2022
 
 /* ---- answers --------------------------------------------------------------------------------- */
@@ -175,5 +175,7 @@ int64_t ur_proof_server_age_ns(int64_t date_ns, int64_t created_ns, int64_t now_
 		apart > CLOCKS_APART_NS) {
 		return 0;
 	}
-	return date_ns - created_ns;
+	/* A proxy's clock may have said the date: what ours says is as much of a limit. */
+	const int64_t at = date_ns < now_ns ? date_ns : now_ns;
+	return at > created_ns ? at - created_ns : 0;
 }

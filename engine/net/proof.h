@@ -75,8 +75,8 @@ bool ur_proof_is_own_layout(const char *above, const char *folder, const char *n
 
 /**
  * The server's word for how long it has had an asset: its own Date less the asset's createdAt, both as
- * sent.  0 unless that is plausible: readable, not from the future, the server's clock within ten
- * minutes of ours, and no asset older than Immich.
+ * sent, and by our clock if that says less.  0 unless it is plausible: readable, not from the future,
+ * the two clocks within two minutes of each other, and no asset older than Immich.
  */
 int64_t ur_proof_server_age_ns(int64_t date_ns, int64_t created_ns, int64_t now_ns);
 

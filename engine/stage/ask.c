@@ -110,6 +110,12 @@ static void say_there(struct ur_decide *decide, struct ur_item *item, struct ur_
 	const struct ur_check *check)
 {
 	const struct ur_record *row = file->row;
+	if (strcmp(file->asset, check->asset) != 0) {
+		/* What is remembered is about another asset: this one is new to us, and not our own. */
+		file->there_since = (struct ur_age){0};
+		file->created = false;
+		file->travelled = false;
+	}
 	memcpy(file->asset, check->asset, sizeof file->asset);
 	if (check->trashed) {
 		ur_judge_close(file, UR_TRASHED, UR_OUTCOME_REFUSED,

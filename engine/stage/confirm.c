@@ -67,6 +67,11 @@ static bool is_ours(const struct ur_file *file)
 	return file->now_sent || file->created;
 }
 
+static bool asks_again(const struct ur_file *file)
+{
+	return file->class != UR_CLASS_SIDECAR && !is_ours(file);
+}
+
 static int64_t settle_after_ns(const struct ur_decide *decide)
 {
 	return decide->run->options->settle_after_ms * UR_MS_NS;
@@ -102,6 +107,20 @@ bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *fil
 	/* What somebody else sent may be older than we know: the asset tells. */
 	const bool ripe = !is_young(decide, file) || !(sidecar || is_ours(file));
 	return goes_away(decide, file) && !follows && ripe;
+}
+
+/**
+ * It travelled with an asset: one that is there instead (the picture was edited, or uploaded anew by
+ * somebody else) may know nothing of it.
+ */
+static void recheck_travel(const struct ur_item *item, struct ur_file *sidecar)
+{
+	bool same = sidecar->owners == 0;
+	for (int i = 0; i < item->count; i++) {
+		same = same || ((sidecar->owners & 1u << i) != 0 &&
+				       strcmp(item->files[i].asset, sidecar->asset) == 0);
+	}
+	sidecar->travelled = sidecar->travelled && same;
 }
 
 /** A sidecar goes only with all its pictures, and is deleted only if it travelled with them. */
@@ -181,17 +200,24 @@ static void take_date(struct ur_request *request, const char *name, const char *
 	}
 }
 
-static void say_range(
-	const struct ur_item *item, const struct ur_file *file, struct ur_request *call)
+static void say_range(const struct ur_decide *decide, const struct ur_item *item,
+	const struct ur_file *file, struct ur_request *call)
 {
 	const struct check_bytes *check = item->call_state;
+	/* Once more: another byte, which nobody can have kept from the first time. */
 	const int64_t last = file->identity.size - 1;
+	const int64_t at = item->call_phase == PHASE_AGAIN
+				   ? (int64_t)(decide->seed % (uint64_t)file->identity.size)
+				   : last;
 	if (check->sidecar) {
 		(void)snprintf(call->header[0], sizeof call->header[0], "Range: bytes=0-0");
 	} else if (!check->whole) {
 		(void)snprintf(call->header[0], sizeof call->header[0],
-			"Range: bytes=%" PRId64 "-%" PRId64, last, last);
+			"Range: bytes=%" PRId64 "-%" PRId64, at, at);
 	}
+	/* The server's word is wanted, not a cache's that stands before it. */
+	(void)snprintf(
+		call->header[1], sizeof call->header[1], "Cache-Control: no-cache, no-store");
 }
 
 static void ask(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
@@ -212,7 +238,7 @@ static void ask(struct ur_decide *decide, struct ur_item *item, const struct ur_
 		const struct check_bytes *check = item->call_state;
 		call->sink = take_bytes;
 		call->answer_wait_ms = check->whole ? BYTES_ANSWER_MS : call->answer_wait_ms;
-		say_range(item, file, call);
+		say_range(decide, item, file, call);
 	} else {
 		call->field = take_date;
 	}
@@ -334,37 +360,46 @@ static bool judge_asset(struct ur_decide *decide, struct ur_item *item, struct u
 	return false;
 }
 
-/** False when nothing is wrong with the asset, and the file stays all the same. */
-static bool may_go(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	const struct ur_asset *asset)
+/** Why a file stays although nothing is wrong with its asset; NULL: it may go. */
+static const char *why_stays(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+	const struct ur_asset *asset, bool *ret_odd)
 {
+	*ret_odd = false;
 	if (!goes_away(decide, file) || file->class == UR_CLASS_SIDECAR || is_ours(file)) {
-		return true;
+		return NULL;
 	}
 	if (may_be_the_servers_own(item, file, asset)) {
-		keep(decide, item, file,
-			"kept: it lies where Immich keeps its own files: the server's copy may be this "
-			"very file, seen through a share or a mount");
-		return false;
+		*ret_odd = true;
+		return "kept: it lies where Immich keeps its own files: the server's copy may be this "
+		       "very file, seen through a share or a mount";
 	}
-	if (is_young(decide, file) && ur_proof_server_age_ns(item->call_date_ns, asset->created_ns,
-					      ur_clock_wall_ns()) < settle_after_ns(decide)) {
-		keep_quietly(file,
-			"the server has it, but not for long: it is removed in a run after "
-			"--settle-after");
-		return false;
-	}
-	return true;
+	const bool young = is_young(decide, file) &&
+			   ur_proof_server_age_ns(item->call_date_ns, asset->created_ns,
+				   ur_clock_wall_ns()) < settle_after_ns(decide);
+	return young ? "the server has it, but not for long: it is removed in a run after "
+		       "--settle-after"
+		     : NULL;
 }
 
 static void asset_answered(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
 	const struct ur_asset *asset)
 {
-	if (!judge_asset(decide, item, file, asset) ||
-		(!file->must_confirm && !may_go(decide, item, file, asset))) {
+	bool odd = false;
+	if (!judge_asset(decide, item, file, asset)) {
 		next_file(decide, item);
 		return;
 	}
+	const char *why = why_stays(decide, item, file, asset, &odd);
+	if (why != NULL && !file->must_confirm) {
+		if (odd) {
+			keep(decide, item, file, why);
+		} else {
+			keep_quietly(file, why);
+		}
+		next_file(decide, item);
+		return;
+	}
+	file->stays = why; // a suspect is asked for its bytes all the same
 	item->call_phase = PHASE_BYTES;
 	item->call_tries = 0;
 	ur_decide_go(decide, item, UR_STEP_CONFIRM);
@@ -582,7 +617,11 @@ static void confirmed(struct ur_decide *decide, struct ur_item *item, struct ur_
 	file->confirmed = true;
 	file->must_confirm = false; // it was, and its bytes came
 	file->confirmed_ns = ur_clock_wall_ns();
-	file->doubt_since = (struct ur_age){0};
+	/* Where it is asked for once more, a doubt lasts until then. */
+	if (!goes_away(decide, file) || !asks_again(file) || file->stays != NULL) {
+		file->doubt_since = (struct ur_age){0};
+	}
+	file->reason = file->stays != NULL ? file->stays : file->reason;
 	gives(decide);
 	next_file(decide, item);
 }
@@ -593,11 +632,15 @@ static void again_answered(struct ur_decide *decide, struct ur_item *item, struc
 {
 	if (meaning == UR_MEANS_YES) {
 		file->given_again = true;
+		file->doubt_since = (struct ur_age){0};
 		ur_decide_go(decide, item, UR_STEP_AGAIN);
 		return;
 	}
 	if (try_later(decide, item, AGAIN_TRIES)) {
 		return;
+	}
+	if (meaning == UR_MEANS_NO_BYTES) {
+		file->doubt_since = ur_age_begin(); // whatever the reason: it is not proved
 	}
 	keep(decide, item, file,
 		meaning == UR_MEANS_NO_BYTES
@@ -662,7 +705,7 @@ static void name_staged(struct ur_decide *decide, struct ur_file *file)
 /** Goes as far as it alone is concerned. */
 static bool is_ready(const struct ur_decide *decide, const struct ur_file *file)
 {
-	return file->confirmed && goes_away(decide, file);
+	return file->confirmed && file->stays == NULL && goes_away(decide, file);
 }
 
 /** Stays in its place by itself, and does not keep the others: see follow_owners(). */
@@ -696,11 +739,6 @@ static unsigned choose(const struct ur_decide *decide, struct ur_item *item)
 	return go;
 }
 
-static bool asks_again(const struct ur_file *file)
-{
-	return file->class != UR_CLASS_SIDECAR && !is_ours(file);
-}
-
 /** Before the first file goes: a wrong server, user or key is seen while nothing is gone. */
 static void say_where_to(struct ur_decide *decide)
 {
@@ -717,6 +755,9 @@ static void say_where_to(struct ur_decide *decide)
 
 static void hand_to_settle(struct ur_decide *decide, struct ur_item *item)
 {
+	for (int i = 0; i < item->count; i++) {
+		recheck_travel(item, &item->files[i]);
+	}
 	for (int i = 0; i < item->count; i++) {
 		follow_owners(decide, item, &item->files[i]);
 	}
@@ -779,16 +820,31 @@ static bool is_in_library(const struct ur_decide *decide, const struct ur_item *
 	return may_be;
 }
 
+/** What is the item's, whatever its files are: why none of them is asked about. */
+static const char *why_none(const struct ur_decide *decide, struct ur_item *item)
+{
+	char beside[256];
+	if (item->split) {
+		return "kept: there are more files of this name than can be told apart; which of them "
+		       "belong together is not known";
+	}
+	if (is_in_library(decide, item)) {
+		return "kept: its folder may be an external library of the server, whose asset would go "
+		       "offline";
+	}
+	if (ur_run_removes(decide->run) && item->dir->root->loose &&
+		ur_group_has_beside(item, beside)) {
+		return ur_arena_format(&item->arena,
+			"kept: '%s' lies beside it, may belong to it, and was not named with it: name them "
+			"one after the other, or the folder",
+			beside);
+	}
+	return why_not_ask(decide);
+}
+
 void ur_confirm_next(struct ur_decide *decide, struct ur_item *item)
 {
-	const char *why_not =
-		item->split
-			? "kept: there are more files of this name than can be told apart; which of them "
-			  "belong together is not known"
-		: is_in_library(decide, item)
-			? "kept: its folder may be an external library of the server, whose asset would "
-			  "go offline"
-			: why_not_ask(decide);
+	const char *why_not = why_none(decide, item);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!ur_confirm_is_due(decide, file) || file->not_now) {
@@ -834,6 +890,13 @@ void ur_confirm_again(struct ur_decide *decide, struct ur_item *item)
 	back_to_settle(decide, item, wrong ? UR_SETTLE_BACK : UR_SETTLE_REMOVE);
 }
 
+/** Not a wait, and nobody else's doing: it was to be taken away, and could not. */
+static bool could_not_go(int result)
+{
+	return result != -ECANCELED && result != -ETXTBSY && result != UR_REMOVAL_WAITS &&
+	       result != UR_SETTLE_GONE;
+}
+
 static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
 {
 	if (file->settle_result == UR_SETTLE_STUCK) {
@@ -851,6 +914,7 @@ static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_fi
 		file->state = UR_DELIVERED;
 		file->reason = file->not_now ? file->reason : file->settle_why;
 		file->warn = file->settle_result != -ECANCELED || file->warn;
+		atomic_fetch_add(&decide->run->kept, could_not_go(file->settle_result) ? 1 : 0);
 		/* Our rename changed its ctime. */
 		file->remembered = file->remembered && !file->settle_renamed;
 	}

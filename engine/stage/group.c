@@ -1,6 +1,12 @@
 /* group - the bonds between the files of an item, and what follows from them. */
 #include "engine/stage/group.h"
 
+#include "engine/sys/sys.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
 static bool is_pair(const struct ur_item *item, int still, int movie)
 {
 	const struct ur_file *a = &item->files[still];
@@ -50,4 +56,61 @@ unsigned ur_groups_choose(
 		go |= whole ? ready & 1u << i : 0;
 	}
 	return go;
+}
+
+/* ---- what was not named ---------------------------------------------------------------------- */
+
+static bool is_in(const struct ur_item *item, const char *name)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (strcmp(item->files[i].name, name) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
+/** The first `size` bytes of `name` and `ending`: a file that is there, and not of the item. */
+static bool is_beside(const struct ur_item *item, int dir, const char *name, size_t size,
+	const char *ending, char ret[256])
+{
+	struct stat st;
+	if ((size_t)snprintf(ret, 256, "%.*s%s", (int)size, name, ending) >= 256 ||
+		is_in(item, ret)) {
+		return false;
+	}
+	return ur_sys.fstatat(dir, ret, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool has_beside(
+	const struct ur_item *item, const struct ur_file *file, int dir, char ret[256])
+{
+	static const char *const of_still[] = {
+		".xmp", ".XMP", ".mov", ".MOV", ".mp4", ".MP4", NULL};
+	static const char *const of_movie[] = {
+		".xmp", ".XMP", ".jpg", ".JPG", ".jpeg", ".JPEG", ".heic", ".HEIC", NULL};
+	const char *dot = strrchr(file->name, '.');
+	const size_t whole = strlen(file->name);
+	const size_t stem = dot == NULL || dot == file->name ? whole : (size_t)(dot - file->name);
+	const char *const *endings = file->class == UR_CLASS_VIDEO ? of_movie : of_still;
+	for (size_t i = 0; endings[i] != NULL; i++) {
+		if (is_beside(item, dir, file->name, stem, endings[i], ret)) {
+			return true;
+		}
+	}
+	return is_beside(item, dir, file->name, whole, ".xmp", ret) ||
+	       is_beside(item, dir, file->name, whole, ".XMP", ret);
+}
+
+bool ur_group_has_beside(const struct ur_item *item, char ret[256])
+{
+	bool found = false;
+	const int dir = ur_dir_take(item->dir);
+	for (int i = 0; i < item->count && dir >= 0 && !found; i++) {
+		const struct ur_file *file = &item->files[i];
+		found = (file->class == UR_CLASS_IMAGE || file->class == UR_CLASS_VIDEO) &&
+			has_beside(item, file, dir, ret);
+	}
+	ur_dir_give(item->dir, dir);
+	return found;
 }

@@ -27,4 +27,10 @@ void ur_groups_of(const struct ur_item *item, unsigned ret[UR_ITEM_FILES]);
 unsigned ur_groups_choose(
 	const unsigned groups[UR_ITEM_FILES], int count, unsigned ready, unsigned alone);
 
+/**
+ * For files that were named one by one: the name of one that lies beside them, was not named with them
+ * and may belong to them (a sidecar, the other half of a live photo), in `ret`; false when none does.
+ */
+bool ur_group_has_beside(const struct ur_item *item, char ret[256]);
+
 #endif

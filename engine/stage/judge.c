@@ -166,14 +166,23 @@ static void recall_suspect(struct ur_decide *decide, struct ur_item *item, struc
 			when));
 }
 
+/** Delivered by all that its state says, and in doubt all the same. */
+static bool is_doubted(const struct ur_file *file)
+{
+	const enum ur_state state = file->row->state;
+	return ur_age_is_begun(&file->doubt_since) &&
+	       (state == UR_KNOWN || state == UR_DUPLICATE || state == UR_DELIVERED ||
+		       state == UR_CONFIRMED);
+}
+
 /**
  * The very file that our own 201 was about, and not another one with its bytes under its name: that
  * may be the server's own.
  */
 static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 {
-	return item->dir->fs.trusted && file->row->identity.fs == file->identity.fs &&
-	       file->row->identity.inode == file->identity.inode;
+	/* Numbers of inodes are handed out again; one with the old times of change is not. */
+	return item->dir->fs.trusted && ur_identity_same(&file->row->identity, &file->identity);
 }
 
 /** What the ledger remembers of these bytes at this place. */
@@ -186,6 +195,10 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
 	file->tries = row->tries;
+	if (is_doubted(file)) {
+		recall_suspect(decide, item, file);
+		return;
+	}
 	switch (row->state) {
 	case UR_KNOWN:
 	case UR_DUPLICATE:

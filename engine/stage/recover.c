@@ -284,6 +284,21 @@ static int bring_home(int at, const char *below, int staging, const char *staged
 	return r;
 }
 
+/**
+ * Somebody else's staging folder is not touched; but this ledger may have been another user's, too: what
+ * stands there under the row's own name is not removed.
+ */
+static bool may_stand_with_stranger(int at, const struct leftover *x)
+{
+	const int fd = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	if (fd < 0) {
+		return fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP;
+	}
+	const bool stands = has(fd, x->staged);
+	(void)ur_sys.close(fd);
+	return stands;
+}
+
 /** Puts the file back from the staging folder of `at`, if it is there. */
 static void look_in(int at, const char *below, struct leftover *x, const struct ur_staging_key *key,
 	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
@@ -291,10 +306,10 @@ static void look_in(int at, const char *below, struct leftover *x, const struct 
 	char old[UR_STAGED_NAME_MAX + 1];
 	const int staging = ur_staging_open_alone(at);
 	if (staging < 0) {
-		/* What is not ours, or no folder, never held a file of ours. */
-		facts->kept_out = facts->kept_out ||
-				  (staging != -ENOENT && staging != -ENOTDIR && staging != -ELOOP &&
-					  staging != UR_STAGING_FOREIGN);
+		const bool none = staging == -ENOENT || staging == -ENOTDIR || staging == -ELOOP;
+		const bool foreign = staging == UR_STAGING_FOREIGN;
+		facts->kept_out = facts->kept_out || (!none && !foreign) ||
+				  (foreign && may_stand_with_stranger(at, x));
 		return;
 	}
 	old_name(x, old);

@@ -345,8 +345,9 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	chmod 777 "$T/ledger"
 	as_nobody
 	[ "$(id -u)" = 0 ] || chmod -R a-w "$T/lib"
-	import_json --after delete "$T/lib"
-	fields sent=3
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1 # it could not be removed as asked
+	fields sent=3 kept=3
 	equals "$(files_in "$T/lib")" 3
 	has "$OUT" "it may not be removed: no write permission in its folder"
 }

@@ -40,7 +40,8 @@ second_disk() { # a file system of its own at $1
 	mkdir -m 777 "$T/lib/.uringest"
 	echo theirs >"$T/lib/.uringest/1x1-a.jpg"
 	chown -R 1001 "$T/lib/.uringest"
-	import_json --after delete "$T/lib"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
 	fields sent=1
 	[ -e "$T/lib/sub/1.jpg" ]
 	has "$(of 1.jpg)" "'$T/lib/.uringest', which belongs to somebody else"
@@ -53,17 +54,20 @@ second_disk() { # a file system of its own at $1
 	start_immichd
 	photo "$T/lib/1.jpg"
 	mkdir -m 777 "$T/lib/.uringest"
-	import_json --after delete "$T/lib"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
 	has "$(of 1.jpg)" "is open to others"
 	has "$(of 1.jpg)" "chmod 700"
 	rmdir "$T/lib/.uringest"
 	mkdir -m 700 "$T/elsewhere"
 	ln -s "$T/elsewhere" "$T/lib/.uringest"
-	import_json --after delete "$T/lib"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
 	has "$(of 1.jpg)" "is no folder"
 	rm "$T/lib/.uringest"
 	echo file >"$T/lib/.uringest"
-	import_json --after delete "$T/lib"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
 	has "$(of 1.jpg)" "is no folder"
 	equals "$(cat "$T/lib/.uringest")" file
 	[ -e "$T/lib/1.jpg" ]
@@ -319,7 +323,7 @@ second_disk() { # a file system of its own at $1
 	local n
 	for n in 1 2 4; do
 		UR_FAULT_SPOIL=$n "$BIN/uringest-faulty" import --json --server "$URL" --ledger "$LEDGER" \
-			--threads 1 --after "move=$T/away" "$T/lib" >"$T/out" 2>"$T/err"
+			--threads 1 --after "move=$T/away" "$T/lib" >"$T/out" 2>"$T/err" || equals $? 1
 		{ sums_below "$T/lib" -name '*.*' && sums_below "$T/away" -name '*.*'; } | sort |
 			diff "$T/before" -
 		equals "$(find "$T/away" "$T/lib" -name .uringest | wc -l)" 0

@@ -527,3 +527,80 @@ small_disk() { # SIZE
 	equals "$(files_in "$T/lib")" 17
 	has "$OUT" "more files of this name than can be told apart"
 }
+
+@test "an asset that came in place of the one we knew is as young as it is" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	upload_as_somebody_else "$T/lib/a.jpg"
+	import_json --after delete --settle-after 1h "$T/lib"
+	ledger "UPDATE file SET there = '3600000000000 1 an-earlier-boot'"
+	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
+	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
+	wait_for 10 nothing_left
+	upload_as_somebody_else "$T/lib/a.jpg"
+	ur retry "$T/lib/a.jpg"
+	ur import --json --after delete --settle-after 1h "$T/lib"
+	[ -e "$T/lib/a.jpg" ]
+}
+
+@test "a suspect whose bytes come waits for settle_after like everybody else" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	mischief 'POST /api/assets: lost-answer name=*'
+	ur import --json --answer-wait 200ms --tries 1 "$T/lib"
+	mischief
+	ledger "UPDATE file SET doubt = '7200000000000 1 an-earlier-boot', there = ''"
+	sql "UPDATE assets SET created = $(date +%s) * 1000000"
+	import_json --after delete --settle-after 1h "$T/lib"
+	[ -e "$T/lib/a.jpg" ]
+	ledger "UPDATE file SET there = '3600000000000 1 an-earlier-boot'"
+	import_json --after delete --settle-after 1h "$T/lib"
+	[ ! -e "$T/lib/a.jpg" ]
+}
+
+@test "a sidecar stays that travelled with another asset than the one that is there now" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	xmp "$T/lib/a.jpg.xmp"
+	import_json "$T/lib"
+	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
+	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
+	wait_for 10 nothing_left
+	photo "$T/lib/a.jpg" # edited since, and sent by somebody else without its sidecar
+	upload_as_somebody_else "$T/lib/a.jpg"
+	import_json --after delete "$T/lib"
+	[ -e "$T/lib/a.jpg.xmp" ]
+}
+
+@test "what lies beside a file that is named alone, and may belong to it, keeps it here" {
+	start_immichd
+	live "$T/lib"
+	photo "$T/lib/p.jpg"
+	xmp "$T/lib/p.jpg.xmp"
+	photo "$T/lib/alone.jpg"
+	printf '%s\n' "$T/lib/IMG_7.JPG" "$T/lib/p.jpg" "$T/lib/alone.jpg" >"$T/list"
+	ur import --json --after delete --files-from "$T/list"
+	equals "$CODE" 1
+	equals "$(cd "$T/lib" && printf '%s ' *)" "IMG_7.JPG IMG_7.MOV p.jpg p.jpg.xmp "
+	has "$(of p.jpg)" "'p.jpg.xmp' lies beside it"
+	printf '%s\n' "$T/lib/IMG_7.JPG" "$T/lib/IMG_7.MOV" "$T/lib/p.jpg" "$T/lib/p.jpg.xmp" >"$T/list"
+	ur import --json --after delete --files-from "$T/list"
+	[ ! -e "$T/lib/IMG_7.JPG" ] && [ ! -e "$T/lib/IMG_7.MOV" ]
+}
+
+@test "what stands in a staging folder of another user of this ledger is not called removed" {
+	[ "$(id -u)" = 0 ] || skip "needs root, to be two users"
+	can_be_nobody || skip "no setpriv to become somebody else"
+	[ -x "${URINGEST%/*}/uringest-faulty" ] || skip "uringest-faulty is not built"
+	start_immichd
+	photo "$T/lib/p.jpg"
+	chown -R 65534:65534 "$T/lib" "$T/ledger"
+	UR_FAULT_BEHIND=stage:1 setpriv --reuid 65534 --regid 65534 --clear-groups \
+		"${URINGEST%/*}/uringest-faulty" import --server "$URL" --ledger "$LEDGER" --after delete \
+		"$T/lib" >"$T/out" 2>"$T/err" 3>&- || equals $? 99
+	[ -n "$(find "$T/lib/.uringest" -type f)" ]
+	ur import --json --after delete "$T/lib"
+	ur explain "$T/lib/p.jpg"
+	lacks "$OUT" "removed before the run was interrupted"
+	[ -n "$(find "$T/lib/.uringest" -type f)" ]
+}

@@ -200,10 +200,14 @@ static void the_servers_clock_shortens_a_wait_only_when_it_is_plausible(void **s
 	const int64_t now = 1800000000 * s;
 
 	assert_int_equal(ur_proof_server_age_ns(now, now - 90 * s, now), 90 * s);
-	assert_int_equal(ur_proof_server_age_ns(now - 599 * s, now - 700 * s, now), 101 * s);
-	assert_int_equal(ur_proof_server_age_ns(now, now + s, now), 0);       // from the future
-	assert_int_equal(ur_proof_server_age_ns(now + 700 * s, now, now), 0); // its clock is off
-	assert_int_equal(ur_proof_server_age_ns(now - 700 * s, now - 900 * s, now), 0); // or ours
+	assert_int_equal(ur_proof_server_age_ns(now - 119 * s, now - 220 * s, now), 101 * s);
+	assert_int_equal(ur_proof_server_age_ns(now, now + s, now), 0); // from the future
+	assert_int_equal(
+		ur_proof_server_age_ns(now + 130 * s, now - 9 * s, now), 0); // its clock is off
+	assert_int_equal(ur_proof_server_age_ns(now - 130 * s, now - 900 * s, now), 0); // or ours
+	/* A proxy's clock is ahead: ours says less. */
+	assert_int_equal(ur_proof_server_age_ns(now + 100 * s, now - s, now), s);
+	assert_int_equal(ur_proof_server_age_ns(now + 100 * s, now + 50 * s, now), 0);
 	assert_int_equal(ur_proof_server_age_ns(now, 0, now), 0); // it did not say
 	assert_int_equal(ur_proof_server_age_ns(0, now - 90 * s, now), 0);
 	assert_int_equal(ur_proof_server_age_ns(now, 1000 * s, now), 0); // older than Immich
