@@ -103,8 +103,9 @@ collide()
       [ "$(rows "SELECT count(*) FROM assets WHERE lower(hex(checksum))='$own'")" = 0 ] ||
         echo "it was sent all the same"
       settle_down "$SRC" --after delete
-      # The movie that was none made its picture fail for good: that one is for `retry`.
-      check | grep -vF "not delivered: ./g/live.jpg"
+      # The movie that was none made its picture fail for good: that one is for `retry`, and its movie
+      # stays with it.
+      check | grep -vF -e "not delivered: ./g/live.jpg" -e "not delivered: ./g/live.mov"
     } | sed "s|^|$victim: |" >>"$ROOM/wrong"
     stop_server
   done <"$ROOM/roles"

@@ -54,8 +54,14 @@ static void read_name(const char *text, size_t size)
 	const char *half = text + size / 2;
 	assert(ur_kind_upload_name(text, out, sizeof out, &changed));
 	assert(ur_utf8_valid(out, strlen(out)));
-	ur_staging_name("1fffffffx7fffffffffffffff", text, staged);
+	struct ur_staging_key key;
+	struct ur_staged read;
+	ur_staging_key_make("salt", 4, &key);
+	ur_staging_name(&key, UR_STAGED_ORIGINAL, "1fffffffx7fffffffffffff", text, staged);
 	assert(strlen(staged) <= 255);
+	ur_staged_read(&key, staged, &read);
+	assert(text[0] == '\0' || (read.ours && read.kind == UR_STAGED_ORIGINAL));
+	ur_staged_read(&key, text, &read);
 	(void)ur_pair_stem(text);
 	assert((ur_pair_stem_compare(text, half) < 0) == (ur_pair_stem_compare(half, text) > 0));
 	(void)ur_pair_sidecar(text, half);
