@@ -76,6 +76,9 @@ ENGINE_SRC := \
 	engine/stage/group.c \
 	engine/stage/decide_large.c \
 	engine/stage/confirm.c \
+	engine/stage/confirm_file.c \
+	engine/stage/confirm_lack.c \
+	engine/stage/confirm_settle.c \
 	engine/stage/decide_quiet.c \
 	engine/stage/amend.c \
 	engine/stage/book.c \

@@ -80,7 +80,7 @@ function layer_of(path)
   if (path ~ /^engine\/stage\/settle[a-z_]*\.[ch]$/)
     return "settle"
   # One stage in several files, that share decide.h and decide_parts.h.
-  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm|group|amend|book)\.[ch]$/)
+  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm[a-z_]*|group|amend|book)\.[ch]$/)
     return "decide"
   if (path ~ /^engine\/stage\//)
     return "stage"

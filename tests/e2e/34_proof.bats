@@ -604,3 +604,16 @@ small_disk() { # SIZE
 	lacks "$OUT" "removed before the run was interrupted"
 	[ -n "$(find "$T/lib/.uringest" -type f)" ]
 }
+
+@test "where a stranger answers one question after the other, the rest is not asked" {
+	start_immichd
+	photos "$T/lib" 60
+	import_json "$T/lib"
+	mischief 'GET /api/assets/: status=404 html'
+	ur import --json --after delete --concurrency 1 "$T/lib"
+	equals "$CODE" 1
+	fields kept=60
+	has "$ERR" "something before the server answers in its place"
+	at_most "$(field requests)" 150
+	equals "$(files_in "$T/lib")" 60
+}

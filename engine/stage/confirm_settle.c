@@ -1,0 +1,305 @@
+/*
+ * confirm_settle - what is proved goes to settle, a group at a time.
+ *
+ *     choose ─▶ settle: ASIDE ─▶ asked once more? ─▶ settle: REMOVE, or BACK ─▶ settled
+ */
+#include "engine/stage/confirm_parts.h"
+
+#include "engine/base/clock.h"
+#include "engine/stage/group.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ASIDE_MAX 64u     // items that stand aside while the server is asked once more
+#define ASIDE_PAUSE_MS 20 // until there is room for one more
+
+/* ---- who goes -------------------------------------------------------------------------------- */
+
+/**
+ * It travelled with an asset: one that is there instead (the picture was edited, or uploaded anew by
+ * somebody else) may know nothing of it.
+ */
+static void recheck_travel(const struct ur_item *item, struct ur_file *sidecar)
+{
+	bool same = sidecar->owners == 0;
+	for (int i = 0; i < item->count; i++) {
+		same = same || ((sidecar->owners & 1u << i) != 0 &&
+				       strcmp(item->files[i].asset, sidecar->asset) == 0);
+	}
+	sidecar->travelled = sidecar->travelled && same;
+}
+
+/** A sidecar goes only with all its pictures, and is deleted only if it travelled with them. */
+static void follow_owners(struct ur_decide *decide, struct ur_item *item, struct ur_file *sidecar)
+{
+	const bool delete = decide->run->options->after == UR_AFTER_DELETE;
+	if (sidecar->class != UR_CLASS_SIDECAR || sidecar->owners == 0 ||
+		!ur_confirm_goes_away(decide, sidecar) || (delete &&!sidecar->travelled)) {
+		return;
+	}
+	for (int i = 0; i < item->count; i++) {
+		if ((sidecar->owners & 1u << i) != 0 && !item->files[i].confirmed) {
+			return;
+		}
+	}
+	sidecar->confirmed = true;
+}
+
+/* ---- on to settle ---------------------------------------------------------------------------- */
+
+static void name_staged(struct ur_decide *decide, struct ur_file *file)
+{
+	(void)snprintf(file->staged, sizeof file->staged, "%" PRIx64 "x%" PRIx64,
+		(uint64_t)decide->run->id, ++decide->token);
+}
+
+/** Goes as far as it alone is concerned. */
+static bool is_ready(const struct ur_decide *decide, const struct ur_file *file)
+{
+	return file->confirmed && file->stays == NULL && ur_confirm_goes_away(decide, file);
+}
+
+/** Stays in its place by itself, and does not keep the others: see follow_owners(). */
+static bool stays_alone(const struct ur_decide *decide, const struct ur_file *file)
+{
+	const bool beside = file->class == UR_CLASS_SIDECAR && ur_confirm_is_delivered(file) &&
+			    !file->travelled && decide->run->options->after == UR_AFTER_DELETE;
+	const bool no_media =
+		file->judgement == UR_JUDGE_REFUSE || (file->state == UR_REFUSED && file->for_good);
+	return beside || no_media || file->outcome == UR_OUTCOME_VANISHED;
+}
+
+/** The bits of the files that go now: a group goes together or stays together. */
+static unsigned choose(const struct ur_decide *decide, struct ur_item *item)
+{
+	unsigned ready = 0;
+	unsigned alone = 0;
+	for (int i = 0; i < item->count; i++) {
+		ready |= is_ready(decide, &item->files[i]) ? 1u << i : 0;
+		alone |= stays_alone(decide, &item->files[i]) ? 1u << i : 0;
+	}
+	ur_groups_of(item, item->together);
+	const unsigned go = ur_groups_choose(item->together, item->count, ready, alone);
+	for (int i = 0; i < item->count; i++) {
+		if ((ready & ~go & 1u << i) != 0) {
+			ur_confirm_keep_quietly(&item->files[i],
+				"kept until the others of its group (its sidecar, its live photo's other "
+				"half) can go with it");
+		}
+	}
+	return go;
+}
+
+/** Before the first file goes: a wrong server, user or key is seen while nothing is gone. */
+static void say_where_to(struct ur_decide *decide)
+{
+	const struct ur_run *run = decide->run;
+	if (decide->said_where_to || run->options->key_from == NULL) {
+		return;
+	}
+	decide->said_where_to = true;
+	ur_run_warn(decide->run,
+		"%s what is proved to be at %s, in the library of %s (key from %s)",
+		run->options->after == UR_AFTER_MOVE ? "moving away" : "removing",
+		run->options->http.server, run->server.user_name, run->options->key_from);
+}
+
+static void hand_to_settle(struct ur_decide *decide, struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		recheck_travel(item, &item->files[i]);
+	}
+	for (int i = 0; i < item->count; i++) {
+		follow_owners(decide, item, &item->files[i]);
+	}
+	const unsigned go = choose(decide, item);
+	bool again = false;
+	for (int i = 0; i < item->count; i++) {
+		again = again || ((go & 1u << i) != 0 && ur_confirm_asks_again(&item->files[i]));
+	}
+	if (go == 0) {
+		ur_decide_go(decide, item, UR_STEP_DONE);
+		return;
+	}
+	if (again && decide->aside >= ASIDE_MAX) {
+		ur_decide_rest(decide, item, UR_STEP_CONFIRM, ASIDE_PAUSE_MS);
+		return;
+	}
+	say_where_to(decide);
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if ((go & 1u << i) != 0) {
+			file->state = UR_CONFIRMED;
+			file->ask_again = ur_confirm_asks_again(file);
+			name_staged(decide, file);
+			ur_book_file(decide, item, file);
+		}
+	}
+	item->step = UR_STEP_SETTLE;
+	item->settle_do = UR_SETTLE_ASIDE;
+	decide->aside += again ? 1 : 0;
+	item->counts_aside = again;
+	decide->durable = true;
+	decide->in_settle++;
+	ur_items_add(&decide->after_commit, item);
+}
+
+/** Nothing is asked of a server that does not give anything, or does not let us ask. */
+static const char *why_not_ask(const struct ur_decide *decide)
+{
+	return decide->library_away   ? ur_confirm_library_away
+	       : decide->strangers    ? "kept: something before the server answers in its place"
+	       : decide->may_not_read ? "kept: the key may not read it back"
+				      : NULL;
+}
+
+/** Named by itself, in a folder that the server has as an external library. */
+static bool is_in_library(const struct ur_decide *decide, const struct ur_item *item)
+{
+	const char *libraries = ur_text_get(&decide->run->libraries);
+	struct ur_text path = {0};
+	char named[UR_PATH_TAIL];
+	enum ur_cover cover = UR_COVER_NONE;
+	size_t count = 0;
+	if (!item->dir->root->loose || libraries[0] == '\0' || decide->run->options->no_library) {
+		return false;
+	}
+	ur_dir_path(item->dir, NULL, &path);
+	const int r = ur_immich_libraries_read(
+		libraries, ur_text_get(&path), &cover, named, &count, NULL);
+	const bool may_be = r < 0 || !ur_text_ok(&path) || cover != UR_COVER_NONE;
+	ur_text_done(&path);
+	return may_be;
+}
+
+/** What is the item's, whatever its files are: why none of them is asked about. */
+static const char *why_none(const struct ur_decide *decide, struct ur_item *item)
+{
+	char beside[256];
+	if (item->split) {
+		return "kept: there are more files of this name than can be told apart; which of them "
+		       "belong together is not known";
+	}
+	if (is_in_library(decide, item)) {
+		return "kept: its folder may be an external library of the server, whose asset would go "
+		       "offline";
+	}
+	if (ur_run_removes(decide->run) && item->dir->root->loose &&
+		ur_group_has_beside(item, beside)) {
+		return ur_arena_format(&item->arena,
+			"kept: '%s' lies beside it, may belong to it, and was not named with it: name them "
+			"one after the other, or the folder",
+			beside);
+	}
+	return why_not_ask(decide);
+}
+
+void ur_confirm_next(struct ur_decide *decide, struct ur_item *item)
+{
+	const char *why_not = why_none(decide, item);
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (!ur_confirm_is_due(decide, file) || file->not_now) {
+			continue;
+		}
+		if (why_not != NULL) {
+			ur_confirm_keep(decide, item, file, why_not);
+			continue;
+		}
+		item->cursor = i;
+		ur_confirm_ask(decide, item, file);
+		return;
+	}
+	hand_to_settle(decide, item);
+}
+
+/* ---- while the group stands aside ------------------------------------------------------------ */
+
+static void back_to_settle(struct ur_decide *decide, struct ur_item *item, enum ur_settle_do what)
+{
+	item->step = UR_STEP_SETTLE;
+	item->settle_do = what;
+	decide->in_settle++;
+	ur_items_add(&decide->after_commit, item);
+}
+
+void ur_confirm_again(struct ur_decide *decide, struct ur_item *item)
+{
+	bool wrong = atomic_load(&decide->run->stop) || decide->away;
+	for (int i = 0; i < item->count && !wrong; i++) {
+		struct ur_file *file = &item->files[i];
+		if (!file->ask_again || file->given_again) {
+			continue;
+		}
+		if (!file->not_now) {
+			item->cursor = i;
+			item->call_phase = UR_PHASE_AGAIN;
+			ur_confirm_ask(decide, item, file);
+			return;
+		}
+		wrong = true;
+	}
+	back_to_settle(decide, item, wrong ? UR_SETTLE_BACK : UR_SETTLE_REMOVE);
+}
+
+/** Not a wait, and nobody else's doing: it was to be taken away, and could not. */
+static bool could_not_go(int result)
+{
+	return result != -ECANCELED && result != -ETXTBSY && result != UR_REMOVAL_WAITS &&
+	       result != UR_SETTLE_GONE;
+}
+
+static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+{
+	if (file->settle_result == UR_SETTLE_STUCK) {
+		file->reason = file->settle_why; // its row still says where it stands
+		file->warn = true;
+		return;
+	}
+	file->staged[0] = '\0';
+	if (file->settle_result == 0) {
+		file->state = UR_SETTLED;
+		file->settled_ns = ur_clock_wall_ns();
+	} else if (file->settle_result == -ESTALE) {
+		ur_judge_changed(item, file, file->settle_why);
+	} else {
+		file->state = UR_DELIVERED;
+		file->reason = file->not_now ? file->reason : file->settle_why;
+		file->warn = file->settle_result != -ECANCELED || file->warn;
+		atomic_fetch_add(&decide->run->kept, could_not_go(file->settle_result) ? 1 : 0);
+		/* Our rename changed its ctime. */
+		file->remembered = file->remembered && !file->settle_renamed;
+	}
+	if (file->settle_result == UR_REMOVAL_WAITS) {
+		ur_quiet_settled(decide, file);
+	}
+	if (file->settle_result == UR_SETTLE_GONE && !file->now_sent) {
+		ur_book_file(decide, item, file);
+		file->outcome = UR_OUTCOME_VANISHED; // perhaps named twice: it counts once
+	}
+}
+
+void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
+{
+	decide->in_settle--;
+	if (item->stands_aside) {
+		item->call_tries = 0;
+		ur_decide_go(decide, item, UR_STEP_AGAIN);
+		return;
+	}
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (file->state == UR_CONFIRMED && file->staged[0] != '\0') {
+			settled(decide, item, file);
+		}
+	}
+	assert(!item->counts_aside || decide->aside > 0);
+	decide->aside -= item->counts_aside ? 1 : 0;
+	item->counts_aside = false;
+	ur_decide_go(decide, item, UR_STEP_DONE);
+}
