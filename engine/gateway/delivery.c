@@ -232,8 +232,11 @@ static void set_out(struct ur_session *session)
 		ur_delivery_go(session, UR_DELIVERY_KEY, LONGEST_PAUSE_MS);
 		return;
 	}
-	delivery->related = relative(session, delivery->metadata->sidecar_upload);
-	if (delivery->related != NULL && delivery->related->outcome.state != UR_SPOOL_COMPLETE) {
+	/* What went along is written down; what its client names may be anything. */
+	delivery->related = relative(session, upload->outcome.with);
+	if (delivery->related != NULL &&
+		(!delivery->related->is_sidecar ||
+			delivery->related->outcome.state != UR_SPOOL_COMPLETE)) {
 		delivery->related = NULL;
 	}
 	delivery->outcome = upload->outcome;

@@ -134,7 +134,8 @@ void ur_delivery_follow(struct ur_session *session, enum ur_follow follow)
 	case UR_FOLLOW_GONE: // or never quite there: as if it had not been sent
 		delivery->suspect = true;
 		delivery->outcome.asset[0] = '\0';
-		ur_delivery_again(session, UR_DELIVERY_CHECK);
+		delivery->related = NULL; // gathered anew: it goes along again, or stays
+		ur_delivery_again(session, UR_DELIVERY_RELATED);
 		return;
 	case UR_FOLLOW_KEY:
 		drop_key(session);

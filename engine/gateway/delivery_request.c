@@ -65,7 +65,7 @@ static void write_body(struct ur_session *session, char boundary[64])
 		.created_ns = time_of(said->created),
 		.modified_ns = time_of(said->modified),
 		.size = session->upload->length,
-		.live_movie = or_null(said->live_movie),
+		.live_movie = delivery->unlinked ? NULL : or_null(said->live_movie),
 		.sidecar_name = delivery->sidecar != NULL ? "file.xmp" : NULL,
 		.sidecar_size = delivery->sidecar_size,
 		.device_asset = or_null(said->device_asset),
@@ -127,11 +127,24 @@ static void judge_sidecar(struct ur_delivery *delivery)
 {
 	struct ur_spool_outcome *outcome = &delivery->related_outcome;
 	*outcome = delivery->outcome;
+	outcome->with[0] = '\0';
 	if (outcome->duplicate) {
 		outcome->state = UR_SPOOL_REFUSED;
 		(void)snprintf(outcome->words, sizeof outcome->words,
 			"its picture was on the server already, and a sidecar travels only with a new one");
+	} else if (outcome->status != 201 ||
+		   strcmp(delivery->outcome.with, delivery->related->id) != 0) {
+		outcome->state = UR_SPOOL_REFUSED;
+		outcome->status = 0; // no word of the server's about it: it is kept
+		(void)snprintf(outcome->words, sizeof outcome->words,
+			"its picture is on the server, and nobody can tell whether it travelled with it");
 	}
+}
+
+static void name_sidecar(const struct ur_delivery *delivery, struct ur_spool_outcome *outcome)
+{
+	(void)snprintf(outcome->with, sizeof outcome->with, "%s",
+		delivery->related != NULL ? delivery->related->id : "");
 }
 
 static struct ur_session *session_of(struct ur_job *job)
@@ -263,6 +276,7 @@ void ur_delivery_begin_send(struct ur_session *session)
 	}
 	delivery->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_COMPLETE, .missed_ran_ms = UR_SPOOL_NEVER};
+	name_sidecar(delivery, &delivery->outcome);
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
 		"being delivered to immich-server");
 	delivery->tries++;
@@ -285,6 +299,7 @@ static void sent(struct ur_session *session, const char *asset, bool duplicate, 
 		.missed_ran_ms = UR_SPOOL_NEVER,
 	};
 	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
+	name_sidecar(delivery, &delivery->outcome);
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
 		duplicate ? "the server says duplicate to bytes that it had not known before; they "
 			    "are asked for later"
@@ -327,6 +342,11 @@ void ur_delivery_read_sent(struct ur_session *session)
 			!duplicate && ur_verdict_is_certain(&answer));
 	} else if (follow == UR_FOLLOW_QUOTA) {
 		wait_for_quota(session, words);
+	} else if (follow == UR_FOLLOW_REFUSED && delivery->metadata->live_movie[0] != '\0' &&
+		   !delivery->unlinked) {
+		/* It may be the movie that is gone from the server, and no word about these bytes. */
+		delivery->unlinked = true;
+		ur_delivery_again(session, UR_DELIVERY_CHECK);
 	} else if (follow == UR_FOLLOW_REFUSED) {
 		ur_delivery_refuse(session, status, words);
 	} else {

@@ -100,12 +100,13 @@ enum ur_delivery_step {
 /** An upload on its way to immich-server. */
 struct ur_delivery {
 	enum ur_delivery_step step;
-	int64_t due_ms;        // steady; the next try
-	unsigned tries;        // requests that carried it
-	unsigned pauses;       // since something went well
-	bool busy;             // a request or a job is under way
-	bool suspect;          // its upload ended in anything but 201; on disk in each outcome
-	bool lacks_proof;      // the key may not ask for the asset and its bytes
+	int64_t due_ms;   // steady; the next try
+	unsigned tries;   // requests that carried it
+	unsigned pauses;  // since something went well
+	bool busy;        // a request or a job is under way
+	bool suspect;     // its upload ended in anything but 201; on disk in each outcome
+	bool unlinked;    // the server did not take it with its movie: it is sent without the link
+	bool lacks_proof; // the key may not ask for the asset and its bytes
 	int64_t lost_until_ms; // the server may still be storing it
 	struct ur_credential credential;
 	bool has_credential;

@@ -62,10 +62,11 @@ struct ur_spool_outcome {
 	enum ur_spool_state state;
 	bool duplicate; // the server had it already
 	bool trashed;
-	bool suspect;    // it may have been sent with no 201 to show: the server's claim is doubted
-	int status;      // HTTP, 0 without
-	char asset[37];  // "" without
-	char words[128]; // cut at a character
+	bool suspect;   // it may have been sent with no 201 to show: the server's claim is doubted
+	int status;     // HTTP, 0 without
+	char asset[37]; // "" without
+	char with[UR_SPOOL_ID]; // the upload whose bytes went along as its sidecar; "": none did
+	char words[128];        // cut at a character
 	int64_t since_ms;
 	int64_t since_ran_ms;  // of this state: lives count from here
 	int64_t there_ran_ms;  // DELIVERED: the asset was first seen

@@ -442,6 +442,7 @@ void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_te
 		(long long)outcome->there_ran_ms, (long long)outcome->missed_ran_ms);
 	add_string(ret, "state", ur_spool_state_name(outcome->state));
 	add_string(ret, "asset", outcome->asset);
+	add_string(ret, "with", outcome->with);
 	add_string(ret, "words", outcome->words);
 	ur_text_adds(ret, "}\n");
 }
@@ -490,13 +491,16 @@ static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 	const char *state = NULL;
 	const char *asset = NULL;
 	const char *words = NULL;
+	const char *with = "";
 	struct ur_spool_outcome read = {.state = UR_SPOOL_STATES};
-	if (json_unpack(root, "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s, s?b, s?I, s?I, s?I}",
+	if (json_unpack(root,
+		    "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s, s?b, s?I, s?I, s?I, s?s}",
 		    "version", &version, "duplicate", &duplicate, "trashed", &trashed, "status",
 		    &read.status, "since_ms", &since, "tries", &tries, "state", &state, "asset",
 		    &asset, "words", &words, "suspect", &suspect, "since_ran_ms", &since_ran,
-		    "there_ran_ms", &there_ran, "missed_ran_ms", &missed_ran) < 0 ||
-		version < 1 || version > UR_SPOOL_LAYOUT || strlen(asset) >= sizeof read.asset) {
+		    "there_ran_ms", &there_ran, "missed_ran_ms", &missed_ran, "with", &with) < 0 ||
+		version < 1 || version > UR_SPOOL_LAYOUT || strlen(asset) >= sizeof read.asset ||
+		strlen(with) >= sizeof read.with) {
 		return -EBADMSG;
 	}
 	read.state = (enum ur_spool_state)state_named(state);
@@ -510,6 +514,7 @@ static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 	read.suspect = suspect < 0 ? was_suspect(&read) : suspect != 0;
 	copy_words(words, read.words, sizeof read.words);
 	memcpy(read.asset, asset, strlen(asset) + 1);
+	memcpy(read.with, with, strlen(with) + 1);
 	if (read.state == UR_SPOOL_STATES) {
 		return -EBADMSG;
 	}

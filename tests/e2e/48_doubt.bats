@@ -470,3 +470,53 @@ answered_or_gone() { gone "$GATEWAY_PID" || ! curl -s -o /dev/null --max-time 1 
 	equals "$(server_count)" 3
 }
 sent_some() { [ "$(uploads)" -gt 0 ] || [ "$(control GET /_immichd/stats | jq -r .mischief)" -gt 0 ]; }
+
+# --- what went along, and what did not --------------------------------------------------------------
+
+# also FILE METADATA…: an upload whose client says more of it than its name; sets UPLOAD.
+also() {
+	local file=$1 more
+	shift
+	printf -v more ',%s' "$@"
+	create "$(stat -c %s "$file")" -H "Upload-Metadata: filename $(printf %s "${file##*/}" | base64 -w0)$more" &&
+		send 0 "$file" && answered 204
+}
+id_of() { printf %s "${1##*/}" | base64 -w0; }
+
+@test "what a client names as its sidecar is not dropped for that after a restart" {
+	served --settle-after 3s
+	picture "$T/a.jpg" 1
+	picture "$T/b.jpg" 2
+	mischief 'POST /api/assets: status=503 name=b.jpg'
+	upload "$T/b.jpg"
+	local other=$UPLOAD
+	also "$T/a.jpg" "sidecar $(id_of "$other")"
+	became delivered
+	stop_gateway
+	served --settle-after 1s
+	UPLOAD=$GATE/uringest/files/${UPLOAD##*/}
+	became confirmed 40
+	UPLOAD=$GATE/uringest/files/${other##*/}
+	bytes_kept
+	mischief
+	became confirmed 60
+	equals "$(server_count)" 2
+}
+
+@test "a picture whose movie is gone from the server is sent without the link, and not refused" {
+	served
+	picture "$T/a.jpg" 1
+	mklib "$T/made" --count 1 --kinds mp4 --seed 5 --size 16K
+	mv "$(find "$T/made" -type f -print -quit)" "$T/a.mp4"
+	upload "$T/a.mp4"
+	became confirmed
+	local movie=$UPLOAD
+	curl -sS -X DELETE "${WHO[@]}" -H 'content-type: application/json' \
+		--data-binary "{\"force\":true,\"ids\":[\"$(say .asset)\"]}" "$DIRECT/api/assets"
+	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
+	wait_for 10 nothing_left
+	also "$T/a.jpg" "livePhotoVideo $(id_of "$movie")"
+	became confirmed
+	equals "$(sql 'SELECT name FROM assets')" a.jpg
+	equals "$(figure refused_total)" 0
+}
