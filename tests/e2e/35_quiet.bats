@@ -41,6 +41,8 @@ half() {
 # In boot-clock terms: everything in the ledger has been as it is for so long already.
 age_by() { ledger "UPDATE file SET quiet_had_ns = quiet_had_ns + $1 * 1000000000"; }
 
+uploading() { [ "$(uploads)" -gt 0 ]; }
+
 is_safe() { # SHA1 of a file that must be somewhere
 	find "$T/in" "$DATA" -type f -exec sha1sum {} + | grep -q "^$1"
 }
@@ -187,7 +189,6 @@ all_arrives() {
 	growing
 	mischief 'POST /api/assets: latency=2000 name=film.jpg'
 	drain_behind
-	uploading() { [ "$(uploads)" -gt 0 ]; }
 	wait_for 20 uploading
 	touch "$T/now"
 	all_arrives
@@ -401,7 +402,6 @@ all_arrives() {
 	ur import --json --after delete "$T/tmpfs" &
 	local run=$! sha1
 	PIDS+=("$run")
-	uploading() { [ "$(uploads)" -gt 0 ]; }
 	wait_for 10 uploading
 	printf 'MY EDIT' | dd of="$T/tmpfs/a.jpg" bs=1 seek=900 conv=notrunc 2>/dev/null
 	sha1=$(sha1sum "$T/tmpfs/a.jpg" | cut -c1-40)
