@@ -2,6 +2,7 @@
 #include "engine/pipeline_handshake.h"
 
 #include "engine/base/clock.h"
+#include "engine/net/proof.h"
 
 #include <errno.h>
 #include <openssl/hmac.h>
@@ -61,8 +62,7 @@ static int get(struct ur_http *http, const char *path, struct ur_request *ret, s
 	if (ret->status >= 300 && ret->status < 400) {
 		return say_redirect(ret, path, err);
 	}
-	const bool own = ur_immich_is_own_word(
-		ret->status, ret->correlation, ret->answer_type, ur_text_get(&ret->answer));
+	const bool own = ur_proof_is_own(ret);
 	if ((ret->status == 401 || ret->status == 403) && !own) {
 		return ur_err_say(err, -EACCES, UR_FAULT_SETUP,
 			"something before the server wants a proof of its own for %s: %s; Immich's key "

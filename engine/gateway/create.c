@@ -163,7 +163,7 @@ static bool read_early(struct ur_visit *visit)
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_check check = {0};
 	struct ur_asset asset = {0};
-	const bool own = ur_delivery_is_own(request);
+	const bool own = ur_proof_is_own(request);
 	if (own && visit->step == STEP_CHECK && request->status == 200 &&
 		ur_immich_check_read(answer, &check, 1, NULL) == 0 && check.there &&
 		!check.trashed) {

@@ -71,17 +71,11 @@ static void on_answer(struct ur_post *post)
 			delivery->fd = -1;
 		}
 	}
-	if (ur_delivery_is_own(&delivery->request) && delivery->request.status < 300) {
+	if (ur_proof_is_own(&delivery->request) && delivery->request.status < 300) {
 		note_server(session->gateway, true, "");
 	}
 	read_answer(session);
 	ur_delivery_advance(session);
-}
-
-bool ur_delivery_is_own(const struct ur_request *request)
-{
-	return request->result == 0 && ur_immich_is_own_word(request->status, request->correlation,
-					       request->answer_type, ur_text_get(&request->answer));
 }
 
 struct ur_answer ur_delivery_answer(
@@ -92,7 +86,7 @@ struct ur_answer ur_delivery_answer(
 		.asked = asked,
 		.result = request->result,
 		.status = request->status,
-		.own = ur_delivery_is_own(request),
+		.own = ur_proof_is_own(request),
 		.readable = readable,
 		.quota = ur_immich_is_quota(request->status, ur_text_get(&request->answer)),
 		.body_gone = request->body_gone,
@@ -192,7 +186,7 @@ static void explain_again(struct ur_session *session)
 		ur_delivery_explain(
 			session, "immich-server does not answer at present; it is tried again");
 		(void)snprintf(why, sizeof why, "%.150s", request->err.text);
-	} else if (!ur_delivery_is_own(request)) {
+	} else if (!ur_proof_is_own(request)) {
 		ur_delivery_explain(session,
 			"something else answers in immich-server's place (HTTP %d); it is tried again",
 			request->status);
@@ -213,12 +207,12 @@ void ur_delivery_again(struct ur_session *session, enum ur_delivery_step step)
 	const struct ur_request *request = &delivery->request;
 	int64_t asked = request->result == 0 ? request->retry_after_ms : -1;
 	const bool as_it_should =
-		ur_delivery_is_own(request) && request->status < 500 && request->status != 429;
+		ur_proof_is_own(request) && request->status < 500 && request->status != 429;
 	delivery->pauses++;
 	if (!as_it_should) {
 		explain_again(session);
 	}
-	if (!ur_delivery_is_own(request) && asked > STRANGERS_PAUSE_MS) {
+	if (!ur_proof_is_own(request) && asked > STRANGERS_PAUSE_MS) {
 		asked = STRANGERS_PAUSE_MS;
 	}
 	ur_delivery_go(session, step, ur_delivery_pause_ms(delivery, asked));
@@ -462,7 +456,7 @@ static void ask_house(struct ur_gateway *gateway, const char *path, void (*read)
 void ur_delivery_take_types(struct ur_gateway *gateway, const struct ur_request *request)
 {
 	struct ur_types *types = NULL;
-	if (request->status == 200 && ur_delivery_is_own(request) && ur_types_new(&types) == 0 &&
+	if (request->status == 200 && ur_proof_is_own(request) && ur_types_new(&types) == 0 &&
 		ur_immich_read_types(ur_text_get(&request->answer), types, NULL) == 0) {
 		ur_types_free(gateway->types);
 		gateway->types = types;

@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/net/immich.h"
+#include "engine/net/proof.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -260,9 +261,7 @@ static bool read_answer(struct question *question)
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_server said = {0};
 	/* A page of what stands before the server says nothing about anybody's key. */
-	const bool own =
-		request->result == 0 && ur_immich_is_own_word(request->status, request->correlation,
-						request->answer_type, answer);
+	const bool own = ur_proof_is_own(request);
 	if (!own || request->status >= 500 || request->status == 429) {
 		conclude(entry, UR_VERDICT_AWAY,
 			"immich-server does not answer at present; try again in a moment", AWAY_MS);

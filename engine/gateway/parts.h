@@ -21,6 +21,7 @@
 #include "engine/media/hash.h"
 #include "engine/media/hash_stream.h"
 #include "engine/net/immich.h"
+#include "engine/net/proof.h"
 #include "engine/net/tus.h"
 
 #include <errno.h>
@@ -276,8 +277,6 @@ bool ur_delivery_has_key(const struct ur_spool_upload *upload);
 void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential);
 void ur_delivery_tick(struct ur_gateway *gateway);
-/** An answer that is immich-server's own, and not a page of what stands before it. */
-bool ur_delivery_is_own(const struct ur_request *request);
 #define UR_TYPES_PATH "/api/server/media-types"
 /** The answer to UR_TYPES_PATH: in the server's own words, or what was known before goes on. */
 void ur_delivery_take_types(struct ur_gateway *gateway, const struct ur_request *request);

@@ -32,6 +32,12 @@ static enum ur_meaning common(const struct ur_reply *reply)
 	return UR_MEANINGS;
 }
 
+bool ur_proof_is_own(const struct ur_request *request)
+{
+	return request->result == 0 && ur_immich_is_own_word(request->status, request->correlation,
+					       request->answer_type, ur_text_get(&request->answer));
+}
+
 enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply)
 {
 	const enum ur_meaning meaning = common(reply);

@@ -18,6 +18,7 @@
 #ifndef UR_NET_PROOF_H
 #define UR_NET_PROOF_H
 
+#include "engine/net/http.h"
 #include "engine/net/immich.h"
 
 enum ur_meaning {
@@ -41,6 +42,8 @@ struct ur_reply {
 	bool other;    // bytes: all of them were compared, and they are others
 };
 
+/** An answer came, and it is Immich's own word: see ur_immich_is_own_word(). */
+bool ur_proof_is_own(const struct ur_request *request);
 enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply);
 /**
  * `size`: of the file; -1 where it is not known (a sidecar's picture).  `whole`: all bytes were asked

@@ -287,8 +287,7 @@ static void not_answered(struct ur_decide *decide, struct ur_request *request)
 {
 	const int status = request->result < 0 ? 0 : request->status;
 	const bool never = status >= 400 && status < 500 && status != 408 && status != 429 &&
-			   ur_immich_is_own_word(status, request->correlation, request->answer_type,
-				   ur_text_get(&request->answer));
+			   ur_proof_is_own(request);
 	const int64_t now = ur_clock_steady_ns();
 	decide->unanswered_ns = decide->unanswered_ns == 0 ? now : decide->unanswered_ns;
 	if (request->result == 0 &&

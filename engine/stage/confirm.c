@@ -436,8 +436,7 @@ static enum ur_meaning meaning_of(
 	const struct ur_reply reply = {
 		.result = call->result,
 		.status = call->status,
-		.own = ur_immich_is_own_word(call->status, call->correlation, call->answer_type,
-			ur_text_get(&call->answer)),
+		.own = ur_proof_is_own(call),
 		.readable = readable,
 		.total = ur_immich_total(call->content_range),
 		.got = check == NULL ? 0 : check->got,

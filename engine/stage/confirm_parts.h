@@ -13,8 +13,6 @@
 
 #include "engine/stage/decide_parts.h"
 
-#include "engine/net/proof.h"
-
 /** item.call_phase */
 enum {
 	UR_PHASE_ASSET,

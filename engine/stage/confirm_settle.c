@@ -201,12 +201,12 @@ static const char *why_none(const struct ur_decide *decide, struct ur_item *item
 
 void ur_confirm_next(struct ur_decide *decide, struct ur_item *item)
 {
-	const char *why_not = why_none(decide, item);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!ur_confirm_is_due(decide, file) || file->not_now) {
 			continue;
 		}
+		const char *why_not = why_none(decide, item);
 		if (why_not != NULL) {
 			ur_confirm_keep(decide, item, file, why_not);
 			continue;

@@ -266,8 +266,7 @@ static void away_answered(struct ur_decide *decide)
 		return;
 	}
 	if (call->result == 0 && (call->status == 401 || call->status == 403) &&
-		ur_immich_is_own_word(call->status, call->correlation, call->answer_type,
-			ur_text_get(&call->answer))) {
+		ur_proof_is_own(call)) {
 		struct ur_err err = {0};
 		(void)ur_err_say(&err, -EACCES, UR_FAULT_SETUP,
 			"the server does not accept the key any more (HTTP %d)", call->status);

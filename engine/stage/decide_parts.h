@@ -9,6 +9,7 @@
 #include "engine/stage/decide.h"
 
 #include "engine/base/filter.h"
+#include "engine/net/proof.h"
 
 #define UR_BUCKETS 4096u       // of files under way, by SHA-1
 #define UR_STAMPS 65536u       // a stamp for each value of two bytes of it

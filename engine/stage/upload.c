@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/pace.h"
+#include "engine/net/proof.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -157,9 +158,7 @@ static void give_up(struct slot *slot, int code, const char *what)
 /** A 200 or 201 is by its shape, which is read below; a refusal needs the marks of Immich's own. */
 static bool is_immichs(const struct ur_request *request)
 {
-	return request->status == 200 || request->status == 201 ||
-	       ur_immich_is_own_word(request->status, request->correlation, request->answer_type,
-		       ur_text_get(&request->answer));
+	return request->status == 200 || request->status == 201 || ur_proof_is_own(request);
 }
 
 static void answered(struct ur_request *request)

@@ -27,6 +27,12 @@ all_originals_come() {
 unmount_library() { mkdir "$DATA/unmounted" && mv "$DATA/upload/"* "$DATA/unmounted/"; }
 mount_library() { mv "$DATA/unmounted/"* "$DATA/upload/" && rmdir "$DATA/unmounted"; }
 
+nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
+delete_all_there() {
+	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
+	wait_for 10 nothing_left
+}
+
 # --- bytes that come from the very file -----------------------------------------------------------
 
 @test "a user's folder of the server's library, seen through a share, is not emptied" {
@@ -333,9 +339,7 @@ upload_as_somebody_else() { # FILE
 		import_json --after delete "$T/lib"
 		equals "$(files_in "$T/lib")" 0 "$half comes through"
 		equals "$(sql 'SELECT count(*) FROM assets WHERE live_video IS NOT NULL')" 1
-		control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
-		nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
-		wait_for 10 nothing_left
+		delete_all_there
 	done
 }
 
@@ -366,9 +370,7 @@ upload_as_somebody_else() { # FILE
 	import_json --after delete "$T/lib"
 	photo "$T/lib/kept.jpg"
 	import_json "$T/lib"
-	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
-	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
-	wait_for 10 nothing_left
+	delete_all_there
 	ur verify --resend-missing
 	equals "$CODE" 1
 	has "$OUT" "1 of them were taken away here: nothing can be sent again"
@@ -534,9 +536,7 @@ small_disk() { # SIZE
 	upload_as_somebody_else "$T/lib/a.jpg"
 	import_json --after delete --settle-after 1h "$T/lib"
 	ledger "UPDATE file SET there = '3600000000000 1 an-earlier-boot'"
-	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
-	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
-	wait_for 10 nothing_left
+	delete_all_there
 	upload_as_somebody_else "$T/lib/a.jpg"
 	ur retry "$T/lib/a.jpg"
 	ur import --json --after delete --settle-after 1h "$T/lib"
@@ -563,9 +563,7 @@ small_disk() { # SIZE
 	photo "$T/lib/a.jpg"
 	xmp "$T/lib/a.jpg.xmp"
 	import_json "$T/lib"
-	control DELETE /api/assets "{\"force\":true,\"ids\":$(sql 'SELECT json_group_array(id) FROM assets')}"
-	nothing_left() { [ "$(sql 'SELECT count(*) FROM assets')" = 0 ]; }
-	wait_for 10 nothing_left
+	delete_all_there
 	photo "$T/lib/a.jpg" # edited since, and sent by somebody else without its sidecar
 	upload_as_somebody_else "$T/lib/a.jpg"
 	import_json --after delete "$T/lib"
