@@ -14,7 +14,8 @@ $(OUT)/tests/fault/spool_crash: $(OUT)/tests/fault/spool_crash.o $(FAULT_OBJ) $(
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $(FAULT_WRAP) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
 
-FAULT_PROGRAMS := $(OUT)/tests/fault/spool_crash $(OUT)/uringest-faulty $(OUT)/immichd $(OUT)/mklib
+FAULT_PROGRAMS := $(OUT)/tests/fault/spool_crash $(OUT)/uringest-faulty $(OUT)/uringest $(OUT)/immichd \
+	$(OUT)/mklib
 FAULTS := spool gateway crash failing proofs
 
 # Each script says what it tested and adds its counts to $UR_COUNTS.
