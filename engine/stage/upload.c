@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/pace.h"
+#include "engine/base/retry.h"
 #include "engine/net/proof.h"
 #include "engine/sys/sys.h"
 
@@ -98,7 +99,8 @@ static void control(struct ur_upload *upload, const struct slot *slot)
 {
 	const struct ur_request *request = &slot->request;
 	const int64_t now = ur_clock_steady_ns();
-	if (request->result == 0 && (request->status == 429 || request->status == 503)) {
+	const enum ur_passing passing = ur_retry_of(0, request->status);
+	if (request->result == 0 && (passing == UR_PASSES_BUSY || passing == UR_PASSES_AWAY)) {
 		ur_pace_refused(&upload->pace, now, request->retry_after_ms);
 	} else if (request->result == 0 && request->status < 300) {
 		ur_pace_answered(&upload->pace, now, now - slot->sent_ns,
