@@ -40,14 +40,14 @@ BEGIN {
   below = "base sys media net immich source ledger settings run"
   allow("run", below)
   allow("stage", below)
-  allow("decide", below " decide")
+  allow("coordinator", below " coordinator")
   allow("scan", below " scan")
   allow("probe", below " probe")
   allow("chunks", below " chunks")
   allow("settle", below " settle")
   allow("gateway", "base sys net media immich settings gateway")
-  allow("pipeline", below " stage decide scan probe chunks settle gateway pipeline")
-  allow("cli", below " stage decide scan probe chunks settle gateway pipeline cli")
+  allow("pipeline", below " stage coordinator scan probe chunks settle gateway pipeline")
+  allow("cli", below " stage coordinator scan probe chunks settle gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -80,9 +80,8 @@ function layer_of(path)
     return "chunks"
   if (path ~ /^engine\/stage\/settle[a-z_]*\.[ch]$/)
     return "settle"
-  # One stage in several files, that share decide.h and decide_parts.h.
-  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm[a-z_]*|group|amend|book)\.[ch]$/)
-    return "decide"
+  if (path ~ /^engine\/import\/coordinator\//)
+    return "coordinator"
   if (path ~ /^engine\/stage\//)
     return "stage"
   if (path ~ /^cli\//)
@@ -98,6 +97,16 @@ function stem(path)
 {
   sub(/\.[ch]$/, "", path)
   return path
+}
+
+# What the files of a folder share belongs to nobody else.
+function is_foreign(from, to)
+{
+  if (to !~ /\/internal\.h$/)
+    return 0
+  sub(/[^\/]*$/, "", from)
+  sub(/[^\/]*$/, "", to)
+  return from != to
 }
 
 function wrong(why)
@@ -129,6 +138,8 @@ FNR == 1 {
     next
   else if (to == "stage" && from == "stage")
     wrong("stages do not include each other")
+  else if (is_foreign(FILENAME, target))
+    wrong("the files of its folder share it, and nobody else")
   else if (!((from, to) in may))
     wrong("\"" from "\" may not know of \"" to "\"")
 }

@@ -400,6 +400,12 @@ enum ur_put_state ur_put_step(struct ur_put *put, const struct ur_put_answer *a)
 	return put->state;
 }
 
+void ur_put_go_on(struct ur_put *put)
+{
+	assert(put->state == UR_PUT_CHECK || put->state == UR_PUT_LOST);
+	enter(put, UR_PUT_SEND);
+}
+
 void ur_put_aside(struct ur_put *put)
 {
 	assert(put->state == UR_PUT_PROVED);

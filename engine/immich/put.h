@@ -171,6 +171,11 @@ void ur_put_start(
  * follows.  The same state again, or SEND after SEND, means: later.  Returns the new state.
  */
 enum ur_put_state ur_put_step(struct ur_put *put, const struct ur_put_answer *answer);
+/**
+ * CHECK or LOST, and an upload of these bytes is known that is gone on with, whatever the server has:
+ * only who keeps that upload can tell how they came there.
+ */
+void ur_put_go_on(struct ur_put *put);
 /** PROVED, and the bytes are to be asked for once more. */
 void ur_put_aside(struct ur_put *put);
 const char *ur_put_state_name(enum ur_put_state state);

@@ -157,12 +157,6 @@ static void give_up(struct slot *slot, int code, const char *what)
 	drain(slot);
 }
 
-/** A 200 or 201 is by its shape, which is read below; a refusal needs the marks of Immich's own. */
-static bool is_immichs(const struct ur_request *request)
-{
-	return request->status == 200 || request->status == 201 || ur_proof_is_own(request);
-}
-
 static void answered(struct ur_request *request)
 {
 	struct slot *slot = request->owner;
@@ -175,15 +169,15 @@ static void answered(struct ur_request *request)
 	file->send_retry_ms = request->retry_after_ms;
 	file->send_changed = request->result == -ESTALE;
 	file->send_quota = false;
-	file->send_stranger = request->result == 0 && !is_immichs(request);
+	file->send_own = ur_proof_is_own(request);
+	file->send_readable = false;
 	if (request->result < 0) {
 		file->send_why = ur_arena_string(&slot->item->arena, request->err.text);
 	} else if (request->status == 200 || request->status == 201) {
 		const int r = ur_immich_upload_read(
 			ur_text_get(&request->answer), file->asset, &file->send_duplicate, &err);
+		file->send_readable = r == 0;
 		if (r < 0) { // an answer that is no answer: as if it had been lost
-			file->send_stranger = true;
-			file->send_result = r;
 			file->send_why = ur_arena_string(&slot->item->arena, err.text);
 		}
 	} else {
