@@ -18,6 +18,12 @@ bool ur_put_may_have_arrived(const struct ur_put_answer *a)
 	return a->body_gone || (a->result == 0 && a->status >= 500);
 }
 
+bool ur_put_may_come(const struct ur_put_answer *a)
+{
+	assert(a->asked == UR_PUT_SEND);
+	return a->body_gone && (a->result < 0 || a->status == 504);
+}
+
 /** That it was taken is no loss to believe, whoever says so: the proof is asked for in any case. */
 static enum ur_put_verdict judge_taken(const struct ur_put_answer *a)
 {

@@ -130,6 +130,12 @@ enum ur_put_verdict ur_put_judge(const struct ur_put_answer *answer);
 /** SEND: the server may have it all the same, in spite of an answer that says nothing or no. */
 bool ur_put_may_have_arrived(const struct ur_put_answer *answer);
 
+/**
+ * SEND: it may still be being stored, so that for a time even "absent" says nothing: nobody answered, or
+ * a proxy that did not want to wait.
+ */
+bool ur_put_may_come(const struct ur_put_answer *answer);
+
 /** How one who delivers goes on: data, not code. */
 struct ur_put_rules {
 	const char *name;

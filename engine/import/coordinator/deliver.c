@@ -222,15 +222,16 @@ static void met_stranger(struct ur_coordinator *c, struct ur_item *item, struct 
 }
 
 /** Once more, unless that was the last try: first asked by checksum, if it may have arrived. */
-static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
+	const struct ur_put_answer *answer)
 {
 	const bool sent_away = ur_outage_is_sent_away(c, file->send_status, file->send_retry_ms);
 	const int64_t asked_ms = sent_away ? -1 : file->send_retry_ms;
 	const int64_t pause_ms = ur_step_pause_ms(c, (unsigned)file->tries, asked_ms);
 	if (file->put.state == UR_PUT_LOST) {
-		const bool lost = file->send_result < 0 && file->send_body_gone;
-		file->lost_until_ns = ur_clock_steady_ns() +
-				      (lost ? c->run->options->answer_wait_ms * UR_MS_NS : 0);
+		file->lost_until_ns =
+			ur_clock_steady_ns() +
+			(ur_put_may_come(answer) ? c->run->options->answer_wait_ms * UR_MS_NS : 0);
 		item->call_tries = 0;
 		ur_under_way_release(c, file);
 		file->state = UR_PROBED;
@@ -297,10 +298,10 @@ static struct ur_put_answer answer_of(const struct ur_file *file)
 }
 
 /** True when the file is closed by what came back. */
-static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
+	const struct ur_put_answer *answer)
 {
-	const struct ur_put_answer answer = answer_of(file);
-	(void)ur_put_step(&file->put, &answer);
+	(void)ur_put_step(&file->put, answer);
 	file->tries = (int)file->put.sends;
 	switch (file->put.verdict) {
 	case UR_PUT_CREATED:
@@ -356,6 +357,7 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 	struct ur_file *file = &item->files[item->current];
 	assert(file->state == UR_SENDING);
 	assert(c->in_upload > 0);
+	const struct ur_put_answer answer = answer_of(file);
 	c->in_upload--;
 	bool closed = true;
 	if (file->send_result == -ECANCELED) {
@@ -365,12 +367,12 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 		ur_file_changed(
 			item, file, "it changed under our hands: looked at again in the next run");
 	} else {
-		closed = judge_answer(c, item, file);
+		closed = judge_answer(c, item, file, &answer);
 	}
 	if (closed) {
 		ur_under_way_release(c, file);
 		ur_step_go(c, item, UR_STEP_SEND);
 		return;
 	}
-	try_again(c, item, file);
+	try_again(c, item, file, &answer);
 }
