@@ -160,6 +160,7 @@ struct ur_put {
 	const struct ur_put_rules *rules;
 	enum ur_put_state state;
 	enum ur_put_verdict verdict; // of the last answer
+	enum ur_put_verdict sent;    // of the last answer to SEND
 	unsigned failures;           // answers in a row that brought nothing, to this question
 	unsigned sends;              // that failed
 	bool ours;                   // a 201 of the server's own words to this very body

@@ -143,7 +143,8 @@ static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 	}
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		struct ur_file *other = ur_file_is_to_ask(file) ? ur_under_way_find(c, file) : NULL;
+		struct ur_file *other =
+			ur_file_is_to_ask(file) ? ur_under_way_other(c, file) : NULL;
 		if (other == NULL) {
 			continue;
 		}
@@ -195,7 +196,7 @@ static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 		want(c, file);
 		return ANSWERED;
 	}
-	if (!check->there && ur_under_way_find(c, file) != NULL) {
+	if (!check->there && ur_under_way_other(c, file) != NULL) {
 		return NOT_YET;
 	}
 	if (!check->there && ur_under_way_was(c, file, question->number) && !answer.may_come) {
@@ -206,10 +207,18 @@ static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 		return NOT_YET;
 	case UR_PUT_SEND:
 		say_absent(c, item, file);
+		if (!ur_file_is_open(file)) {
+			ur_under_way_release(c, file);
+		}
 		return ANSWERED;
 	case UR_PUT_ASSET:
-	case UR_PUT_OVER: // in the trash
-		say_there(c, file, check);
+	case UR_PUT_OVER: // in the trash, or it was sent in vain for the last time
+		if (file->put.verdict == UR_PUT_ABSENT) {
+			ur_file_give_up(c, item, file);
+		} else {
+			say_there(c, file, check);
+		}
+		ur_under_way_release(c, file); // where it had been sent before
 		return ANSWERED;
 	case UR_PUT_NEW:
 	case UR_PUT_CHECK:
@@ -343,12 +352,15 @@ bool ur_ask_is_question(const struct ur_coordinator *c, const struct ur_request 
 	return c->question != NULL && request == &c->question->request;
 }
 
-static size_t add_item(struct ur_question *question, struct ur_item *item)
+static size_t add_item(struct ur_coordinator *c, struct ur_question *question, struct ur_item *item)
 {
 	size_t added = 0;
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (ur_file_is_to_ask(file)) {
+			if (file->put.state == UR_PUT_LOST && ur_under_way_other(c, file) == NULL) {
+				ur_under_way_add(c, file);
+			}
 			ur_immich_check_add(&question->body, question->count, file->sha1);
 			question->files[question->count++] = file;
 			added++;
@@ -369,7 +381,7 @@ static void fill(struct ur_coordinator *c, struct ur_question *question)
 		if (waits_for_same(c, item)) {
 			continue;
 		}
-		if (add_item(question, item) == 0) {
+		if (add_item(c, question, item) == 0) {
 			ur_step_go(c, item, UR_STEP_SEND);
 			continue;
 		}

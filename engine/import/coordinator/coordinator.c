@@ -113,6 +113,14 @@ static bool take_in(struct ur_coordinator *c)
 
 /* ---- what goes on ---------------------------------------------------------------------------- */
 
+/** What may have arrived is as good as being sent; a twin that waited for its asset knows none. */
+static enum ur_state open_state(const struct ur_file *file)
+{
+	const bool lost = file->put.state == UR_PUT_LOST && file->state != UR_DUPLICATE;
+	const bool none = file->state == UR_DUPLICATE && file->asset[0] == '\0';
+	return lost ? UR_SENDING : none ? UR_PROBED : file->state;
+}
+
 /** After a stop: what is still open waits for the next run. */
 static void close_open(struct ur_coordinator *c, struct ur_item *item)
 {
@@ -122,7 +130,7 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 			continue;
 		}
 		const bool there = file->decided && file->there;
-		ur_file_close(file, file->state,
+		ur_file_close(file, open_state(file),
 			there ? (file->state == UR_DUPLICATE ? UR_OUTCOME_DUPLICATE
 							     : UR_OUTCOME_PRESENT)
 			      : UR_OUTCOME_WAITING,

@@ -26,10 +26,6 @@
 #define WINDOW_SMALL 6u // times the limit, and at least …
 #define WINDOW_LEAST 128u
 #define SMALL_FILE (1 << 20)
-#define STRANGE_SENDS_MAX 5 // files in a row that end at a proxy's page
-
-static const struct ur_backoff between_runs = {.first_ms = UR_RETRY_FIRST_S * 1000,
-	.most_ms = (UR_RETRY_FIRST_S * 1000) << UR_RETRY_DOUBLINGS};
 
 /* ---- what is sent next ----------------------------------------------------------------------- */
 
@@ -191,36 +187,6 @@ static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur
 	c->durable = true;
 }
 
-static void close_failed(struct ur_file *file, bool for_good)
-{
-	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
-		file->send_why == NULL ? "it could not be sent" : file->send_why);
-	file->for_good = for_good;
-	if (!for_good) {
-		const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)file->tries);
-		file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
-	}
-}
-
-/** So many files that end at a stranger are the way's fault, and the next ones would end there, too. */
-static void met_stranger(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
-{
-	struct ur_err err = {0};
-	const char *why = file->send_why == NULL ? "" : file->send_why;
-	file->reason = ur_arena_format(&item->arena,
-		"what answered (HTTP %d) was not Immich but something before it, a proxy or a login "
-		"page: %s; tried again in the next run",
-		file->send_status, why);
-	if (++c->strange_sends < STRANGE_SENDS_MAX) {
-		return;
-	}
-	(void)ur_err_say(&err, -EHOSTUNREACH, UR_FAULT_WORLD,
-		"something before the server answers uploads in its place (HTTP %d): %s; look at the "
-		"proxy's rules for POST /api/assets, then run again, nothing is lost",
-		file->send_status, why);
-	ur_run_fail(c->run, -EHOSTUNREACH, &err);
-}
-
 /** Once more, unless that was the last try: first asked by checksum, if it may have arrived. */
 static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
@@ -233,8 +199,7 @@ static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_
 			ur_clock_steady_ns() +
 			(ur_put_may_come(answer) ? c->run->options->answer_wait_ms * UR_MS_NS : 0);
 		item->call_tries = 0;
-		ur_under_way_release(c, file);
-		file->state = UR_PROBED;
+		file->state = UR_PROBED; // and its bytes stay under way: they may still arrive
 		ur_step_rest(c, item, UR_STEP_ASK, pause_ms);
 		return;
 	}
@@ -276,10 +241,7 @@ static bool unheard(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 	if (file->put.state != UR_PUT_OVER) {
 		return false;
 	}
-	close_failed(file, false);
-	if (stranger) {
-		met_stranger(c, item, file);
-	}
+	ur_file_give_up(c, item, file);
 	return true;
 }
 
@@ -325,10 +287,10 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 	case UR_PUT_REFUSED:
 	case UR_PUT_REJECTED:
 		/* With a version from yesterday it may have been our request that was wrong. */
-		close_failed(file, !c->run->server_remembered);
+		ur_file_close_failed(file, !c->run->server_remembered);
 		return true;
 	case UR_PUT_UNREAD:
-		close_failed(file, false);
+		ur_file_close_failed(file, false);
 		return true;
 	case UR_PUT_LATER:
 	case UR_PUT_STRANGER:

@@ -2,12 +2,18 @@
 #include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+
+#define STRANGE_SENDS_MAX 5 // files in a row that end at a proxy's page
+
+static const struct ur_backoff between_runs = {.first_ms = UR_RETRY_FIRST_S * 1000,
+	.most_ms = (UR_RETRY_FIRST_S * 1000) << UR_RETRY_DOUBLINGS};
 
 void ur_file_close(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason)
@@ -129,4 +135,43 @@ void ur_file_keep_quietly(struct ur_file *file, const char *why)
 {
 	file->not_now = true;
 	file->reason = why;
+}
+
+void ur_file_close_failed(struct ur_file *file, bool for_good)
+{
+	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
+		file->send_why == NULL ? "it could not be sent" : file->send_why);
+	file->for_good = for_good;
+	if (!for_good) {
+		const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)file->tries);
+		file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
+	}
+}
+
+/** So many files that end at a stranger are the way's fault, and the next ones would end there, too. */
+static void met_stranger(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	struct ur_err err = {0};
+	const char *why = file->send_why == NULL ? "" : file->send_why;
+	file->reason = ur_arena_format(&item->arena,
+		"what answered (HTTP %d) was not Immich but something before it, a proxy or a login "
+		"page: %s; tried again in the next run",
+		file->send_status, why);
+	if (++c->strange_sends < STRANGE_SENDS_MAX) {
+		return;
+	}
+	(void)ur_err_say(&err, -EHOSTUNREACH, UR_FAULT_WORLD,
+		"something before the server answers uploads in its place (HTTP %d): %s; look at the "
+		"proxy's rules for POST /api/assets, then run again, nothing is lost",
+		file->send_status, why);
+	ur_run_fail(c->run, -EHOSTUNREACH, &err);
+}
+
+void ur_file_give_up(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	assert(file->put.state == UR_PUT_OVER);
+	ur_file_close_failed(file, false);
+	if (file->put.sent == UR_PUT_STRANGER) {
+		met_stranger(c, item, file);
+	}
 }

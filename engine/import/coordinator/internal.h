@@ -183,9 +183,16 @@ void ur_file_keep(
 /** Waits, as it should: nothing is odd about it. */
 void ur_file_keep_quietly(struct ur_file *file, const char *why);
 
+/** It could not be sent: tried again in a later run, unless that would help nothing. */
+void ur_file_close_failed(struct ur_file *file, bool for_good);
+/** The last try came to nothing; so many in a row that ended at a stranger end the run. */
+void ur_file_give_up(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file);
+
 /* ---- under_way.c ------------------------------------------------------------------------------- */
 
-struct ur_file *ur_under_way_find(struct ur_coordinator *c, const struct ur_file *file);
+/** Another file than this one, with its bytes. */
+struct ur_file *ur_under_way_other(struct ur_coordinator *c, const struct ur_file *file);
+/** From when it is wanted, or may have arrived, until it is known what became of it. */
 void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file);
 /** Its bytes are no longer under way: who waited for them is asked for again. */
 void ur_under_way_release(struct ur_coordinator *c, struct ur_file *file);

@@ -10,6 +10,7 @@
 #include "engine/media/pair.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -141,12 +142,38 @@ static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 	return item->dir->fs.trusted && ur_identity_same(&file->row->identity, &file->identity);
 }
 
+/** How much longer what an earlier run sent may still be being stored. */
+static int64_t may_come_ns(const struct ur_coordinator *c, const struct ur_file *file)
+{
+	return c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
+}
+
+static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
+{
+	assert(ur_age_is_begun(&file->doubt_since));
+	file->lost_until_ns = ur_clock_steady_ns() + may_come_ns(c, file);
+	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+}
+
+/** Asked by checksum, whatever comes then. */
+static void begin_put(struct ur_coordinator *c, struct ur_file *file)
+{
+	const bool doubted = ur_age_is_begun(&file->doubt_since);
+	if (file->put.state != UR_PUT_NEW) {
+		return;
+	}
+	if (doubted && may_come_ns(c, file) > 0) {
+		begin_lost(c, file);
+	} else {
+		ur_put_start(&file->put, &c->rules, UR_PUT_CHECK, doubted);
+	}
+}
+
 /** What the ledger remembers of these bytes at this place. */
 static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
 	const bool keep_mode = c->run->options->after == UR_AFTER_KEEP;
-	const int64_t answer_ns = c->run->options->answer_wait_ms * UR_MS_NS;
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
@@ -160,6 +187,9 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_DUPLICATE:
 	case UR_DELIVERED:
 	case UR_CONFIRMED:
+		if (row->asset[0] == '\0') {
+			return; // its twin's asset was never known: it is asked for itself
+		}
 		file->decided = true;
 		file->there = !file->created;
 		if (!ur_age_is_begun(&file->there_since)) {
@@ -199,9 +229,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		if (!ur_age_is_begun(&file->doubt_since)) {
 			file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
 		}
-		file->lost_until_ns =
-			ur_clock_steady_ns() + answer_ns - ur_age_ns(&file->doubt_since);
-		ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+		begin_lost(c, file);
 		return;
 	case UR_SEEN:
 	case UR_STABLE:
@@ -251,10 +279,7 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 		file->row->state != UR_SETTLED) {
 		recall(c, item, file);
 	}
-	if (file->put.state == UR_PUT_NEW) {
-		ur_put_start(
-			&file->put, &c->rules, UR_PUT_CHECK, ur_age_is_begun(&file->doubt_since));
-	}
+	begin_put(c, file);
 	file->put.sends = (unsigned)file->tries;
 }
 

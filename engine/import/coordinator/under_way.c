@@ -24,7 +24,7 @@ static uint32_t *stamp_of(struct ur_coordinator *c, const struct ur_file *file)
 	return &c->under_way.stamps[key];
 }
 
-struct ur_file *ur_under_way_find(struct ur_coordinator *c, const struct ur_file *file)
+static struct ur_file *find(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_file *at = *bucket_of(c, file);
 	while (at != NULL && memcmp(at->sha1, file->sha1, sizeof at->sha1) != 0) {
@@ -33,10 +33,20 @@ struct ur_file *ur_under_way_find(struct ur_coordinator *c, const struct ur_file
 	return at;
 }
 
+struct ur_file *ur_under_way_other(struct ur_coordinator *c, const struct ur_file *file)
+{
+	struct ur_file *at = find(c, file);
+	return at == file ? NULL : at;
+}
+
 void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_file **bucket = bucket_of(c, file);
-	assert(ur_under_way_find(c, file) == NULL);
+	const struct ur_file *there = find(c, file);
+	assert(there == NULL || there == file);
+	if (there == file) {
+		return; // it was sent before, and nobody knows how that ended
+	}
 	file->next_same = *bucket;
 	*bucket = file;
 }
