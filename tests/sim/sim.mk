@@ -15,4 +15,7 @@ $(OUT)/tests/sim/importer: $(SIM_OBJ) $(OUT)/liburingest.a
 sim: $(OUT)/tests/sim/importer ## the decisions on 100,000 worlds that lie, lose and die
 	$(Q)scripts/run-unit.sh $^
 
-.PHONY: sim
+mutants: ## a fault in each place that decides: do the fast tests find it?
+	$(Q)tests/mutants/mutants.sh
+
+.PHONY: sim mutants
