@@ -68,6 +68,7 @@ ENGINE_SRC := \
 	engine/stage/settle.c \
 	engine/stage/settle_stage.c \
 	engine/stage/settle_move.c \
+	engine/stage/settle_hash.c \
 	engine/stage/recover.c \
 	engine/stage/decide.c \
 	engine/stage/judge.c \
