@@ -28,9 +28,11 @@ ENGINE_SRC := \
 	engine/media/container.c \
 	engine/media/cut.c \
 	engine/media/exif.c \
+	engine/media/extract.c \
 	engine/media/kind.c \
 	engine/media/meta.c \
 	engine/media/pair.c \
+	engine/media/reader.c \
 	engine/media/sidecar.c \
 	engine/media/types.c \
 	engine/media/when.c \

@@ -25,6 +25,7 @@ UNIT_TESTS := \
 	settings \
 	kind \
 	meta \
+	reader \
 	pair \
 	sidecar \
 	spool \

@@ -4,6 +4,7 @@
 #include "engine/stage/probe_parts.h"
 
 #include "engine/media/container.h"
+#include "engine/media/extract.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -83,7 +84,7 @@ static int read_meta(struct ur_probe_slot *slot)
 		return -ENOMEM;
 	}
 	*file->meta = (struct ur_meta){0};
-	return ur_meta_read(&reader, file->kind, file->meta);
+	return ur_extract_meta(&reader, file->kind, file->meta);
 }
 
 static void check_sidecar(struct ur_probe_slot *slot, const void *bytes, size_t size)
