@@ -58,6 +58,7 @@ ENGINE_SRC := \
 	engine/stage/scan_rules.c \
 	engine/stage/scan_sources.c \
 	engine/stage/scan_ticks.c \
+	engine/stage/scan_walk.c \
 	engine/stage/probe.c \
 	engine/stage/probe_bytes.c \
 	engine/stage/probe_cold.c \

@@ -115,7 +115,7 @@ void ur_probe_next(struct ur_probe_slot *slot)
 {
 	const bool held_up = is_held_up(slot->item);
 	const bool pairing = !held_up && wants_pairing(slot->item);
-	const bool stop = atomic_load_explicit(&slot->probe->run->stop, memory_order_relaxed);
+	const bool stop = ur_run_is_stopping(slot->probe->run);
 	while (!held_up && !stop && slot->index < slot->item->count) {
 		slot->file = &slot->item->files[slot->index];
 		if (needs_opening(slot, pairing)) {
