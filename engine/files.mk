@@ -62,6 +62,7 @@ ENGINE_SRC := \
 	engine/stage/probe.c \
 	engine/stage/probe_bytes.c \
 	engine/stage/probe_cold.c \
+	engine/stage/probe_file.c \
 	engine/stage/probe_open.c \
 	engine/stage/upload.c \
 	engine/stage/chunks.c \
