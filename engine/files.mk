@@ -42,6 +42,7 @@ ENGINE_SRC := \
 	engine/source/ignore.c \
 	engine/source/staging.c \
 	engine/source/rename.c \
+	engine/source/readahead.c \
 	engine/source/leftover.c \
 	engine/ledger/ledger.c \
 	engine/ledger/ledger_rows.c \

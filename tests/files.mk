@@ -19,6 +19,7 @@ UNIT_TESTS := \
 	group \
 	folder \
 	removal \
+	readahead \
 	tick \
 	ignore \
 	schedule \

@@ -96,7 +96,7 @@ static void finish(struct ur_chunks_slot *slot)
 
 static bool is_reading(const struct ur_chunks_slot *slot)
 {
-	return slot->opening || slot->buffers[0].in_flight || slot->buffers[1].in_flight ||
+	return slot->opening || ur_readahead_is_reading(&slot->ahead) ||
 	       ur_window_is_looking(&slot->window);
 }
 
@@ -164,6 +164,7 @@ void ur_chunks_conclude(struct ur_chunks_slot *slot)
 {
 	slot->concluding = true;
 	ur_window_close(&slot->window);
+	ur_readahead_stop(&slot->ahead);
 	if (!is_reading(slot)) {
 		step(slot);
 	}
@@ -441,14 +442,8 @@ static int init_slot(struct ur_chunks *chunks, struct ur_chunks_slot *slot)
 	slot->stream.read = ur_chunks_give;
 	slot->fd = -1;
 	slot->dir_fd = -1;
-	for (int i = 0; i < 2; i++) {
-		slot->buffers[i].slot = slot;
-		slot->buffers[i].bytes = malloc(UR_CHUNKS_BUFFER);
-		if (slot->buffers[i].bytes == NULL) {
-			return -ENOMEM;
-		}
-	}
-	const int r = ur_xxh_new(&slot->whole);
+	int r = ur_readahead_init(&slot->ahead, ur_chunks_arrived);
+	r = r < 0 ? r : ur_xxh_new(&slot->whole);
 	return r < 0 ? r : ur_xxh_new(&slot->part);
 }
 
@@ -510,8 +505,7 @@ struct ur_chunks *ur_chunks_free(struct ur_chunks *chunks)
 	}
 	for (unsigned i = 0; i < chunks->slot_count; i++) {
 		struct ur_chunks_slot *slot = &chunks->slots[i];
-		free(slot->buffers[0].bytes);
-		free(slot->buffers[1].bytes);
+		ur_readahead_done(&slot->ahead);
 		free(slot->sidecar_bytes);
 		ur_text_done(&slot->metadata);
 		ur_request_done(&slot->request);

@@ -15,9 +15,9 @@
 #include "engine/net/transfer.h"
 #include "engine/net/tus.h"
 #include "engine/net/window.h"
+#include "engine/source/readahead.h"
 #include "engine/stage/chunks.h"
 
-#define UR_CHUNKS_BUFFER (512u << 10)
 #define UR_CHUNKS_NAME_ROOM 1024u
 #define UR_CHUNKS_ANSWER_MS 60000
 #define UR_CHUNKS_ANSWER_MAX (64u << 10)
@@ -27,16 +27,6 @@ enum ur_chunks_reading { // what the buffers are for
 	READING_NOTHING,
 	READING_HASH,
 	READING_SEND,
-};
-
-struct ur_chunks_buffer {
-	struct ur_op op; // first: the ring gives it back
-	struct ur_chunks_slot *slot;
-	unsigned char *bytes;
-	size_t size;
-	size_t used;
-	bool in_flight;
-	bool ready;
 };
 
 struct ur_chunks_slot {
@@ -57,12 +47,7 @@ struct ur_chunks_slot {
 	int fd;
 	bool opening;
 	enum ur_chunks_reading reading;
-	struct ur_chunks_buffer buffers[2];
-	int filling;
-	int giving;
-	uint64_t read_at;
-	uint64_t read_end;
-	int error;
+	struct ur_readahead ahead;
 	struct ur_xxh *whole; // of the file, up to whole_at
 	uint64_t whole_at;
 	struct ur_xxh *part; // of the chunk
@@ -131,13 +116,13 @@ void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *
 void ur_chunks_fail_soon(struct ur_chunks_slot *slot, int code, const char *what);
 
 /* chunks_disk.c */
-/** Where the chunk that is to go next ends. */
-uint64_t ur_chunks_chunk_end(const struct ur_chunks_slot *slot);
-void ur_chunks_begin_reading(
-	struct ur_chunks_slot *slot, enum ur_chunks_reading what, uint64_t from, uint64_t to);
+/** slot->ahead's: bytes of the chunk are there. */
+void ur_chunks_arrived(struct ur_readahead *ahead);
 /** Opens the file unless it is; at the end the chunk's checksum is known. */
 void ur_chunks_hash_chunk(struct ur_chunks_slot *slot);
-/** slot->stream: what was read for READING_SEND, on its way. */
+/** The chunk is read once more, for slot->stream. */
+void ur_chunks_begin_sending(struct ur_chunks_slot *slot);
+/** slot->stream: its bytes, as far as the window lets them. */
 ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size);
 /** Reads the sidecar unless it was, and sends it. */
 void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot);

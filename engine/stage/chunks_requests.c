@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -289,9 +288,6 @@ void ur_chunks_send_chunk(struct ur_chunks_slot *slot)
 	if (ur_address_write(slot->resume->address, slot->chunks->base, "/status", status)) {
 		ur_window_open(&slot->window, slot->chunks->http, status, t->offset);
 	}
-	ur_chunks_begin_reading(slot, READING_SEND, t->offset, ur_chunks_chunk_end(slot));
-	/* While this one is on its way, the disk may bring the next, for its checksum. */
-	(void)posix_fadvise(slot->fd, (off_t)ur_chunks_chunk_end(slot),
-		(off_t)slot->chunks->pace.chunk, POSIX_FADV_WILLNEED);
+	ur_chunks_begin_sending(slot);
 	ur_http_submit(slot->chunks->http, request);
 }
