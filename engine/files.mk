@@ -70,6 +70,7 @@ ENGINE_SRC := \
 	engine/stage/chunks_disk.c \
 	engine/stage/chunks_requests.c \
 	engine/stage/chunks_gateway.c \
+	engine/stage/chunks_slot.c \
 	engine/stage/settle.c \
 	engine/stage/settle_stage.c \
 	engine/stage/settle_move.c \

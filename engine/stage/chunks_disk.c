@@ -100,8 +100,9 @@ void ur_chunks_arrived(struct ur_readahead *ahead)
 	struct ur_chunks_slot *slot =
 		(struct ur_chunks_slot *)((char *)ahead - offsetof(struct ur_chunks_slot, ahead));
 	if (slot->concluding) {
-		ur_chunks_conclude(slot);
-	} else if (slot->reading == READING_HASH) {
+		return; // the turn looks whether it was the last
+	}
+	if (slot->reading == READING_HASH) {
 		feed_ready(slot);
 	} else {
 		ur_http_resume(slot->chunks->http, &slot->request);
@@ -148,7 +149,7 @@ static void open_named(struct ur_chunks_slot *slot, const char *name, void (*don
 	const struct ur_dir *dir = slot->item->dir;
 	slot->dir_fd = ur_dir_take(dir);
 	if (slot->dir_fd < 0) {
-		ur_chunks_fail_soon(slot, slot->dir_fd, "its folder cannot be opened");
+		ur_chunks_conclude_code(slot, slot->dir_fd, "its folder cannot be opened");
 		return;
 	}
 	slot->opening = true;
@@ -174,7 +175,7 @@ static void begin_hashing(struct ur_chunks_slot *slot)
 {
 	const uint64_t offset = slot->transfer.offset;
 	if (ur_sha1_begin(&slot->sha1) < 0) {
-		ur_chunks_fail_soon(slot, -EIO, "no kernel computes SHA-1 right");
+		ur_chunks_conclude_code(slot, -EIO, "no kernel computes SHA-1 right");
 		return;
 	}
 	const struct ur_readahead_spec spec = {
@@ -228,7 +229,7 @@ static void sidecar_read(struct ur_op *op)
 		ur_chunks_conclude_code(slot, -ESTALE, "its sidecar changed");
 		return;
 	}
-	ur_chunks_send_sidecar(slot);
+	slot->sidecar_there(slot);
 }
 
 static void sidecar_opened(struct ur_op *op)
@@ -253,15 +254,14 @@ static void sidecar_opened(struct ur_op *op)
 }
 
 /** The file is not open yet, or is not needed for a while: one descriptor a slot. */
-void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot)
+void ur_chunks_read_sidecar(struct ur_chunks_slot *slot, void (*there)(struct ur_chunks_slot *slot))
 {
-	if (slot->sidecar_bytes != NULL) {
-		ur_chunks_send_sidecar(slot);
-		return;
-	}
+	assert(slot->sidecar != NULL);
+	assert(slot->sidecar_bytes == NULL);
 	if (slot->fd >= 0) {
 		(void)ur_sys.close(slot->fd);
 		slot->fd = -1;
 	}
+	slot->sidecar_there = there;
 	open_named(slot, slot->sidecar->name, sidecar_opened);
 }
