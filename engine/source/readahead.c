@@ -98,8 +98,11 @@ ssize_t ur_readahead_peek(struct ur_readahead *ahead, const unsigned char **ret)
 		buffer->seen = true;
 		look(ahead, buffer->bytes, buffer->op.size);
 	}
-	if (ahead->error != 0 || !buffer->ready) {
-		return ahead->error != 0 ? ahead->error : -EAGAIN;
+	if (ahead->error < 0) {
+		return ahead->error;
+	}
+	if (!buffer->ready) {
+		return -EAGAIN;
 	}
 	*ret = buffer->bytes + buffer->used;
 	return (ssize_t)(buffer->op.size - buffer->used);
@@ -123,7 +126,7 @@ void ur_readahead_take(struct ur_readahead *ahead, size_t size)
 /** Bytes that are in memory, without a detour; -EAGAIN: from here on by the ring. */
 static ssize_t give_cached(struct ur_readahead *ahead, void *bytes, size_t size)
 {
-	if (ahead->error != 0) {
+	if (ahead->error < 0) {
 		return ahead->error;
 	}
 	const uint64_t left = ahead->spec.to - ahead->read_at;
@@ -138,7 +141,7 @@ static ssize_t give_cached(struct ur_readahead *ahead, void *bytes, size_t size)
 	}
 	assert(ahead->read_at == ahead->given_at);
 	look(ahead, bytes, (size_t)n);
-	if (ahead->error != 0) {
+	if (ahead->error < 0) {
 		return ahead->error;
 	}
 	ahead->read_at += (uint64_t)n;
