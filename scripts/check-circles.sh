@@ -13,8 +13,8 @@ usage()
   cat <<TEXT
 usage: scripts/check-circles.sh [OBJECTS [FOLDER]]
 
-  Looks for files of engine and cli below FOLDER (here) that call each other in a circle, as their
-  objects below OBJECTS say (build/release, below FOLDER if it is no absolute path).
+  Looks for files of engine, cli and fixtures below FOLDER (here) that call each other in a circle,
+  as their objects below OBJECTS say (build/release, below FOLDER if it is no absolute path).
 
   $known
            rooms that are still tied, a line each: a pattern of their files, as awk reads it.  A
@@ -31,7 +31,7 @@ esac
 objects=${1:-build/release}
 cd "${2:-.}" || exit 2
 
-sources=$(for folder in engine cli; do
+sources=$(for folder in engine cli fixtures; do
   [ ! -d "$folder" ] || find "$folder" -name '*.c' -type f
 done | sort)
 if [ -z "$sources" ]; then

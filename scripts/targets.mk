@@ -128,7 +128,7 @@ lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck, the direction
 
 lint-fresh: export LINT_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS)
 lint-fresh: export LINT_OBJECTS = $(OUT)
-lint-fresh: $(OUT)/liburingest.a $(CLI_OBJ)
+lint-fresh: $(OUT)/liburingest.a $(CLI_OBJ) $(IMMICHD_OBJ) $(MKLIB_OBJ) $(CUTTER_OBJ)
 	$(Q)scripts/lint.sh
 
 format: deps-lint ## put every C file into the project's format
