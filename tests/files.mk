@@ -41,4 +41,7 @@ UNIT_TESTS := \
 	multipart \
 	http1 \
 	httpd \
-	transfer
+	transfer \
+	chunks_slot \
+	probe_file \
+	settle_hash

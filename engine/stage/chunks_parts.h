@@ -1,5 +1,5 @@
 /**
- * chunks_parts - what the parts of `chunks` share.  Included by stage/chunks*.c only.
+ * chunks_parts - what the parts of `chunks` share.  Included by stage/chunks*.c and their tests only.
  *
  *     chunks.c           slots, the life of a transfer in one, the guest and its turn
  *     chunks_requests.c  what the gateway is asked and sent, and what it answers

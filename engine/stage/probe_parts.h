@@ -1,5 +1,5 @@
 /**
- * probe_parts - what the parts of `probe` share.  Included by stage/probe*.c only.
+ * probe_parts - what the parts of `probe` share.  Included by stage/probe*.c and their tests only.
  *
  *     probe.c        the thread, its ring, and which files of an item are opened at all
  *     probe_open.c   from a name to a descriptor that is what was scanned

@@ -1,5 +1,5 @@
 /**
- * settle_parts - what the parts of `settle` share.  Included by stage/settle*.c only.
+ * settle_parts - what the parts of `settle` share.  Included by stage/settle*.c and their tests only.
  *
  *     settle.c        the thread, what is proved before a file goes, the order of the steps
  *     settle_stage.c  into the staging folder and back
