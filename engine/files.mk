@@ -16,6 +16,7 @@ ENGINE_SRC := \
 	engine/net/transfer.c \
 	engine/net/tus.c \
 	engine/net/window.c \
+	engine/immich/put.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \
 	engine/media/hash_avx512.c \
@@ -76,19 +77,25 @@ ENGINE_SRC := \
 	engine/stage/settle_move.c \
 	engine/stage/settle_hash.c \
 	engine/stage/recover.c \
-	engine/stage/decide.c \
-	engine/stage/judge.c \
-	engine/stage/ask.c \
-	engine/stage/deliver.c \
-	engine/stage/group.c \
-	engine/stage/decide_large.c \
-	engine/stage/confirm.c \
-	engine/stage/confirm_file.c \
-	engine/stage/confirm_lack.c \
-	engine/stage/confirm_settle.c \
-	engine/stage/decide_quiet.c \
-	engine/stage/amend.c \
-	engine/stage/book.c \
+	engine/import/coordinator/step.c \
+	engine/import/coordinator/call.c \
+	engine/import/coordinator/file.c \
+	engine/import/coordinator/book.c \
+	engine/import/coordinator/under_way.c \
+	engine/import/coordinator/outage.c \
+	engine/import/coordinator/quota.c \
+	engine/import/coordinator/group.c \
+	engine/import/coordinator/judge.c \
+	engine/import/coordinator/quiet.c \
+	engine/import/coordinator/lack.c \
+	engine/import/coordinator/large.c \
+	engine/import/coordinator/ask.c \
+	engine/import/coordinator/deliver.c \
+	engine/import/coordinator/link.c \
+	engine/import/coordinator/amend.c \
+	engine/import/coordinator/confirm.c \
+	engine/import/coordinator/handover.c \
+	engine/import/coordinator/coordinator.c \
 	engine/gateway/spool.c \
 	engine/gateway/spool_bytes.c \
 	engine/gateway/spool_files.c \

@@ -1,7 +1,7 @@
 #!/bin/sh
 # check-includes.sh - dependencies point one way.
 #
-#     base ◀ sys ◀ net, media ◀ source ◀ ledger ◀ stage ◀ pipeline ◀ cli
+#     base ◀ sys ◀ net, media ◀ immich, source ◀ ledger ◀ stage ◀ pipeline ◀ cli
 #
 # Every file has a layer, every layer a list of those that it may include; the table below is the
 # whole rule.  A file without a layer is an error, so that new folders get their place here.
@@ -33,20 +33,21 @@ BEGIN {
   allow("sys", "base sys")
   allow("media", "base media")
   allow("net", "base sys net media")
+  allow("immich", "base sys net media immich")
   allow("source", "base sys media source")
   allow("ledger", "base sys media source ledger")
   allow("settings", "base sys settings")
-  below = "base sys media net source ledger settings run"
+  below = "base sys media net immich source ledger settings run"
   allow("run", below)
   allow("stage", below)
-  allow("decide", below " decide")
+  allow("coordinator", below " coordinator")
   allow("scan", below " scan")
   allow("probe", below " probe")
   allow("chunks", below " chunks")
   allow("settle", below " settle")
-  allow("gateway", "base sys net media settings gateway")
-  allow("pipeline", below " stage decide scan probe chunks settle gateway pipeline")
-  allow("cli", below " stage decide scan probe chunks settle gateway pipeline cli")
+  allow("gateway", "base sys net media immich settings gateway")
+  allow("pipeline", below " stage coordinator scan probe chunks settle gateway pipeline")
+  allow("cli", below " stage coordinator scan probe chunks settle gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -61,7 +62,7 @@ function allow(layer, names,    list, n, i)
 
 function layer_of(path)
 {
-  if (path ~ /^engine\/(base|sys|media|net|source|ledger|gateway)\//) {
+  if (path ~ /^engine\/(base|sys|media|net|immich|source|ledger|gateway)\//) {
     split(path, part, "/")
     return part[2]
   }
@@ -79,9 +80,8 @@ function layer_of(path)
     return "chunks"
   if (path ~ /^engine\/stage\/settle[a-z_]*\.[ch]$/)
     return "settle"
-  # One stage in several files, that share decide.h and decide_parts.h.
-  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm[a-z_]*|group|amend|book)\.[ch]$/)
-    return "decide"
+  if (path ~ /^engine\/import\/coordinator\//)
+    return "coordinator"
   if (path ~ /^engine\/stage\//)
     return "stage"
   if (path ~ /^cli\//)
@@ -97,6 +97,16 @@ function stem(path)
 {
   sub(/\.[ch]$/, "", path)
   return path
+}
+
+# What the files of a folder share belongs to nobody else.
+function is_foreign(from, to)
+{
+  if (to !~ /\/internal\.h$/)
+    return 0
+  sub(/[^\/]*$/, "", from)
+  sub(/[^\/]*$/, "", to)
+  return from != to
 }
 
 function wrong(why)
@@ -128,6 +138,8 @@ FNR == 1 {
     next
   else if (to == "stage" && from == "stage")
     wrong("stages do not include each other")
+  else if (is_foreign(FILENAME, target))
+    wrong("the files of its folder share it, and nobody else")
   else if (!((from, to) in may))
     wrong("\"" from "\" may not know of \"" to "\"")
 }

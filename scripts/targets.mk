@@ -51,7 +51,7 @@ else
 E2E := $(E2E_FAST)
 endif
 
-TEST_STEPS := unit replay golden-count e2e fault
+TEST_STEPS := unit sim replay golden-count e2e fault
 
 test: deps ## unit tests, fuzzers' seeds, recorded exchanges, fast end-to-end tests, faults
 	$(SUITE) $(TEST_STEPS)
@@ -94,6 +94,7 @@ include tests/fuzz/fuzz.mk
 FUZZ_CFLAGS += -Wno-string-conversion
 -include tests/golden/golden.mk
 -include tests/fault/fault.mk
+include tests/sim/sim.mk
 
 REPLAYS := $(FUZZ_TARGETS:%=$(OUT)/tests/fuzz/replay_%)
 replay: $(REPLAYS) ## fuzz-replay, counted

@@ -6,13 +6,15 @@
 #include "engine/stage/chunks_parts.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define ASK_FIRST_MS 500
 #define ASKS_MAX 5
+
+static const struct ur_backoff asks = {.first_ms = 500, .most_ms = 8000};
 
 static bool lists(const char *list, const char *word)
 {
@@ -69,11 +71,12 @@ static void ability_answered(struct ur_request *request)
 			atomic_load(&chunks->run->chunk_ceiling));
 		return;
 	}
-	const bool passing = request->result < 0 || status == 429 || status == 502 ||
-			     status == 503 || status == 504;
+	const enum ur_passing pass = ur_retry_of(0, status);
+	const bool passing =
+		request->result < 0 || pass == UR_PASSES_BUSY || pass == UR_PASSES_AWAY;
 	if (passing && ++chunks->asks < ASKS_MAX && !ur_run_is_stopping(chunks->run)) {
 		chunks->ask_due_ns =
-			ur_clock_steady_ns() + ((int64_t)ASK_FIRST_MS << chunks->asks) * UR_MS_NS;
+			ur_clock_steady_ns() + ur_retry_step_ms(&asks, chunks->asks) * UR_MS_NS;
 		return;
 	}
 	chunks->gateway_silent = passing;

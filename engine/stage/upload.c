@@ -10,6 +10,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/pace.h"
+#include "engine/base/retry.h"
 #include "engine/net/proof.h"
 #include "engine/source/readahead.h"
 #include "engine/sys/sys.h"
@@ -79,7 +80,8 @@ static void control(struct ur_upload *upload, const struct slot *slot)
 {
 	const struct ur_request *request = &slot->request;
 	const int64_t now = ur_clock_steady_ns();
-	if (request->result == 0 && (request->status == 429 || request->status == 503)) {
+	const enum ur_passing passing = ur_retry_of(0, request->status);
+	if (request->result == 0 && (passing == UR_PASSES_BUSY || passing == UR_PASSES_AWAY)) {
 		ur_pace_refused(&upload->pace, now, request->retry_after_ms);
 	} else if (request->result == 0 && request->status < 300) {
 		ur_pace_answered(&upload->pace, now, now - slot->sent_ns,
@@ -131,12 +133,6 @@ static void give_up(struct slot *slot, int code, const char *what)
 	drain(slot);
 }
 
-/** A 200 or 201 is by its shape, which is read below; a refusal needs the marks of Immich's own. */
-static bool is_immichs(const struct ur_request *request)
-{
-	return request->status == 200 || request->status == 201 || ur_proof_is_own(request);
-}
-
 static void answered(struct ur_request *request)
 {
 	struct slot *slot = request->owner;
@@ -149,15 +145,15 @@ static void answered(struct ur_request *request)
 	file->send_retry_ms = request->retry_after_ms;
 	file->send_changed = request->result == -ESTALE;
 	file->send_quota = false;
-	file->send_stranger = request->result == 0 && !is_immichs(request);
+	file->send_own = ur_proof_is_own(request);
+	file->send_readable = false;
 	if (request->result < 0) {
 		file->send_why = ur_arena_string(&slot->item->arena, request->err.text);
 	} else if (request->status == 200 || request->status == 201) {
 		const int r = ur_immich_upload_read(
 			ur_text_get(&request->answer), file->asset, &file->send_duplicate, &err);
+		file->send_readable = r == 0;
 		if (r < 0) { // an answer that is no answer: as if it had been lost
-			file->send_stranger = true;
-			file->send_result = r;
 			file->send_why = ur_arena_string(&slot->item->arena, err.text);
 		}
 	} else {

@@ -10,7 +10,8 @@ setup() {
   echo '#include "engine/base/text.h"' >"$DIR/engine/sys/sys.h"
   echo '#include "engine/media/kind.h"' >"$DIR/engine/net/immich.h"
   echo '#include "engine/stage/scan.h"' >"$DIR/engine/stage/scan.c"
-  echo '#include "engine/stage/decide_parts.h"' >"$DIR/engine/stage/judge.c"
+  mkdir -p "$DIR/engine/import/coordinator"
+  echo '#include "engine/import/coordinator/internal.h"' >"$DIR/engine/import/coordinator/judge.c"
   echo '#include "engine/stage/scan.h"' >"$DIR/engine/pipeline.c"
   echo '#include "engine/pipeline.h"' >"$DIR/cli/main.c"
   echo '#include "engine/sys/sys.h"' >"$DIR/fixtures/immichd/main.c"
@@ -101,9 +102,10 @@ without_circle() {
   refused engine/sys/sys.h engine/media/kind.h
   refused engine/net/immich.h engine/source/folder.h
   refused engine/stage/scan.c engine/stage/probe.h
-  refused engine/stage/scan.c engine/stage/decide.h
-  refused engine/stage/judge.c engine/stage/upload.h
-  refused engine/stage/judge.c engine/pipeline.h
+  refused engine/stage/scan.c engine/import/coordinator/coordinator.h
+  refused engine/pipeline.c engine/import/coordinator/internal.h
+  refused engine/import/coordinator/judge.c engine/stage/upload.h
+  refused engine/import/coordinator/judge.c engine/pipeline.h
   refused engine/pipeline.c cli/options.h
   refused fixtures/immichd/main.c engine/net/immich.h
   refused fixtures/immichd/main.c fixtures/mklib/tree.h
