@@ -11,7 +11,7 @@
  *                          ⇄ upload, settle
  *     engine/gateway/      the receiving side: httpd → route → gate, create (name), receive → spool
  *                          → delivery, by verdict
- *     engine/ledger/       what is remembered        engine/source/   folders, staging, what may go
+ *     engine/ledger/       what is remembered        engine/source/   files, staging, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
  *

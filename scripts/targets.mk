@@ -124,11 +124,12 @@ cover: deps ## how much of the sources the tests reach, file by file
 	$(Q)+UR_JOBS=$(JOBS) MAKE='$(MAKE)' scripts/cover.sh
 
 # --- style ----------------------------------------------------------------------------------------
-lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck, the direction of #includes
+lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck, the direction of #includes and of calls
 	$(Q)$(MAKE) --no-print-directory lint-fresh
 
 lint-fresh: export LINT_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS)
-lint-fresh:
+lint-fresh: export LINT_OBJECTS = $(OUT)
+lint-fresh: $(OUT)/liburingest.a $(CLI_OBJ) $(IMMICHD_OBJ) $(MKLIB_OBJ) $(CUTTER_OBJ)
 	$(Q)scripts/lint.sh
 
 format: deps-lint ## put every C file into the project's format

@@ -21,12 +21,14 @@ UNIT_TESTS := \
 	group \
 	folder \
 	removal \
+	readahead \
 	tick \
 	ignore \
 	schedule \
 	settings \
 	kind \
 	meta \
+	reader \
 	pair \
 	sidecar \
 	spool \
@@ -41,4 +43,7 @@ UNIT_TESTS := \
 	multipart \
 	http1 \
 	httpd \
-	transfer
+	transfer \
+	chunks_slot \
+	probe_file \
+	settle_hash

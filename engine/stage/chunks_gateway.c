@@ -49,7 +49,7 @@ static void no_gateway(struct ur_chunks *chunks, const char *words)
 	chunks->gateway = GATEWAY_NONE;
 	atomic_store(&chunks->run->no_gateway, true);
 	ur_show_bytes((uint64_t)chunks->run->options->resumable_threshold, size);
-	if (!ur_chunks_stopping(chunks)) {
+	if (!ur_run_is_stopping(chunks->run)) {
 		ur_run_warn(chunks->run,
 			"no gateway for resumable uploads at %s (%s): files of %s and more go in one "
 			"piece, and an upload that is interrupted starts again",
@@ -74,7 +74,7 @@ static void ability_answered(struct ur_request *request)
 	const enum ur_passing pass = ur_retry_of(0, status);
 	const bool passing =
 		request->result < 0 || pass == UR_PASSES_BUSY || pass == UR_PASSES_AWAY;
-	if (passing && ++chunks->asks < ASKS_MAX && !ur_chunks_stopping(chunks)) {
+	if (passing && ++chunks->asks < ASKS_MAX && !ur_run_is_stopping(chunks->run)) {
 		chunks->ask_due_ns =
 			ur_clock_steady_ns() + ur_retry_step_ms(&asks, chunks->asks) * UR_MS_NS;
 		return;
@@ -111,12 +111,12 @@ static void ask_ability(struct ur_chunks *chunks)
 
 bool ur_chunks_is_ready(struct ur_chunks *chunks)
 {
-	const bool first = chunks->gateway == GATEWAY_UNASKED && !ur_chunks_stopping(chunks);
+	const bool first = chunks->gateway == GATEWAY_UNASKED && !ur_run_is_stopping(chunks->run);
 	const bool again = chunks->gateway == GATEWAY_ASKED && !chunks->asking &&
 			   ur_clock_steady_ns() >= chunks->ask_due_ns;
 	if (first || again) {
 		ask_ability(chunks);
 	}
 	return chunks->gateway == GATEWAY_THERE || chunks->gateway == GATEWAY_NONE ||
-	       (ur_chunks_stopping(chunks) && !chunks->asking);
+	       (ur_run_is_stopping(chunks->run) && !chunks->asking);
 }
