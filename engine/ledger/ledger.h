@@ -166,6 +166,13 @@ void ur_ledger_let_go(struct ur_ledger *ledger);
 	struct ur_err *err);
 
 /**
+ * Since when the server's claim to have these bytes has been in doubt, by whichever of their rows doubts
+ * them for the shortest time; not begun: none does.
+ */
+[[nodiscard]] int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err);
+
+/**
  * True when files of `folder` (its path) or of a folder below it were taken away by a run before
  * `run` that was interrupted, and none has come to its end since: what is empty there, that run has
  * emptied.

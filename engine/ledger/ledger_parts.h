@@ -37,6 +37,7 @@ enum ur_ledger_statement {
 	FILE_IN_FOLDER,
 	FILE_GET,
 	FILE_SAME,
+	FILE_DOUBTS,
 	EMPTIED,
 	ASSET_GET,
 	ASSET_PUT,

@@ -30,7 +30,7 @@ esac
 cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
 TESTS=(tests/unit/test_put tests/unit/test_retry)
-for sim in tests/sim/sim_*.c tests/sim/importer.c; do
+for sim in tests/sim/sim_*.c; do
   [ ! -e "$sim" ] || TESTS+=("${sim%.c}")
 done
 export SIM_COUNT=${SIM_COUNT:-30000}
@@ -44,7 +44,7 @@ targets=("${TESTS[@]/#/build/release/}")
 
 build()
 {
-  make -j"$(nproc)" BUILD=release "${targets[@]}" >"$ROOM/build" 2>&1
+  make -j"$(nproc)" BUILD=release CFLAGS=-Wno-error "${targets[@]}" >"$ROOM/build" 2>&1
 }
 
 build || {

@@ -1,5 +1,5 @@
 /* ledger - rows and assets in memory: what was committed outlives a crash, and nothing else does. */
-#include "tests/sim/sim.h"
+#include "tests/sim/importer.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -18,7 +18,7 @@ static struct book durable;
 static int file_of(const char *name)
 {
 	for (int i = 0; i < SIM_FILES; i++) {
-		if (strcmp(sim.files[i].name, name) == 0) {
+		if (strcmp(sim_files[i].name, name) == 0) {
 			return i;
 		}
 	}
@@ -61,6 +61,8 @@ int __wrap_ur_ledger_get(struct ur_ledger *ledger, int64_t destination, int64_t 
 int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, int64_t run,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
 	struct ur_err *err);
+int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err);
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
@@ -96,9 +98,9 @@ int __wrap_ur_ledger_put(
 	}
 	struct ur_record *row = &open_book.rows[file];
 	*row = *record;
-	row->name = sim.files[file].name;
+	row->name = sim_files[file].name;
 	strncpy(open_book.reasons[file], record->reason, sizeof open_book.reasons[file] - 1);
-	row->reason = sim.files[file].name + strlen(row->name); // nobody decides by it
+	row->reason = sim_files[file].name + strlen(row->name); // nobody decides by it
 	open_book.has_row[file] = true;
 	return 0;
 }
@@ -138,6 +140,22 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 	(void)ledger, (void)destination, (void)run, (void)sha1, (void)not_folder, (void)not_name;
 	(void)ret, (void)err;
 	abort(); // only a plan asks
+}
+
+int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err)
+{
+	(void)ledger, (void)destination, (void)err;
+	*ret = (struct ur_age){0};
+	for (int i = 0; i < SIM_FILES; i++) {
+		const struct ur_record *row = &open_book.rows[i];
+		if (open_book.has_row[i] && memcmp(row->sha1, sha1, UR_LEDGER_SHA1) == 0 &&
+			ur_age_is_begun(&row->doubt) &&
+			(!ur_age_is_begun(ret) || ur_age_ns(&row->doubt) < ur_age_ns(ret))) {
+			*ret = ur_age_keep(&row->doubt);
+		}
+	}
+	return 0;
 }
 
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,

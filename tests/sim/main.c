@@ -1,9 +1,9 @@
 /*
  * main - seeds: a world each, and whether the promises were kept in it.
  *
- *     importer                    100,000 worlds, as a test
- *     importer --count N          so many
- *     importer --seed N           this one, with all that happens; made small if it fails
+ *     sim_NAME                    100,000 worlds, as a test
+ *     sim_NAME --count N          so many
+ *     sim_NAME --seed N           this one, with all that happens; made small if it fails
  *
  * UR_SEED=N begins elsewhere, SIM_COUNT=N is as --count.
  */
@@ -73,7 +73,15 @@ void sim_say(const char *format, ...)
 	(void)putchar('\n');
 }
 
-/* ---- a world --------------------------------------------------------------------------------- */
+void sim_begin(const struct sim_plan *plan)
+{
+	sim = (struct sim_world){.plan = *plan, .verbose = sim.verbose};
+	chance = plan->seed ^ UINT64_C(0xabcdef);
+	sim_clock_begin();
+	sim_server_begin();
+}
+
+/* ---- a plan ----------------------------------------------------------------------------------- */
 
 static struct sim_plan plan_of(uint64_t seed)
 {
@@ -87,161 +95,11 @@ static struct sim_plan plan_of(uint64_t seed)
 	return plan;
 }
 
-/** Pictures alone, with a sidecar, with a movie. */
-static void make_files(void)
-{
-	int group = 0;
-	for (int i = 0; i < sim.plan.files; i++) {
-		struct sim_file *file = &sim.files[i];
-		const bool joins =
-			i > 0 && sim.files[i - 1].class == UR_CLASS_IMAGE && sim_once_in(3);
-		const bool movie = joins && sim_once_in(3);
-		group += joins ? 0 : 1;
-		*file = (struct sim_file){
-			.there = true,
-			.inode = 100 + (uint64_t)i,
-			.ctime_ns = 1,
-			.content = (int)sim_below((unsigned)sim.plan.contents),
-			.class = movie   ? UR_CLASS_VIDEO
-				 : joins ? UR_CLASS_SIDECAR
-					 : UR_CLASS_IMAGE,
-		};
-		(void)snprintf(file->name, sizeof file->name, "g%d%s", group,
-			movie   ? ".mov"
-			: joins ? ".jpg.xmp"
-				: ".jpg");
-	}
-}
-
-/** What the server has before anybody comes. */
-static void make_server(void)
-{
-	for (int i = 0; i < sim.plan.contents; i++) {
-		struct sim_content *content = &sim_contents[i];
-		if (sim_lies(LIE_OTHERS)) {
-			content->row = content->stored = content->by_others = true;
-		} else if (sim_lies(LIE_TRASH)) {
-			content->row = content->stored = content->trashed = true;
-		} else if (sim_lies(LIE_HALF)) {
-			content->row = true;
-		}
-	}
-	for (int i = 0; i < sim.plan.files; i++) {
-		struct sim_content *content = &sim_contents[sim.files[i].content];
-		if (sim.files[i].class != UR_CLASS_SIDECAR && !content->row && sim_lies(LIE_OWN)) {
-			content->row = content->by_others = true;
-			content->own_file = i;
-		}
-	}
-}
-
-static void pass_time(void)
-{
-	static const int64_t waits_s[] = {2, 30, 90, 600, 3700, 30000, 90000};
-	for (int i = 0; i < sim.plan.contents; i++) {
-		struct sim_content *content = &sim_contents[i];
-		if (!content->row && content->storing_ns == 0 && sim_lies(LIE_OTHERS)) {
-			content->row = content->stored = content->by_others = true;
-		}
-		if (content->row && sim_lies(LIE_TRASH)) {
-			content->trashed = !content->trashed;
-		}
-	}
-	sim_pass(waits_s[sim_below(7)] * UR_SECOND_NS);
-	if (sim_once_in(6)) {
-		sim_reboot();
-	}
-	if (sim_once_in(6)) {
-		sim_step_wall(((int64_t)sim_below(200000) - 100000) * UR_SECOND_NS);
-	}
-}
-
-/* ---- the promises ---------------------------------------------------------------------------- */
-
-/** Nothing is lost: whoever is not here is there. */
-static void check_kept(void)
-{
-	for (int i = 0; i < sim.plan.files; i++) {
-		const struct sim_file *file = &sim.files[i];
-		const struct sim_content *content = &sim_contents[file->content];
-		const bool held = content->row && (content->stored || content->own_file >= 0);
-		if (file->removed && file->class != UR_CLASS_SIDECAR && !held) {
-			sim_break("%s is nowhere any more", file->name);
-		}
-	}
-}
-
-/** A seed's refusals are for good, and so is what the server did to its own files. */
-static bool may_stay(const struct sim_file *file)
-{
-	const struct sim_content *content = &sim_contents[file->content];
-	const int which = (int)(file - sim.files);
-	const struct ur_record *row = sim_ledger_row(which);
-	return file->class == UR_CLASS_SIDECAR || content->trashed || content->own_file >= 0 ||
-	       (content->row && !content->stored) ||
-	       (row != NULL && (row->for_good || row->state == UR_REFUSED) &&
-		       (sim.plan.lies & 1u << LIE_REFUSES) != 0);
-}
-
-/** The others of its group may be what keeps it. */
-static bool is_kept_by_group(int which)
-{
-	const char *name = sim.files[which].name;
-	const size_t stem = strcspn(name, ".");
-	for (int i = 0; i < sim.plan.files; i++) {
-		if (i != which && sim.files[i].there && strcspn(sim.files[i].name, ".") == stem &&
-			strncmp(sim.files[i].name, name, stem) == 0 && may_stay(&sim.files[i])) {
-			return true;
-		}
-	}
-	return false;
-}
-
-/** When everybody has been honest for days, all is done that can be done. */
-static void check_done(void)
-{
-	for (int i = 0; i < sim.plan.files; i++) {
-		const struct sim_file *file = &sim.files[i];
-		if (file->there && !may_stay(file) && !is_kept_by_group(i)) {
-			const struct ur_record *row = sim_ledger_row(i);
-			sim_break("%s is still here after days of peace (%s)", file->name,
-				row == NULL ? "no row" : ur_state_name(row->state));
-		}
-	}
-}
-
-/** The promise that was broken, "" when none was. */
-static const char *live(const struct sim_plan *plan)
-{
-	sim = (struct sim_world){.plan = *plan, .verbose = sim.verbose};
-	chance = plan->seed ^ UINT64_C(0xabcdef);
-	sim_clock_begin();
-	sim_server_begin();
-	sim_ledger_begin();
-	make_files();
-	make_server();
-	for (int i = 0; i < plan->runs && sim.broken[0] == '\0'; i++) {
-		sim_run();
-		check_kept();
-		pass_time();
-	}
-	sim.honest = true;
-	for (int i = 0; i < 6 && sim.broken[0] == '\0'; i++) {
-		sim_pass(i == 3 ? 25 * SIM_HOUR : 2 * SIM_HOUR);
-		sim_run();
-	}
-	if (sim.broken[0] == '\0') {
-		check_kept();
-		check_done();
-	}
-	return sim.broken;
-}
-
 /* ---- making it small ------------------------------------------------------------------------- */
 
 static bool still_fails(const struct sim_plan *plan)
 {
-	return live(plan)[0] != '\0';
+	return sim_live(plan)[0] != '\0';
 }
 
 /** Each number as small, and each lie told, as little as the failure needs. */
@@ -287,7 +145,7 @@ static void show(const struct sim_plan *plan)
 		plan->seed, plan->seed, plan->lies, plan->files, plan->contents, plan->runs,
 		plan->per_mille);
 	sim.verbose = true;
-	(void)live(plan);
+	(void)sim_live(plan);
 	sim.verbose = false;
 }
 
@@ -310,7 +168,7 @@ static bool read_plan(struct sim_plan *plan)
 static int try_seed(uint64_t seed, bool explain)
 {
 	struct sim_plan plan = plan_of(seed);
-	if (live(&plan)[0] == '\0') {
+	if (sim_live(&plan)[0] == '\0') {
 		return 0;
 	}
 	(void)printf("# seed %" PRIu64 ": %s\n", seed, sim.broken);
@@ -337,14 +195,14 @@ int main(int argc, char **argv)
 	} else if (argc == 3 && strcmp(argv[1], "--count") == 0) {
 		count = strtoull(argv[2], NULL, 10);
 	} else if (argc != 1) {
-		(void)fputs("usage: importer [--seed N | --count N]\n", stderr);
+		(void)fprintf(stderr, "usage: %s [--seed N | --count N]\n", argv[0]);
 		return 2;
 	}
 	int failures = 0;
 	for (uint64_t seed = first; seed < first + count && failures < FAILURES_SHOWN; seed++) {
 		failures += try_seed(seed, failures == 0);
 	}
-	(void)printf("1..1\n%sok 1 - the importer keeps its promises in %" PRIu64 " worlds\n",
-		failures == 0 ? "" : "not ", count);
+	(void)printf("1..1\n%sok 1 - the %s keeps its promises in %" PRIu64 " worlds\n",
+		failures == 0 ? "" : "not ", sim_name, count);
 	return failures == 0 ? 0 : 1;
 }

@@ -4,7 +4,7 @@
  *     request ─▶ in a while ─▶ a lie, if the seed has one ─▶ or the truth ─▶ request.done()
  *
  * The truth follows the servers that are known: an upload that fails at a late step may leave its row
- * and lose its bytes within a minute; one that is still being stored is not found by checksum.
+ * and lose its bytes within the hour; one that is still being stored is not found by checksum.
  */
 #include "tests/sim/sim.h"
 
@@ -94,6 +94,7 @@ void sim_server_begin(void)
 	for (int i = 0; i < SIM_CONTENTS; i++) {
 		struct sim_content *content = &sim_contents[i];
 		content->row = content->stored = content->trashed = content->by_others = false;
+		content->refused = false;
 		content->own_file = -1;
 		content->storing_ns = 0;
 		storings[i] = (struct later){.event = {.happen = appear}, .content = i};
@@ -104,109 +105,100 @@ void sim_server_begin(void)
 /** The bytes come from the file itself, which must then stand where the server sees it. */
 static bool is_readable(const struct sim_content *content)
 {
-	if (content->own_file >= 0) {
-		const struct sim_file *file = &sim.files[content->own_file];
-		return file->there && !file->aside;
-	}
-	return content->stored;
+	bool aside = false;
+	return content->own_file < 0 ? content->stored
+				     : sim_own_is_there(content->own_file, &aside) && !aside;
 }
 
-bool sim_server_holds(const struct sim_file *file)
+bool sim_server_holds(int at, int asking)
 {
-	const struct sim_content *content = &sim_contents[file->content];
-	const struct sim_file *own = content->own_file < 0 ? NULL : &sim.files[content->own_file];
-	const bool kept = own == NULL ? content->stored : own != file && own->there;
+	const struct sim_content *content = &sim_contents[at];
+	bool aside = false;
+	const bool kept = content->own_file < 0
+				  ? content->stored
+				  : content->own_file != asking &&
+					    sim_own_is_there(content->own_file, &aside);
 	return content->row && !content->trashed && kept;
 }
 
 /* ---- an upload ------------------------------------------------------------------------------- */
 
-static void say(struct ur_file *file, int result, int status, bool own)
+static struct sim_sent say(int result, int status, bool own)
 {
-	file->send_result = result;
-	file->send_status = status;
-	file->send_own = own;
-	file->send_readable = status == 200 || status == 201;
-	file->send_duplicate = status == 200;
-	file->send_body_gone = true;
-	file->send_quota = false;
-	file->send_retry_ms = -1;
-	file->send_why = "so the world wants it";
+	return (struct sim_sent){
+		.result = result,
+		.status = status,
+		.own = own,
+		.readable = status == 200 || status == 201,
+		.duplicate = status == 200,
+	};
 }
 
 static void keep_row_only(struct sim_content *content, int at)
 {
 	content->row = content->stored = true;
-	sim_later(&losses[at].event, (int64_t)sim_below(50000) * UR_MS_NS);
+	sim_later(&losses[at].event, (int64_t)sim_below(3000000) * UR_MS_NS);
 }
 
 /** True when something went wrong with it. */
-static bool goes_wrong(struct ur_file *file, struct sim_content *content, int at)
+static bool goes_wrong(struct sim_content *content, int at, struct sim_sent *ret)
 {
 	if (sim_lies(LIE_REFUSES)) {
 		static const int statuses[] = {400, 413, 422, 415};
-		say(file, 0, statuses[sim_below(4)], true);
+		*ret = say(0, statuses[sim_below(4)], true);
+		content->refused = content->refused || ret->status == 400;
 		return true;
 	}
 	if (sim_lies(LIE_HALF) && !losses[at].event.waits) {
 		keep_row_only(content, at);
-		if (sim_once_in(2)) {
-			say(file, 0, 500, true);
-		} else {
-			say(file, -ECONNRESET, 0, false);
-		}
+		*ret = sim_once_in(2) ? say(0, 500, true) : say(-ECONNRESET, 0, false);
 		return true;
 	}
 	if (sim_lies(LIE_LATE)) {
 		const int64_t after_ns = (int64_t)sim_below(200000) * UR_MS_NS;
 		content->storing_ns = sim_now() + after_ns;
 		sim_later(&storings[at].event, after_ns);
-		if (sim_once_in(2)) {
-			say(file, 0, 504, false);
-		} else {
-			say(file, -ETIMEDOUT, 0, false);
-		}
+		*ret = sim_once_in(2) ? say(0, 504, false) : say(-ETIMEDOUT, 0, false);
 		return true;
 	}
 	return false;
 }
 
 /** The bytes are stored; the answer may not get through. */
-static void lose_answer(struct ur_file *file)
+static struct sim_sent answer_sent(void)
 {
+	static const int pages[] = {200, 302, 403, 404, 500, 502};
+	static const int busy[] = {502, 503, 504, 429};
+	struct sim_sent sent = say(0, 201, true);
 	if (sim_lies(LIE_LINE)) {
-		say(file, -ECONNRESET, 0, false);
+		sent = say(-ECONNRESET, 0, false);
 	} else if (sim_lies(LIE_PAGE)) {
-		static const int statuses[] = {200, 302, 403, 404, 500, 502};
-		say(file, 0, statuses[sim_below(6)], false);
-		file->send_readable = false;
+		sent = say(0, pages[sim_below(6)], false);
+		sent.readable = sent.duplicate = false;
 	} else if (sim_lies(LIE_BUSY)) {
-		static const int statuses[] = {502, 503, 504, 429};
-		say(file, 0, statuses[sim_below(4)], false);
+		sent = say(0, busy[sim_below(4)], false);
 	} else if (sim_lies(LIE_NONSENSE)) {
-		say(file, 0, 201, true);
-		file->send_readable = false;
+		sent.readable = false;
 	}
+	return sent;
 }
 
-void sim_server_upload(struct ur_file *file, int at)
+struct sim_sent sim_server_upload(int at)
 {
 	struct sim_content *content = &sim_contents[at];
-	if ((content->row || content->storing_ns > sim_now()) && !content->by_others) {
+	struct sim_sent sent;
+	const bool known = content->row || content->storing_ns > sim_now();
+	if (known && !content->by_others) {
 		sim_break("content %d was sent although the server had it, or was storing it", at);
 	}
-	if (content->row || content->storing_ns > sim_now()) {
-		say(file, 0, 200, true);
-		memcpy(file->asset, content->asset, sizeof file->asset);
-		return;
+	if (known) {
+		return say(0, 200, true);
 	}
-	if (goes_wrong(file, content, at)) {
-		return;
+	if (goes_wrong(content, at, &sent)) {
+		return sent;
 	}
 	content->row = content->stored = true;
-	memcpy(file->asset, content->asset, sizeof file->asset);
-	say(file, 0, 201, true);
-	lose_answer(file);
+	return answer_sent();
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */

@@ -1,15 +1,21 @@
 /**
- * sim - the importer's decisions on a world of its own: no server, no disk, no thread, no clock.
+ * sim - decisions on a world of their own: no server, no disk, no thread, no clock.
  *
  *     seed ─▶ files, who lies how, when the process dies ─▶ runs ─▶ honest runs ─▶ are the promises kept?
  *
+ *     main.c       seeds, chance, and making a failing seed small
  *     clock.c      the three clocks, and an agenda of what happens when
- *     ledger.c     rows and assets; a commit makes them durable, a crash forgets the rest
  *     server.c     what the server truly holds, and what it (or a proxy) answers
- *     importer.c   a run: scan, probe, upload and settle played, the coordinator real
- *     main.c       seeds, the promises, and making a failing seed small
  *
- * The coordinator is the one that ships; its neighbours are put in its place by the linker (--wrap).
+ *     sim_importer.c   files and the promises about them
+ *     importer_run.c   a run: scan, probe, upload and settle played, the coordinator real
+ *     ledger.c         rows and assets; a commit makes them durable, a crash forgets the rest
+ *
+ *     sim_gateway.c    uploads and the promises about them; the deliveries real
+ *     spool.c          outcomes: what was concluded outlives a crash
+ *
+ * Coordinator and deliveries are those that ship; the linker puts these in their neighbours' place
+ * (--wrap).
  *
  *   Owner    one world, static: a seed begins by wiping it
  *   Units    ns on all clocks
@@ -18,9 +24,10 @@
 #ifndef UR_TESTS_SIM_H
 #define UR_TESTS_SIM_H
 
-#include "engine/import/coordinator/internal.h"
-
 #include "engine/base/clock.h"
+#include "engine/media/hash.h"
+#include "engine/net/http.h"
+#include "engine/net/immich.h"
 
 #define SIM_FILES 6
 #define SIM_CONTENTS 6
@@ -87,17 +94,8 @@ void sim_clock_begin(void);
 void sim_reboot(void);
 void sim_step_wall(int64_t by_ns);
 
-/* ---- ledger.c ---------------------------------------------------------------------------------- */
-
-void sim_ledger_begin(void);
-/** What was not committed is forgotten. */
-void sim_ledger_crash(void);
-/** The row of a file, as the next run reads it; NULL without. */
-const struct ur_record *sim_ledger_row(int file);
-
 /* ---- server.c ---------------------------------------------------------------------------------- */
 
-struct sim_file;
 struct sim_content {
 	char bytes[64];
 	size_t size;
@@ -109,6 +107,7 @@ struct sim_content {
 	bool stored; // its bytes are there
 	bool trashed;
 	bool by_others;     // nobody can call a second upload needless
+	bool refused;       // by its type, once
 	int own_file;       // its bytes are this very file of ours; -1: they are not
 	int64_t seen_ns;    // when the row was made
 	int64_t storing_ns; // until when an upload of it is being stored; 0: none is
@@ -116,39 +115,41 @@ struct sim_content {
 extern struct sim_content sim_contents[SIM_CONTENTS];
 
 void sim_server_begin(void);
-/** The whole truth, whatever is answered: the server has the bytes of this file elsewhere than there. */
-bool sim_server_holds(const struct sim_file *file);
-/** A whole body of these bytes has arrived; what becomes of it, and the answer, in `file`. */
-void sim_server_upload(struct ur_file *file, int content);
+/** Whether a file whose bytes are the server's own stands where the server sees it: the world's. */
+bool sim_own_is_there(int own_file, bool *ret_aside);
+/** The whole truth, whatever is answered: the server has these bytes elsewhere than in `asking`. */
+bool sim_server_holds(int content, int asking);
 
-/* ---- importer.c -------------------------------------------------------------------------------- */
-
-struct sim_file {
-	char name[24];
-	int content;
-	enum ur_class class;
-	bool there;   // at its name
-	bool aside;   // in the staging folder
-	bool removed; // by us
-	bool travelled;
-	uint64_t inode;
-	int64_t ctime_ns;
+/** What a client sees of an upload whose body has gone out. */
+struct sim_sent {
+	int result;
+	int status;
+	bool own;
+	bool readable;
+	bool duplicate;
 };
+/** A whole body of these bytes has arrived. */
+struct sim_sent sim_server_upload(int content);
+
+/* ---- main.c ------------------------------------------------------------------------------------ */
+
 struct sim_world {
 	struct sim_plan plan;
-	struct sim_file files[SIM_FILES];
 	bool honest; // the last runs
 	bool dead;   // the process has died: what it does from here on does not happen
-	int stuck;   // turns in which nothing happened
 	int runs;
 	char broken[200]; // the promise that was, "" while none is
 	bool verbose;
 };
 extern struct sim_world sim;
 
-/** One run of the importer, to its end or its death. */
-void sim_run(void);
+/** A world as its plan begins; the world's own parts are its own to begin. */
+void sim_begin(const struct sim_plan *plan);
 void sim_break(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/** Whose promises, and a whole life: the promise that was broken, "" when none was.  The world's. */
+extern const char sim_name[];
+const char *sim_live(const struct sim_plan *plan);
 
 #endif

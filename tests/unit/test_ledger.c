@@ -551,6 +551,40 @@ static void who_only_reads_has_an_older_ledger_brought_up_to_date(void **state)
 }
 
 /** A second run opens it, as another process does. */
+static void a_doubt_is_about_bytes_whichever_file_has_them(void **state)
+{
+	struct place *p = *state;
+	struct ur_record one = row_of(p, "one.jpg");
+	struct ur_record other = row_of(p, "other.jpg");
+	const uint8_t strange[UR_LEDGER_SHA1] = {9, 9, 9};
+	struct ur_age doubt = ur_age_begin();
+
+	one.hashed = other.hashed = true;
+	memcpy(other.sha1, one.sha1, sizeof other.sha1);
+	one.doubt = other.doubt = (struct ur_age){0};
+	assert_int_equal(ur_ledger_put(p->ledger, &one, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, &other, NULL), 0);
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
+	assert_false(ur_age_is_begun(&doubt));
+
+	other.doubt = ur_age_begin();
+	other.doubt.had_ns = 7200 * UR_SECOND_NS;
+	assert_int_equal(ur_ledger_put(p->ledger, &other, NULL), 0);
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
+	assert_true(ur_age_ns(&doubt) >= 7200 * UR_SECOND_NS);
+
+	one.doubt = ur_age_begin(); // the younger one counts
+	assert_int_equal(ur_ledger_put(p->ledger, &one, NULL), 0);
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
+	assert_true(ur_age_is_begun(&doubt));
+	assert_true(ur_age_ns(&doubt) < 3600 * UR_SECOND_NS);
+
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, strange, &doubt, NULL), 0);
+	assert_false(ur_age_is_begun(&doubt));
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination + 1, one.sha1, &doubt, NULL), 0);
+	assert_false(ur_age_is_begun(&doubt)); // another user's server copy is another one
+}
+
 static int open_elsewhere(const char *path, char ret[UR_ERR_TEXT_MAX])
 {
 	int result[2];
@@ -712,6 +746,7 @@ int main(void)
 		IN_PLACE(a_copy_is_kept_before_an_older_ledger_is_changed),
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
+		IN_PLACE(a_doubt_is_about_bytes_whichever_file_has_them),
 		IN_PLACE(a_ledger_has_one_writer_whatever_it_is_called),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
 		IN_PLACE(what_was_learned_about_a_server_is_remembered),

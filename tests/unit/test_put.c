@@ -1008,6 +1008,28 @@ static void a_doubt_lasts_until_the_bytes_come(void **state)
 	assert_false(put.doubted);
 }
 
+static void what_was_claimed_or_went_away_is_doubted(void **state)
+{
+	const struct ur_put_answer claimed = {.asked = UR_PUT_SEND,
+		.status = 200,
+		.own = true,
+		.readable = true,
+		.duplicate = true,
+		.body_gone = true};
+	const struct ur_put_answer gone = {.asked = UR_PUT_ASSET, .status = 404, .own = true};
+	struct ur_put put = at(UR_PUT_SEND, &ur_put_gateway);
+	(void)state;
+	assert_false(put.doubted);
+	assert_int_equal(ur_put_step(&put, &claimed), UR_PUT_ASSET);
+	assert_true(put.doubted);
+	assert_false(put.ours);
+	put = at(UR_PUT_ASSET, &ur_put_gateway);
+	put.ours = true;
+	assert_int_equal(ur_put_step(&put, &gone), UR_PUT_CHECK);
+	assert_true(put.doubted);
+	assert_false(put.ours);
+}
+
 static void a_lost_answer_is_asked_after_until_nothing_can_come_any_more(void **state)
 {
 	struct ur_put put = at(UR_PUT_LOST, &ur_put_importer);
@@ -1174,6 +1196,7 @@ int main(void)
 		cmocka_unit_test(nothing_ends_a_gateways_delivery_but_immichs_own_word),
 		cmocka_unit_test(what_may_have_arrived_is_asked_for_before_it_is_sent_again),
 		cmocka_unit_test(a_doubt_lasts_until_the_bytes_come),
+		cmocka_unit_test(what_was_claimed_or_went_away_is_doubted),
 		cmocka_unit_test(a_lost_answer_is_asked_after_until_nothing_can_come_any_more),
 		cmocka_unit_test(only_what_nobody_saw_end_may_still_come),
 		cmocka_unit_test(also_after_the_last_try_what_may_have_arrived_is_asked_for),

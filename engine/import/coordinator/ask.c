@@ -162,6 +162,27 @@ static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 
 /* ---- the question ---------------------------------------------------------------------------- */
 
+/**
+ * A doubt is about bytes, not about a file: what was sent of another file with the same ones may still
+ * arrive, or may be what the server claims.
+ */
+static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
+{
+	if (c->run->options->plan || ur_age_is_begun(&file->doubt_since)) {
+		return;
+	}
+	file->doubt_since = ur_book_doubt(c, file);
+	if (!ur_age_is_begun(&file->doubt_since)) {
+		return;
+	}
+	const int64_t left_ns =
+		c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
+	const unsigned sends = file->put.sends;
+	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
+	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+	file->put.sends = sends;
+}
+
 static struct ur_put_answer answer_of(const struct ur_file *file, const struct ur_check *check)
 {
 	return (struct ur_put_answer){
@@ -186,10 +207,11 @@ enum answered {
 static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 	struct ur_file *file, const struct ur_question *question, const struct ur_check *check)
 {
-	const struct ur_put_answer answer = answer_of(file, check);
 	if (c->broken) {
 		return NOT_YET; // and the run ends
 	}
+	share_doubt(c, file);
+	const struct ur_put_answer answer = answer_of(file, check);
 	if (check->there && !check->trashed && ur_large_claims(c, item, file)) {
 		take_asset(file, check);
 		ur_put_go_on(&file->put);

@@ -233,6 +233,20 @@ bool ur_book_has_planned(
 	return same;
 }
 
+struct ur_age ur_book_doubt(struct ur_coordinator *c, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	struct ur_age doubt = {0};
+	if (c->broken) {
+		return doubt;
+	}
+	const int r = ur_ledger_doubt(c->ledger, c->run->destination, file->sha1, &doubt, &err);
+	if (r < 0) {
+		ur_book_fail(c, r, &err);
+	}
+	return doubt;
+}
+
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_err err = {0};

@@ -5,7 +5,7 @@
  *
  * When the process dies nothing that it does from then on happens; it is only let come to its end.
  */
-#include "tests/sim/sim.h"
+#include "tests/sim/importer.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ enum {
 static struct slot {
 	struct ur_item item;
 	struct ur_file files[SIM_FILES];
-	int which[SIM_FILES]; // of sim.files
+	int which[SIM_FILES]; // of sim_files
 } slots[SIM_FILES];
 
 static struct upload {
@@ -46,6 +46,7 @@ static char root_path[] = "/sim";
 static struct ur_root root = {.path = root_path, .path_size = 4, .fd = -1};
 static struct ur_dir *dir;
 static struct ur_meta live = {.content_id = "one-live-photo"};
+
 static unsigned upload_limit_of(void *context)
 {
 	(void)context;
@@ -116,7 +117,7 @@ static struct ur_identity identity_of(const struct sim_file *file)
 
 static void probe(struct ur_file *file, struct ur_item *item, int which)
 {
-	const struct sim_file *from = &sim.files[which];
+	const struct sim_file *from = &sim_files[which];
 	const struct sim_content *content = &sim_contents[from->content];
 	const struct ur_record *row = sim_ledger_row(which);
 	*file = (struct ur_file){
@@ -156,7 +157,7 @@ static void scan(void)
 	bool taken[SIM_FILES] = {false};
 	for (int i = 0; i < sim.plan.files; i++) {
 		struct slot *slot = &slots[i];
-		if (taken[i] || !sim.files[i].there) {
+		if (taken[i] || !sim_files[i].there) {
 			continue;
 		}
 		ur_arena_reset(&slot->item.arena);
@@ -164,8 +165,8 @@ static void scan(void)
 		slot->item = (struct ur_item){
 			.dir = dir, .arena = arena, .files = slot->files, .step = UR_STEP_NEW};
 		for (int k = i; k < sim.plan.files; k++) {
-			if (!taken[k] && sim.files[k].there &&
-				are_grouped(sim.files[i].name, sim.files[k].name)) {
+			if (!taken[k] && sim_files[k].there &&
+				are_grouped(sim_files[i].name, sim_files[k].name)) {
 				taken[k] = true;
 				slot->which[slot->item.count] = k;
 				probe(&slot->files[slot->item.count++], &slot->item, k);
@@ -180,7 +181,7 @@ static void scan(void)
 static struct sim_file *file_of(struct ur_item *item, int index)
 {
 	const struct slot *slot = (struct slot *)((char *)item - offsetof(struct slot, item));
-	return &sim.files[slot->which[index]];
+	return &sim_files[slot->which[index]];
 }
 
 /* ---- upload ---------------------------------------------------------------------------------- */
@@ -206,6 +207,23 @@ static void note_travel(struct ur_item *item, const struct ur_file *file)
 {
 	if (file->sidecar != UR_NONE && file->send_status == 201) {
 		file_of(item, file->sidecar)->travelled = true;
+	}
+}
+
+static void arrive(struct ur_file *file, int content)
+{
+	const struct sim_sent sent = sim_server_upload(content);
+	file->send_result = sent.result;
+	file->send_status = sent.status;
+	file->send_own = sent.own;
+	file->send_readable = sent.readable;
+	file->send_duplicate = sent.duplicate;
+	file->send_body_gone = true;
+	file->send_quota = false;
+	file->send_retry_ms = -1;
+	file->send_why = "so the world wants it";
+	if (sent.readable) {
+		memcpy(file->asset, sim_contents[content].asset, sizeof file->asset);
 	}
 }
 
@@ -238,7 +256,7 @@ static void goes_on(struct sim_event *event)
 		return;
 	}
 	upload->arrived = true;
-	sim_server_upload(file, file_of(upload->item, upload->item->current)->content);
+	arrive(file, file_of(upload->item, upload->item->current)->content);
 	note_travel(upload->item, file);
 	sim_later(&upload->event, (int64_t)sim_below(3000) * UR_MS_NS);
 }
@@ -281,7 +299,7 @@ static void check_removal(const struct sim_file *file)
 		if (!file->travelled) {
 			sim_break("%s was removed and had not travelled", file->name);
 		}
-	} else if (!sim_server_holds(file)) {
+	} else if (!sim_server_holds(file->content, (int)(file - sim_files))) {
 		sim_break("%s was removed and the server does not hold it", file->name);
 	}
 }
@@ -381,9 +399,9 @@ static void begin(void)
 	assert(r == 0);
 	for (int i = 0; i < SIM_FILES; i++) {
 		/* Recovery: what an earlier run left in the staging folder is back at its name. */
-		if (sim.files[i].aside) {
-			sim.files[i].aside = false;
-			sim.files[i].ctime_ns = sim_now();
+		if (sim_files[i].aside) {
+			sim_files[i].aside = false;
+			sim_files[i].ctime_ns = sim_now();
 		}
 	}
 }
