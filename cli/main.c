@@ -9,8 +9,8 @@
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
  *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend quiet group book)
  *                          ⇄ upload, settle
- *     engine/gateway/      the receiving side: httpd → route → gate, create (name), receive → spool
- *                          → delivery, by verdict
+ *     engine/gateway/      the receiving side: httpd → route → gate, create (name), receive → spool/
+ *                          → delivery, by verdict; spool/ is what lies on disk
  *     engine/ledger/       what is remembered        engine/source/   folders, staging, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues

@@ -82,10 +82,19 @@ ENGINE_SRC := \
 	engine/stage/decide_quiet.c \
 	engine/stage/amend.c \
 	engine/stage/book.c \
-	engine/gateway/spool.c \
-	engine/gateway/spool_bytes.c \
-	engine/gateway/spool_files.c \
-	engine/gateway/spool_life.c \
+	engine/gateway/spool/file.c \
+	engine/gateway/spool/slot.c \
+	engine/gateway/spool/record.c \
+	engine/gateway/spool/owner.c \
+	engine/gateway/spool/clock.c \
+	engine/gateway/spool/outcome.c \
+	engine/gateway/spool/bytes.c \
+	engine/gateway/spool/index.c \
+	engine/gateway/spool/beside.c \
+	engine/gateway/spool/make.c \
+	engine/gateway/spool/start.c \
+	engine/gateway/spool/rebuild.c \
+	engine/gateway/spool/spool.c \
 	engine/gateway/crew.c \
 	engine/gateway/name.c \
 	engine/gateway/verdict.c \

@@ -4,7 +4,8 @@
 #     base ◀ sys ◀ net, media ◀ source ◀ ledger ◀ stage ◀ pipeline ◀ cli
 #
 # Every file has a layer, every layer a list of those that it may include; the table below is the
-# whole rule.  A file without a layer is an error, so that new folders get their place here.
+# whole rule.  A file without a layer is an error, so that new folders get their place here.  What the
+# files of a folder share is its internal.h, and nobody else includes that.
 set -u
 
 usage()
@@ -99,6 +100,12 @@ function stem(path)
   return path
 }
 
+function folder_of(path)
+{
+  sub(/[^\/]*$/, "", path)
+  return path
+}
+
 function wrong(why)
 {
   printf "%s:%d: includes %s: %s\n", FILENAME, FNR, target, why
@@ -122,6 +129,8 @@ FNR == 1 {
     next
   if (target ~ /\.c$/)
     wrong("only headers are included")
+  else if (target ~ /\/internal\.h$/ && folder_of(target) != folder_of(FILENAME))
+    wrong("an internal.h is for the files of its own folder")
   else if (to == "")
     wrong("no layer of the project; headers are named from the top folder")
   else if (from == "stage" && to == "stage" && stem(target) == stem(FILENAME))

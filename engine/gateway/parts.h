@@ -16,7 +16,7 @@
 #include "engine/gateway/crew.h"
 #include "engine/gateway/gate.h"
 #include "engine/gateway/gateway.h"
-#include "engine/gateway/spool.h"
+#include "engine/gateway/spool/spool.h"
 #include "engine/gateway/verdict.h"
 #include "engine/media/hash.h"
 #include "engine/media/hash_stream.h"

@@ -28,7 +28,7 @@
 #define UR_GATEWAY_VERDICT_H
 
 #include "engine/gateway/gateway.h"
-#include "engine/gateway/spool.h"
+#include "engine/gateway/spool/spool.h"
 
 enum ur_asked {
 	UR_ASKED_CHECK, // does it have the bytes already?

@@ -1,5 +1,5 @@
 /*
- * spool_bytes - what happens while bytes come in.
+ * bytes - what happens while bytes come in.
  *
  *     loop:  append ─▶ bytes, hash, offset …… append …… mark ──┐          committed(mark)
  *     crew:                                                    └▶ commit: fdatasync(bytes)
@@ -13,7 +13,7 @@
  * an upload, and the next start cuts off what no slot vouches for.  A slot whose flush failed is
  * spoiled, so that the next start does not take it for durable either.
  */
-#include "engine/gateway/spool_parts.h"
+#include "engine/gateway/spool/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
@@ -107,16 +107,116 @@ void ur_spool_rest(struct ur_spool_upload *upload)
 	}
 }
 
+/* ---- durable --------------------------------------------------------------------------------- */
+
+static int sync_data(const struct ur_spool *spool, int fd)
+{
+	return spool->no_sync ? 0 : ur_sys.fdatasync(fd);
+}
+
+/** Into the slot that is not the newest, so that there is always a whole one. */
+static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
+{
+	static const uint8_t spoiled[UR_SLOT_BYTES];
+	struct ur_spool_own *own = upload->own;
+	uint8_t bytes[UR_SLOT_BYTES];
+	const unsigned next = (own->newest + 1) % UR_SLOTS;
+	const off_t at = (off_t)(next * UR_SLOT_APART);
+	const struct ur_spool_slot slot = {
+		.sequence = own->sequence + 1,
+		.touched_ms = ur_clock_wall_ns() / UR_MS_NS,
+		.touched_ran_ms = ur_spool_ran_ms(upload->spool),
+		.mark = *mark,
+	};
+	ur_spool_slot_write(&slot, bytes);
+	int r = ur_sys_pwrite_all(own->state, bytes, sizeof bytes, at);
+	if (r < 0) {
+		(void)ur_sys_pwrite_all(own->state, spoiled, sizeof spoiled, at);
+		return r; // nothing was promised: it may be tried again
+	}
+	r = sync_data(upload->spool, own->state);
+	if (r < 0) {
+		upload->untrusted = true;
+		(void)ur_sys_pwrite_all(own->state, spoiled, sizeof spoiled, at);
+		return r;
+	}
+	own->sequence = slot.sequence;
+	own->newest = next;
+	return 0;
+}
+
+/** A rewound upload may have had more bytes once than it has in the end. */
+static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
+{
+	struct stat st;
+	if (mark->offset != mark->length) {
+		return 0;
+	}
+	const int r = ur_sys.fstat(upload->own->bytes, &st);
+	if (r < 0 || st.st_size <= (off_t)mark->offset) {
+		return r;
+	}
+	return ur_sys.ftruncate(upload->own->bytes, (off_t)mark->offset);
+}
+
+/**
+ * With its blocks taken beforehand a write has less to do, and so has a flush: on ext4 0.20
+ * instead of 0.28 CPU-s/GiB without the hash.  A help and no more: without it all is as well.
+ */
+static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
+{
+	const uint64_t from = mark->offset > own->reserved ? mark->offset : own->reserved;
+	if (!ur_spool_is_known(mark->length) || from >= mark->length ||
+		from - mark->offset > RESERVE / 2 || mark->length - from < UR_SPOOL_STEP) {
+		return;
+	}
+	const uint64_t left = mark->length - from;
+	const uint64_t size = left < RESERVE ? left : RESERVE;
+	const int r = ur_sys.reserve(own->bytes, (off_t)from, (off_t)size);
+	own->reserved = r < 0 ? UINT64_MAX : from + size;
+}
+
+int ur_spool_commit(
+	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err)
+{
+	assert(upload->own != NULL);
+	if (upload->untrusted) {
+		return distrusted(-EIO, err);
+	}
+	ur_effect("spool commit", false);
+	int r = sync_data(upload->spool, upload->own->bytes);
+	if (r < 0) {
+		upload->untrusted = true;
+		return distrusted(r, err);
+	}
+	r = write_slot(upload, mark);
+	if (r < 0) {
+		return upload->untrusted ? distrusted(r, err) : cannot_write(r, err);
+	}
+	reserve(upload->own, mark);
+	r = trim(upload, mark);
+	ur_effect("spool commit", true);
+	return r < 0 ? cannot_write(r, err) : 0;
+}
+
+void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
+{
+	upload->durable = mark->offset;
+}
+
 /* ---- bytes come in --------------------------------------------------------------------------- */
 
-static bool is_known(uint64_t length)
+void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret)
 {
-	return length != UR_SPOOL_LENGTH_UNKNOWN;
+	assert(upload->own != NULL);
+	*ret = (struct ur_spool_mark){.offset = upload->offset, .length = upload->length};
+	ur_sha1_save(&upload->own->sha1, ret->words, ret->tail);
 }
 
 static int check_room(const struct ur_spool_upload *upload, size_t size, struct ur_err *err)
 {
-	const uint64_t most = is_known(upload->length) ? upload->length : (uint64_t)INT64_MAX;
+	const uint64_t most =
+		ur_spool_is_known(upload->length) ? upload->length : (uint64_t)INT64_MAX;
 	if (size > most - upload->offset) {
 		return ur_err_say(err, -EFBIG, UR_FAULT_FILE,
 			"more bytes than the upload's length of %llu", (unsigned long long)most);
@@ -183,17 +283,10 @@ int ur_spool_append(
 		upload->touched_ran_ms = ur_spool_ran_ms(upload->spool);
 		start_writeback(upload);
 	}
-	if (!is_known(upload->length)) {
+	if (!ur_spool_is_known(upload->length)) {
 		ur_spool_recount(upload);
 	}
 	return r;
-}
-
-void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret)
-{
-	assert(upload->own != NULL);
-	*ret = (struct ur_spool_mark){.offset = upload->offset, .length = upload->length};
-	ur_sha1_save(&upload->own->sha1, ret->words, ret->tail);
 }
 
 void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
@@ -212,108 +305,11 @@ void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark 
 
 void ur_spool_declare(struct ur_spool_upload *upload, uint64_t length)
 {
-	assert(!is_known(upload->length));
+	assert(!ur_spool_is_known(upload->length));
 	assert(length <= INT64_MAX);
 	assert(length >= upload->offset);
 	upload->length = length;
 	ur_spool_recount(upload);
-}
-
-/* ---- durable --------------------------------------------------------------------------------- */
-
-static int sync_data(const struct ur_spool *spool, int fd)
-{
-	return spool->no_sync ? 0 : ur_sys.fdatasync(fd);
-}
-
-/** Into the slot that is not the newest, so that there is always a whole one. */
-static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
-{
-	static const uint8_t spoiled[UR_SLOT_BYTES];
-	struct ur_spool_own *own = upload->own;
-	uint8_t bytes[UR_SLOT_BYTES];
-	const unsigned next = (own->newest + 1) % UR_SLOTS;
-	const off_t at = (off_t)(next * UR_SLOT_APART);
-	const struct ur_spool_slot slot = {
-		.sequence = own->sequence + 1,
-		.touched_ms = ur_clock_wall_ns() / UR_MS_NS,
-		.touched_ran_ms = ur_spool_ran_ms(upload->spool),
-		.mark = *mark,
-	};
-	ur_spool_slot_write(&slot, bytes);
-	int r = ur_sys_pwrite_all(own->state, bytes, sizeof bytes, at);
-	if (r < 0) {
-		(void)ur_sys_pwrite_all(own->state, spoiled, sizeof spoiled, at);
-		return r; // nothing was promised: it may be tried again
-	}
-	r = sync_data(upload->spool, own->state);
-	if (r < 0) {
-		upload->untrusted = true;
-		(void)ur_sys_pwrite_all(own->state, spoiled, sizeof spoiled, at);
-		return r;
-	}
-	own->sequence = slot.sequence;
-	own->newest = next;
-	return 0;
-}
-
-/** A rewound upload may have had more bytes once than it has in the end. */
-static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
-{
-	struct stat st;
-	if (mark->offset != mark->length) {
-		return 0;
-	}
-	const int r = ur_sys.fstat(upload->own->bytes, &st);
-	if (r < 0 || st.st_size <= (off_t)mark->offset) {
-		return r;
-	}
-	return ur_sys.ftruncate(upload->own->bytes, (off_t)mark->offset);
-}
-
-/**
- * With its blocks taken beforehand a write has less to do, and so has a flush: on ext4 0.20
- * instead of 0.28 CPU-s/GiB without the hash.  A help and no more: without it all is as well.
- */
-static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
-{
-	const uint64_t from = mark->offset > own->reserved ? mark->offset : own->reserved;
-	if (!is_known(mark->length) || from >= mark->length || from - mark->offset > RESERVE / 2 ||
-		mark->length - from < UR_SPOOL_STEP) {
-		return;
-	}
-	const uint64_t left = mark->length - from;
-	const uint64_t size = left < RESERVE ? left : RESERVE;
-	const int r = ur_sys.reserve(own->bytes, (off_t)from, (off_t)size);
-	own->reserved = r < 0 ? UINT64_MAX : from + size;
-}
-
-int ur_spool_commit(
-	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err)
-{
-	assert(upload->own != NULL);
-	if (upload->untrusted) {
-		return distrusted(-EIO, err);
-	}
-	ur_effect("spool commit", false);
-	int r = sync_data(upload->spool, upload->own->bytes);
-	if (r < 0) {
-		upload->untrusted = true;
-		return distrusted(r, err);
-	}
-	r = write_slot(upload, mark);
-	if (r < 0) {
-		return upload->untrusted ? distrusted(r, err) : cannot_write(r, err);
-	}
-	reserve(upload->own, mark);
-	r = trim(upload, mark);
-	ur_effect("spool commit", true);
-	return r < 0 ? cannot_write(r, err) : 0;
-}
-
-void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
-{
-	upload->durable = mark->offset;
 }
 
 bool ur_spool_finish(struct ur_spool_upload *upload)
