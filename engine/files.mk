@@ -96,17 +96,27 @@ ENGINE_SRC := \
 	engine/gateway/spool/rebuild.c \
 	engine/gateway/spool/spool.c \
 	engine/gateway/crew.c \
-	engine/gateway/name.c \
-	engine/gateway/verdict.c \
 	engine/gateway/gate.c \
 	engine/gateway/seal.c \
-	engine/gateway/route.c \
-	engine/gateway/create.c \
-	engine/gateway/receive.c \
-	engine/gateway/delivery.c \
-	engine/gateway/delivery_request.c \
-	engine/gateway/delivery_confirm.c \
+	engine/gateway/name.c \
+	engine/gateway/state.c \
+	engine/gateway/limits.c \
+	engine/gateway/life.c \
+	engine/gateway/session.c \
+	engine/gateway/visit.c \
+	engine/gateway/line.c \
+	engine/gateway/chore.c \
+	engine/gateway/upstream.c \
+	engine/gateway/verdict.c \
+	engine/gateway/delivery/request.c \
+	engine/gateway/delivery/confirm.c \
+	engine/gateway/delivery/delivery.c \
 	engine/gateway/status.c \
+	engine/gateway/receive.c \
+	engine/gateway/create.c \
+	engine/gateway/sweep.c \
+	engine/gateway/resume.c \
+	engine/gateway/route.c \
 	engine/gateway/gateway.c \
 	engine/pipeline.c \
 	engine/pipeline_handshake.c

@@ -3,8 +3,6 @@
 
 #include <assert.h>
 
-#define BROKEN_MS (INT64_C(3600) * 1000)
-
 static bool is_success(int status)
 {
 	return status >= 200 && status < 300;
@@ -103,43 +101,4 @@ enum ur_miss ur_verdict_miss(int64_t missed_ran_ms, int64_t proved_ran_ms, int64
 	const bool gives =
 		proved_ran_ms > missed_ran_ms && now_ran_ms - proved_ran_ms < UR_MISS_APART_MS;
 	return apart && gives ? UR_MISS_BROKEN : UR_MISS_AGAIN;
-}
-
-/* ---- lives ----------------------------------------------------------------------------------- */
-
-static struct ur_life until(int64_t since_ran_ms, int64_t keep_ms)
-{
-	return (struct ur_life){.ends = true, .keep_ms = keep_ms, .since_ran_ms = since_ran_ms};
-}
-
-struct ur_life ur_verdict_life(
-	const struct ur_spool_upload *upload, const struct ur_gateway_limits *limits)
-{
-	const struct ur_spool_outcome *outcome = &upload->outcome;
-	const struct ur_life for_ever = {0};
-	if (upload->is_damaged) {
-		return for_ever;
-	}
-	switch (outcome->state) {
-	case UR_SPOOL_RECEIVING:
-		return until(upload->touched_ran_ms, limits->expire_ms);
-	case UR_SPOOL_BROKEN: // its last byte was never acknowledged
-		return until(upload->touched_ran_ms, BROKEN_MS);
-	case UR_SPOOL_COMPLETE:
-	case UR_SPOOL_DELIVERED:
-		return for_ever;
-	case UR_SPOOL_CONFIRMED:
-		return until(outcome->since_ran_ms, limits->keep_outcome_ms);
-	case UR_SPOOL_REFUSED:
-		if (upload->bytes_gone || outcome->status == UR_STATUS_EXPIRED) {
-			return until(outcome->since_ran_ms, limits->keep_outcome_ms);
-		}
-		return outcome->status == 400
-			       ? until(outcome->since_ran_ms, limits->keep_refused_ms)
-			       : for_ever;
-	case UR_SPOOL_STATES:
-		break;
-	}
-	assert(!"an upload without a state");
-	return for_ever;
 }

@@ -75,17 +75,4 @@ enum ur_miss {
 /** `proved_ran_ms`: when another asset gave its bytes last; UR_SPOOL_NEVER: never. */
 enum ur_miss ur_verdict_miss(int64_t missed_ran_ms, int64_t proved_ran_ms, int64_t now_ran_ms);
 
-/** Nothing of it may be needed any more; `keep` ms after it became so it goes. */
-struct ur_life {
-	bool ends;
-	int64_t keep_ms;
-	int64_t since_ran_ms;
-};
-/**
- * How long an upload lives.  Acknowledged bytes do not end by age, but for those that the server
- * refused by their type; what is damaged is its owner's to remove.
- */
-struct ur_life ur_verdict_life(
-	const struct ur_spool_upload *upload, const struct ur_gateway_limits *limits);
-
 #endif

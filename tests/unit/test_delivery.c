@@ -2,7 +2,7 @@
  * delivery - what an earlier process left on its way to immich-server, taken up again: a real spool,
  * and a gateway that has nobody to ask, so that only its next step shows.
  */
-#include "engine/gateway/delivery_parts.h"
+#include "engine/gateway/delivery/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/gateway/seal.h"

@@ -1,6 +1,8 @@
 /* verdict - every answer to every question, and what must follow from it for an upload. */
 #include "engine/gateway/verdict.h"
 
+#include "engine/gateway/life.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -199,19 +201,19 @@ static void acknowledged_bytes_do_not_end_by_age(void **state)
 	const struct ur_gateway_limits limits = ur_gateway_limits_default();
 	struct ur_spool_upload upload = {.outcome = {.state = UR_SPOOL_COMPLETE}};
 	(void)state;
-	assert_false(ur_verdict_life(&upload, &limits).ends);
+	assert_false(ur_life_of(&upload, &limits).ends);
 	upload.is_sidecar = true; // whose picture never came
-	assert_false(ur_verdict_life(&upload, &limits).ends);
+	assert_false(ur_life_of(&upload, &limits).ends);
 	upload.outcome.state = UR_SPOOL_DELIVERED;
-	assert_false(ur_verdict_life(&upload, &limits).ends);
+	assert_false(ur_life_of(&upload, &limits).ends);
 	upload.outcome.state = UR_SPOOL_REFUSED;
 	for (size_t i = 0; i < sizeof statuses / sizeof *statuses; i++) {
 		upload.outcome.status = statuses[i];
-		assert_int_equal(ur_verdict_life(&upload, &limits).ends,
+		assert_int_equal(ur_life_of(&upload, &limits).ends,
 			statuses[i] == 400 || statuses[i] == UR_STATUS_EXPIRED);
 	}
 	upload.outcome.status = 400;
-	assert_int_equal(ur_verdict_life(&upload, &limits).keep_ms, 30 * DAY);
+	assert_int_equal(ur_life_of(&upload, &limits).keep_ms, 30 * DAY);
 }
 
 static void what_is_damaged_is_its_owners_to_remove(void **state)
@@ -222,7 +224,7 @@ static void what_is_damaged_is_its_owners_to_remove(void **state)
 	for (int i = 0; i < UR_SPOOL_STATES; i++) {
 		upload.outcome.state = (enum ur_spool_state)i;
 		upload.outcome.status = 400;
-		assert_false(ur_verdict_life(&upload, &limits).ends);
+		assert_false(ur_life_of(&upload, &limits).ends);
 	}
 }
 
@@ -232,11 +234,11 @@ static void what_is_unfinished_ends_after_its_last_byte(void **state)
 	struct ur_spool_upload upload = {
 		.touched_ran_ms = 77, .outcome = {.state = UR_SPOOL_RECEIVING, .since_ran_ms = 5}};
 	(void)state;
-	assert_true(ur_verdict_life(&upload, &limits).ends);
-	assert_int_equal(ur_verdict_life(&upload, &limits).since_ran_ms, 77);
-	assert_int_equal(ur_verdict_life(&upload, &limits).keep_ms, 7 * DAY);
+	assert_true(ur_life_of(&upload, &limits).ends);
+	assert_int_equal(ur_life_of(&upload, &limits).since_ran_ms, 77);
+	assert_int_equal(ur_life_of(&upload, &limits).keep_ms, 7 * DAY);
 	upload.outcome.state = UR_SPOOL_BROKEN;
-	assert_int_equal(ur_verdict_life(&upload, &limits).keep_ms, HOUR);
+	assert_int_equal(ur_life_of(&upload, &limits).keep_ms, HOUR);
 }
 
 static void what_lies_in_the_trash_or_had_no_room_is_asked_about_again(void **state)

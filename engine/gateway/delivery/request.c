@@ -1,14 +1,14 @@
 /*
- * delivery_request - the one ordinary request that carries the bytes, and outcomes on disk.
+ * request - the one ordinary request that carries the bytes, and outcomes on disk.
  *
  *     begin_send ─▶ tries + 1, durable ─▶ send ─▶ read_sent ─▶ outcome, durable ─▶ the next step
  *
  * Nothing follows from an outcome before it is on disk.
  */
-#include "engine/gateway/delivery_parts.h"
-#include "engine/gateway/name.h"
+#include "engine/gateway/delivery/internal.h"
 
 #include "engine/base/clock.h"
+#include "engine/gateway/name.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>

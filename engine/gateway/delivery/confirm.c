@@ -1,8 +1,11 @@
 /*
- * delivery_confirm - what the server is asked: whether the bytes are there already, and whether it
+ * confirm - what the server is asked: whether the bytes are there already, and whether it
  * holds what it was given (promise 1).  Nothing is let go but by its answers.
  */
-#include "engine/gateway/delivery_parts.h"
+#include "engine/gateway/delivery/internal.h"
+
+#include "engine/gateway/upstream.h"
+#include "engine/net/proof.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -13,20 +16,6 @@
 #define ASK_MS 60000
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
 #define STRANGERS_PAUSE_MS 300000 // what is not the server's word does not stop it for a day
-#define VERSION_MS (3600 * INT64_C(1000))
-
-/** One line when it goes, one when it comes back, however many deliveries wait. */
-static void note_server(struct ur_gateway *gateway, bool answers, const char *why)
-{
-	if (gateway->server_away && answers) {
-		ur_gateway_log(gateway, 5, "immich-server answers again");
-	} else if (!gateway->server_away && !answers) {
-		ur_gateway_log(gateway, 4,
-			"immich-server does not answer as it should (%s: %s); deliveries wait for it",
-			gateway->options.immich, why);
-	}
-	gateway->server_away = !answers;
-}
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
@@ -72,7 +61,7 @@ static void on_answer(struct ur_post *post)
 		}
 	}
 	if (ur_proof_is_own(&delivery->request) && delivery->request.status < 300) {
-		note_server(session->gateway, true, "");
+		ur_upstream_note(session->gateway, true, "");
 	}
 	read_answer(session);
 	ur_delivery_advance(session);
@@ -198,7 +187,7 @@ static void explain_again(struct ur_session *session)
 			"immich-server answers %d at present; it is tried again", request->status);
 		(void)snprintf(why, sizeof why, "HTTP %d", request->status);
 	}
-	note_server(session->gateway, false, why);
+	ur_upstream_note(session->gateway, false, why);
 }
 
 void ur_delivery_again(struct ur_session *session, enum ur_delivery_step step)
@@ -446,75 +435,5 @@ static void read_bytes(struct ur_session *session)
 		missed(session);
 	} else {
 		ur_delivery_follow(session, follow);
-	}
-}
-
-/* ---- the server's version -------------------------------------------------------------------- */
-
-static void ask_house(struct ur_gateway *gateway, const char *path, void (*read)(struct ur_post *));
-
-void ur_delivery_take_types(struct ur_gateway *gateway, const struct ur_request *request)
-{
-	struct ur_types *types = NULL;
-	if (request->status == 200 && ur_proof_is_own(request) && ur_types_new(&types) == 0 &&
-		ur_immich_read_types(ur_text_get(&request->answer), types, NULL) == 0) {
-		ur_types_free(gateway->types);
-		gateway->types = types;
-		return;
-	}
-	ur_types_free(types);
-}
-
-static void on_types(struct ur_post *post)
-{
-	struct ur_gateway *gateway =
-		(struct ur_gateway *)((char *)post - offsetof(struct ur_gateway, version_post));
-	gateway->version_asking = false;
-	ur_delivery_take_types(gateway, &gateway->version_request);
-}
-
-static void on_version(struct ur_post *post)
-{
-	struct ur_gateway *gateway =
-		(struct ur_gateway *)((char *)post - offsetof(struct ur_gateway, version_post));
-	const struct ur_request *request = &gateway->version_request;
-	const bool told =
-		request->result == 0 && request->status == 200 &&
-		ur_immich_read_version(ur_text_get(&request->answer), &gateway->server, NULL) == 0;
-	gateway->version_asking = false;
-	gateway->version_until_ms = ur_gateway_now_ms() + (told ? VERSION_MS : 2000);
-	note_server(gateway, gateway->server.dialect != NULL,
-		request->result < 0 ? request->err.text : "it does not say its version");
-	if (told) {
-		ask_house(gateway, UR_TYPES_PATH, on_types);
-	}
-}
-
-static void house_answered(struct ur_request *request)
-{
-	struct ur_gateway *gateway = request->owner;
-	ur_httpd_post(gateway->httpd, &gateway->version_post);
-}
-
-static void ask_house(struct ur_gateway *gateway, const char *path, void (*read)(struct ur_post *))
-{
-	ur_request_done(&gateway->version_request);
-	gateway->version_request = (struct ur_request){
-		.method = "GET",
-		.path = path,
-		.answer_wait_ms = ASK_MS,
-		.answer_max = 64u << 10,
-		.done = house_answered,
-		.owner = gateway,
-	};
-	gateway->version_post.run = read;
-	gateway->version_asking = true;
-	ur_http_submit(gateway->ask, &gateway->version_request);
-}
-
-void ur_delivery_ask_version(struct ur_gateway *gateway)
-{
-	if (!gateway->version_asking && ur_gateway_now_ms() >= gateway->version_until_ms) {
-		ask_house(gateway, "/api/server/version", on_version);
 	}
 }

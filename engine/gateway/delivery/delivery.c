@@ -10,10 +10,10 @@
  *     What follows from an answer is the table of verdict.h; how long the asset is left alone before
  *     it is believed is in the outcome: seen when, doubted or not.
  *
- * This file has all deliveries, and takes the steps; SEND is in delivery_request, CHECK, ASSET and
- * BYTES are in delivery_confirm.
+ * This file has all deliveries, and takes the steps; SEND is in request.c, CHECK, ASSET and BYTES are in
+ * confirm.c.
  */
-#include "engine/gateway/delivery_parts.h"
+#include "engine/gateway/delivery/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/gateway/seal.h"
@@ -76,7 +76,6 @@ void ur_delivery_forget_credential(struct ur_delivery *delivery)
 	delivery->has_credential = false;
 }
 
-/** Beside the bytes, so that a restart needs nobody; without a seal it stays in memory only. */
 void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential)
 {
@@ -312,10 +311,6 @@ void ur_delivery_tick(struct ur_gateway *gateway)
 {
 	struct ur_session **at = &gateway->deliveries;
 	unsigned busy = 0;
-	if (gateway->options.immich == NULL) {
-		return;
-	}
-	ur_delivery_ask_version(gateway);
 	while (*at != NULL) {
 		struct ur_session *session = *at;
 		if (busy < BUSY_MAX) {
@@ -373,6 +368,24 @@ void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	if (gateway->server.dialect != NULL) {
 		ur_delivery_advance(session);
 	}
+}
+
+static bool is_on_its_way(const struct ur_spool_upload *upload)
+{
+	const struct ur_spool_outcome *outcome = &upload->outcome;
+	return !upload->is_sidecar && !ur_spool_is_over(outcome) &&
+	       (outcome->state == UR_SPOOL_COMPLETE || outcome->state == UR_SPOOL_REFUSED ||
+		       (outcome->state == UR_SPOOL_DELIVERED &&
+			       upload->length != UR_SPOOL_LENGTH_UNKNOWN));
+}
+
+bool ur_delivery_take_up(struct ur_gateway *gateway, struct ur_spool_upload *upload)
+{
+	const bool takes = gateway->options.immich != NULL && is_on_its_way(upload);
+	if (takes) {
+		ur_delivery_add(gateway, upload, NULL);
+	}
+	return takes;
 }
 
 void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
@@ -445,4 +458,10 @@ void ur_delivery_free(struct ur_session *session)
 	free(delivery->metadata);
 	free(delivery);
 	session->delivery = NULL;
+}
+
+void ur_delivery_abandon(struct ur_session *session)
+{
+	session->delivery->busy = false;
+	ur_delivery_free(session);
 }
