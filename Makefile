@@ -65,6 +65,7 @@ BASE_SRC := \
 	engine/base/filter.c \
 	engine/base/pace.c \
 	engine/base/queue.c \
+	engine/base/retry.c \
 	engine/base/schedule.c \
 	engine/base/text.c \
 	engine/sys/sys.c

@@ -1,7 +1,7 @@
 #!/bin/sh
 # check-includes.sh - dependencies point one way.
 #
-#     base ◀ sys ◀ net, media ◀ source ◀ ledger ◀ stage ◀ pipeline ◀ cli
+#     base ◀ sys ◀ net, media ◀ immich, source ◀ ledger ◀ stage ◀ pipeline ◀ cli
 #
 # Every file has a layer, every layer a list of those that it may include; the table below is the
 # whole rule.  A file without a layer is an error, so that new folders get their place here.  What the
@@ -34,10 +34,11 @@ BEGIN {
   allow("sys", "base sys")
   allow("media", "base media")
   allow("net", "base sys net media")
+  allow("immich", "base sys net media immich")
   allow("source", "base sys media source")
   allow("ledger", "base sys media source ledger")
   allow("settings", "base sys settings")
-  below = "base sys media net source ledger settings run"
+  below = "base sys media net immich source ledger settings run"
   allow("run", below)
   allow("stage", below)
   allow("decide", below " decide")
@@ -45,7 +46,7 @@ BEGIN {
   allow("probe", below " probe")
   allow("chunks", below " chunks")
   allow("settle", below " settle")
-  allow("gateway", "base sys net media settings gateway")
+  allow("gateway", "base sys net media immich settings gateway")
   allow("pipeline", below " stage decide scan probe chunks settle gateway pipeline")
   allow("cli", below " stage decide scan probe chunks settle gateway pipeline cli")
   allow("immichd", "base sys immichd")
@@ -62,7 +63,7 @@ function allow(layer, names,    list, n, i)
 
 function layer_of(path)
 {
-  if (path ~ /^engine\/(base|sys|media|net|source|ledger|gateway)\//) {
+  if (path ~ /^engine\/(base|sys|media|net|immich|source|ledger|gateway)\//) {
     split(path, part, "/")
     return part[2]
   }

@@ -16,6 +16,8 @@ UNIT_TESTS := \
 	scan_list \
 	immich \
 	proof \
+	retry \
+	put \
 	group \
 	folder \
 	removal \

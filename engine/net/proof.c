@@ -1,5 +1,5 @@
 /*
- * proof - the two tables, and what follows from a lack of bytes.
+ * proof - the two tables, and what names and times say of an asset.
  */
 #include "engine/net/proof.h"
 
@@ -87,17 +87,6 @@ enum ur_meaning ur_proof_of_bytes(const struct ur_reply *reply, int64_t size, bo
 		return UR_MEANS_YES;
 	}
 	return reply->own ? UR_MEANS_NO_BYTES : UR_MEANS_STRANGER;
-}
-
-enum ur_lack ur_proof_of_lack(unsigned in_a_row, bool gave, int64_t doubt_ns)
-{
-	if (in_a_row >= UR_LIBRARY_FAILURES) {
-		return UR_LACK_LIBRARY;
-	}
-	if (!gave) {
-		return UR_LACK_OPEN;
-	}
-	return doubt_ns >= UR_BROKEN_AFTER_S * UR_SECOND_NS ? UR_LACK_BROKEN : UR_LACK_SUSPECT;
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

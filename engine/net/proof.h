@@ -51,22 +51,6 @@ enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply);
  */
 enum ur_meaning ur_proof_of_bytes(const struct ur_reply *reply, int64_t size, bool whole);
 
-#define UR_LIBRARY_FAILURES 5   // originals in a row that do not come: it is the library, not they
-#define UR_BROKEN_AFTER_S 86400 // between the first and the last look that finds no bytes
-
-/** What becomes of one asset of which Immich gives no bytes. */
-enum ur_lack {
-	UR_LACK_OPEN,    // no other has given any since: it may be the library that is away
-	UR_LACK_LIBRARY, // so many in a row: the server cannot read its library, none is judged
-	UR_LACK_SUSPECT, // it alone: asked again, later
-	UR_LACK_BROKEN,  // it alone, for the second time at least a day after the first
-};
-/**
- * `in_a_row`: originals that did not come, this one included, since one did; `gave`: one did, in this
- * run; `doubt_ns`: how long this one has been in doubt, for certain (base/age).
- */
-enum ur_lack ur_proof_of_lack(unsigned in_a_row, bool gave, int64_t doubt_ns);
-
 /**
  * True when the file `name` in the folder `folder` (its last component) may be the very file that the
  * server has at `original` (the asset's originalPath): the same last two components, or the same name

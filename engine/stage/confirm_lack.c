@@ -4,6 +4,8 @@
  */
 #include "engine/stage/confirm_parts.h"
 
+#include "engine/base/clock.h"
+
 #include <errno.h>
 
 static void judge_lack(
@@ -15,7 +17,8 @@ static void judge_lack(
 	if (!ur_age_is_begun(&file->doubt_since)) {
 		file->doubt_since = ur_age_begin();
 	}
-	if (ur_proof_of_lack(1, gave, ur_age_ns(&file->doubt_since)) == UR_LACK_BROKEN) {
+	const int64_t apart_s = ur_age_ns(&file->doubt_since) / UR_SECOND_NS;
+	if (ur_put_lack(1, gave, apart_s) == UR_LACK_BROKEN) {
 		ur_confirm_fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
 			ur_confirm_with_id(item,
 				"broken there: the server names it, and twice, more than a day apart, it "
@@ -65,7 +68,7 @@ void ur_confirm_lacks(struct ur_decide *decide, struct ur_item *item)
 	decide->lacks_in_a_row++;
 	item->step = UR_STEP_PARKED;
 	ur_items_add(&decide->parked, item);
-	if (ur_proof_of_lack(decide->lacks_in_a_row, false, 0) != UR_LACK_LIBRARY) {
+	if (ur_put_lack(decide->lacks_in_a_row, false, 0) != UR_LACK_LIBRARY) {
 		return;
 	}
 	if (!decide->library_away) {

@@ -9,6 +9,7 @@
 #include "engine/stage/decide.h"
 
 #include "engine/base/filter.h"
+#include "engine/immich/put.h"
 #include "engine/net/proof.h"
 
 #define UR_BUCKETS 4096u       // of files under way, by SHA-1

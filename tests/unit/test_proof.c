@@ -131,21 +131,6 @@ static void of_an_unknown_size_only_immich_itself_is_believed(void **state)
 	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_NO_BYTES);
 }
 
-static void one_failure_is_a_suspect_and_many_are_the_library(void **state)
-{
-	(void)state;
-	const int64_t day = UR_BROKEN_AFTER_S * UR_SECOND_NS;
-
-	assert_int_equal(ur_proof_of_lack(1, false, 0), UR_LACK_OPEN);
-	assert_int_equal(ur_proof_of_lack(4, false, 10 * day), UR_LACK_OPEN);
-	assert_int_equal(ur_proof_of_lack(5, false, 0), UR_LACK_LIBRARY);
-	assert_int_equal(ur_proof_of_lack(5, true, 10 * day), UR_LACK_LIBRARY);
-	assert_int_equal(ur_proof_of_lack(9, true, 0), UR_LACK_LIBRARY);
-	assert_int_equal(ur_proof_of_lack(1, true, 0), UR_LACK_SUSPECT);
-	assert_int_equal(ur_proof_of_lack(4, true, day - 1), UR_LACK_SUSPECT);
-	assert_int_equal(ur_proof_of_lack(1, true, day), UR_LACK_BROKEN);
-}
-
 #define UUID "173cede3-5831-4ec2-aad1-bc30378762a5"
 
 static void the_servers_own_file_is_known_by_its_place(void **state)
@@ -218,7 +203,6 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_answer_means_what_the_table_says),
 		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
-		cmocka_unit_test(one_failure_is_a_suspect_and_many_are_the_library),
 		cmocka_unit_test(the_servers_own_file_is_known_by_its_place),
 		cmocka_unit_test(immichs_own_layout_is_known_by_names_that_repeat_each_other),
 		cmocka_unit_test(the_servers_clock_shortens_a_wait_only_when_it_is_plausible),
