@@ -108,9 +108,14 @@ ENGINE_SRC := \
 	engine/gateway/line.c \
 	engine/gateway/chore.c \
 	engine/gateway/upstream.c \
-	engine/gateway/verdict.c \
+	engine/gateway/delivery/wait.c \
+	engine/gateway/delivery/credential.c \
+	engine/gateway/delivery/related.c \
+	engine/gateway/delivery/conclude.c \
 	engine/gateway/delivery/request.c \
-	engine/gateway/delivery/confirm.c \
+	engine/gateway/delivery/answer.c \
+	engine/gateway/delivery/follow.c \
+	engine/gateway/delivery/steps.c \
 	engine/gateway/delivery/delivery.c \
 	engine/gateway/status.c \
 	engine/gateway/receive.c \

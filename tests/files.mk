@@ -30,9 +30,10 @@ UNIT_TESTS := \
 	pair \
 	sidecar \
 	spool \
-	verdict \
+	life \
 	upload_name \
 	delivery \
+	delivery_answer \
 	told \
 	staging \
 	recover \

@@ -1,9 +1,7 @@
 /*
- * request - the one ordinary request that carries the bytes, and outcomes on disk.
+ * request - the questions of a delivery, and the one ordinary request that carries the bytes.
  *
- *     begin_send ─▶ tries + 1, durable ─▶ send ─▶ read_sent ─▶ outcome, durable ─▶ the next step
- *
- * Nothing follows from an outcome before it is on disk.
+ *   Threads  give() and count_bytes() on http's, while the delivery is busy
  */
 #include "engine/gateway/delivery/internal.h"
 
@@ -11,11 +9,91 @@
 #include "engine/gateway/name.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-#define QUOTA_PAUSES 12 // 12 s … 1 h
+#define ASK_MS 60000
+
+static void answered(struct ur_request *request)
+{
+	struct ur_session *session = request->context;
+	assert(session->delivery->busy);
+	ur_httpd_post(session->gateway->httpd, &session->delivery->post);
+}
+
+static struct ur_request *new_request(
+	struct ur_session *session, const char *method, const char *path)
+{
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_request *request = &delivery->request;
+	assert(!delivery->busy);
+	assert(delivery->post.run != NULL);
+	ur_request_done(request);
+	*request = (struct ur_request){
+		.method = method,
+		.path = path,
+		.answer_wait_ms = ASK_MS,
+		.answer_max = 1u << 20,
+		.done = answered,
+		.owner = delivery,
+		.context = session,
+	};
+	(void)snprintf(
+		request->header[0], sizeof request->header[0], "%s", delivery->credential.line);
+	delivery->busy = true;
+	return request;
+}
+
+/* ---- is it there? ---------------------------------------------------------------------------- */
+
+static int ask_check(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_request *request = new_request(session, "POST", "/api/assets/bulk-upload-check");
+	ur_text_clear(&delivery->head);
+	ur_immich_check_begin(&delivery->head);
+	ur_immich_check_add(&delivery->head, 0, session->upload->sha1);
+	ur_immich_check_end(&delivery->head);
+	if (!ur_text_ok(&delivery->head)) {
+		delivery->busy = false;
+		return -ENOMEM;
+	}
+	request->content_type = "application/json";
+	request->pieces[0] = (struct ur_piece){
+		.bytes = ur_text_get(&delivery->head), .size = delivery->head.size};
+	request->piece_count = 1;
+	ur_http_submit(session->gateway->ask, request);
+	return 0;
+}
+
+/** On http's thread.  Where something drops the Range, all of them are as good a proof as the last. */
+static int count_bytes(struct ur_request *request, const void *bytes, size_t size)
+{
+	struct ur_delivery *delivery = request->owner;
+	(void)bytes;
+	delivery->counted += size;
+	return 0;
+}
+
+static int ask_asset(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	const bool bytes = delivery->put.state == UR_PUT_BYTES;
+	const uint64_t length = session->upload->length;
+	(void)snprintf(delivery->path, sizeof delivery->path, "/api/assets/%s%s",
+		session->upload->outcome.asset, bytes ? "/original" : "");
+	struct ur_request *request = new_request(session, "GET", delivery->path);
+	if (bytes) {
+		(void)snprintf(request->header[1], sizeof request->header[1],
+			"Range: bytes=%" PRIu64 "-%" PRIu64, length - 1, length - 1);
+		request->sink = count_bytes;
+		delivery->counted = 0;
+	}
+	ur_http_submit(session->gateway->ask, request);
+	return 0;
+}
 
 /* ---- the one ordinary request ---------------------------------------------------------------- */
 
@@ -88,7 +166,7 @@ static void add_piece(struct ur_request *request, const void *bytes, size_t size
 	}
 }
 
-static void send(struct ur_session *session)
+static int send(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	char boundary[64];
@@ -97,12 +175,11 @@ static void send(struct ur_session *session)
 	delivery->fd = ur_spool_open(session->upload, &err);
 	if (delivery->fd < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
-		ur_delivery_again(session, UR_DELIVERY_CHECK);
-		return;
+		return delivery->fd;
 	}
 	ur_immich_boundary(boundary, delivery->content_type);
 	write_body(session, boundary);
-	struct ur_request *request = ur_delivery_new_request(session, "POST", "/api/assets");
+	struct ur_request *request = new_request(session, "POST", "/api/assets");
 	ur_hex(session->upload->sha1, sizeof session->upload->sha1, hex);
 	(void)snprintf(request->header[1], sizeof request->header[1], "x-immich-checksum: %s", hex);
 	request->content_type = delivery->content_type;
@@ -118,238 +195,28 @@ static void send(struct ur_session *session)
 	add_piece(request, ur_text_get(&delivery->tail), delivery->tail.size);
 	session->gateway->carrying++;
 	ur_http_submit(session->gateway->carry, request);
+	return 0;
 }
 
-/* ---- outcomes, durable ----------------------------------------------------------------------- */
-
-/** A sidecar has its picture's fate, but beside a picture that was there already it did not travel. */
-static void judge_sidecar(struct ur_delivery *delivery)
+int ur_delivery_ask(struct ur_session *session)
 {
-	struct ur_spool_outcome *outcome = &delivery->related_outcome;
-	*outcome = delivery->outcome;
-	outcome->with[0] = '\0';
-	if (outcome->duplicate) {
-		outcome->state = UR_SPOOL_REFUSED;
-		(void)snprintf(outcome->words, sizeof outcome->words,
-			"its picture was on the server already, and a sidecar travels only with a new one");
-	} else if (outcome->status != 201 ||
-		   strcmp(delivery->outcome.with, delivery->related->id) != 0) {
-		outcome->state = UR_SPOOL_REFUSED;
-		outcome->status = 0; // no word of the server's about it: it is kept
-		(void)snprintf(outcome->words, sizeof outcome->words,
-			"its picture is on the server, and nobody can tell whether it travelled with it");
+	assert(session->delivery->step == UR_DELIVERY_PUT);
+	switch (session->delivery->put.state) {
+	case UR_PUT_CHECK:
+	case UR_PUT_LOST:
+		return ask_check(session);
+	case UR_PUT_SEND:
+		return send(session);
+	case UR_PUT_ASSET:
+	case UR_PUT_BYTES:
+		return ask_asset(session);
+	case UR_PUT_NEW:
+	case UR_PUT_PROVED:
+	case UR_PUT_ASIDE:
+	case UR_PUT_OVER:
+	case UR_PUT_STATES:
+		break;
 	}
-}
-
-static void name_sidecar(const struct ur_delivery *delivery, struct ur_spool_outcome *outcome)
-{
-	(void)snprintf(outcome->with, sizeof outcome->with, "%s",
-		delivery->related != NULL ? delivery->related->id : "");
-}
-
-static struct ur_session *session_of(struct ur_job *job)
-{
-	const struct ur_delivery *delivery =
-		(struct ur_delivery *)((char *)job - offsetof(struct ur_delivery, job));
-	return delivery->request.context;
-}
-
-static void conclude(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	delivery->result = 0;
-	/* Before its picture, which is asked for again after a crash in between; it never would be. */
-	if (delivery->related != NULL && delivery->outcome.state == UR_SPOOL_CONFIRMED) {
-		judge_sidecar(delivery);
-		delivery->result = ur_spool_conclude(
-			delivery->related, &delivery->related_outcome, &delivery->err);
-	}
-	if (delivery->result == 0) {
-		delivery->result =
-			ur_spool_conclude(session->upload, &delivery->outcome, &delivery->err);
-	}
-}
-
-/** Its end is on disk and known: what is not needed any more goes. */
-static void tidy(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	(void)ur_spool_wipe(session->upload, UR_DELIVERY_KEY_NAME);
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED) {
-		delivery->result = ur_spool_empty(session->upload, &delivery->err);
-	}
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		(void)ur_spool_wipe(delivery->related, UR_DELIVERY_KEY_NAME);
-		if (delivery->result == 0 &&
-			delivery->related_outcome.state == UR_SPOOL_CONFIRMED) {
-			delivery->result = ur_spool_empty(delivery->related, &delivery->err);
-		}
-	}
-}
-
-static void on_tidied(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->delivery->busy = false;
-	if (session->delivery->result < 0) { // the next start tries again
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
-			session->delivery->err.text);
-	}
-}
-
-static void on_concluded(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_delivery *delivery = session->delivery;
-	delivery->busy = false;
-	if (delivery->result < 0) {
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
-			delivery->err.text);
-		ur_delivery_go(session, UR_DELIVERY_CHECK, ur_delivery_pause_ms(delivery, -1));
-		return;
-	}
-	ur_spool_concluded(session->upload, &delivery->outcome);
-	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
-		ur_spool_concluded(delivery->related, &delivery->related_outcome);
-	}
-	if (ur_spool_is_over(&delivery->outcome)) {
-		delivery->busy = true;
-		job->run = tidy;
-		job->done = on_tidied;
-		ur_crew_submit(session->gateway->crew, job);
-	} else if (delivery->step == UR_DELIVERY_SEND) {
-		send(session);
-	} else {
-		ur_delivery_advance(session);
-	}
-}
-
-void ur_delivery_settle_outcome(
-	struct ur_session *session, enum ur_delivery_step next, int64_t wait_ms)
-{
-	struct ur_delivery *delivery = session->delivery;
-	ur_spool_stamp(session->gateway->spool, &delivery->outcome);
-	delivery->outcome.tries = delivery->tries;
-	/* While it is being sent nobody knows; a restart in between finds that written. */
-	delivery->outcome.suspect = delivery->suspect || next == UR_DELIVERY_SEND;
-	ur_delivery_go(session, next, wait_ms);
-	delivery->busy = true;
-	delivery->job.run = conclude;
-	delivery->job.done = on_concluded;
-	ur_crew_submit(session->gateway->crew, &delivery->job);
-}
-
-void ur_delivery_note_refusal(struct ur_session *session)
-{
-	session->gateway->counters.refused++;
-	ur_gateway_log(session->gateway, 4, "upload %s: immich-server refuses it: %s",
-		session->upload->id, session->delivery->outcome.words);
-}
-
-void ur_delivery_refuse(struct ur_session *session, int status, const char *words)
-{
-	struct ur_delivery *delivery = session->delivery;
-	delivery->outcome.state = UR_SPOOL_REFUSED;
-	delivery->outcome.status = status;
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s", words);
-	ur_delivery_note_refusal(session);
-	ur_gateway_log(session->gateway, 5,
-		"upload %s: its bytes are kept for %lld days in which the gateway runs",
-		session->upload->id,
-		(long long)(session->gateway->limits.keep_refused_ms / 86400000));
-	ur_delivery_settle_outcome(session, UR_DELIVERY_SETTLED, 0);
-}
-
-/* ---- sending --------------------------------------------------------------------------------- */
-
-/** What the process may not forget: from now on the server may have it without our knowing. */
-void ur_delivery_begin_send(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_gateway *gateway = session->gateway;
-	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries) {
-		ur_delivery_go(session, UR_DELIVERY_CHECK,
-			500); // asked again: in the meantime it may have come
-		return;
-	}
-	delivery->outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_COMPLETE, .missed_ran_ms = UR_SPOOL_NEVER};
-	name_sidecar(delivery, &delivery->outcome);
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
-		"being delivered to immich-server");
-	delivery->tries++;
-	ur_delivery_settle_outcome(session, UR_DELIVERY_SEND, 0);
-}
-
-static void sent(struct ur_session *session, const char *asset, bool duplicate, bool certain)
-{
-	struct ur_delivery *delivery = session->delivery;
-	struct ur_gateway *gateway = session->gateway;
-	gateway->counters.bytes_delivered += session->upload->length;
-	gateway->counters.delivered += duplicate ? 0 : 1;
-	delivery->pauses = 0;
-	delivery->suspect = !certain; // of a duplicate we had just been told that it is not there
-	delivery->outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_DELIVERED,
-		.duplicate = duplicate,
-		.status = delivery->request.status,
-		.there_ran_ms = ur_spool_ran_ms(gateway->spool),
-		.missed_ran_ms = UR_SPOOL_NEVER,
-	};
-	memcpy(delivery->outcome.asset, asset, sizeof delivery->outcome.asset);
-	name_sidecar(delivery, &delivery->outcome);
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words, "%s",
-		duplicate ? "the server says duplicate to bytes that it had not known before; they "
-			    "are asked for later"
-			  : "delivered");
-	delivery->outcome.suspect = delivery->suspect;
-	ur_delivery_settle_outcome(session, UR_DELIVERY_ASSET, ur_delivery_wait_ms(session));
-}
-
-/** Nothing is wrong with the file, and each try carries all of it: with long pauses. */
-static void wait_for_quota(struct ur_session *session, const char *words)
-{
-	struct ur_delivery *delivery = session->delivery;
-	delivery->outcome.state = UR_SPOOL_REFUSED;
-	delivery->outcome.status = UR_STATUS_QUOTA;
-	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
-		"%.60s; it is kept here, and tried again", words);
-	if (delivery->pauses++ == 0) {
-		ur_delivery_note_refusal(session);
-	}
-	ur_delivery_settle_outcome(
-		session, UR_DELIVERY_CHECK, QUOTA_PAUSES * ur_delivery_pause_ms(delivery, -1));
-}
-
-void ur_delivery_read_sent(struct ur_session *session)
-{
-	struct ur_delivery *delivery = session->delivery;
-	const struct ur_request *request = &delivery->request;
-	char asset[UR_ASSET_ID];
-	char words[UR_MESSAGE_MAX];
-	bool duplicate = false;
-	const int status = request->status;
-	const char *text = ur_text_get(&request->answer);
-	const bool told = (status == 201 || status == 200) &&
-			  ur_immich_upload_read(text, asset, &duplicate, NULL) == 0;
-	const struct ur_answer answer = ur_delivery_answer(delivery, UR_ASKED_SEND, told);
-	const enum ur_follow follow = ur_verdict(&answer);
-	ur_immich_message(status, text, request->html, words);
-	if (follow == UR_FOLLOW_READ) {
-		sent(session, asset, duplicate || status == 200,
-			!duplicate && ur_verdict_is_certain(&answer));
-	} else if (follow == UR_FOLLOW_QUOTA) {
-		wait_for_quota(session, words);
-	} else if (follow == UR_FOLLOW_REFUSED && delivery->metadata->live_movie[0] != '\0' &&
-		   !delivery->unlinked) {
-		/* It may be the movie that is gone from the server, and no word about these bytes. */
-		delivery->unlinked = true;
-		ur_delivery_again(session, UR_DELIVERY_CHECK);
-	} else if (follow == UR_FOLLOW_REFUSED) {
-		ur_delivery_refuse(session, status, words);
-	} else {
-		ur_delivery_follow(session, follow);
-	}
+	assert(!"a question that no delivery has");
+	return -EINVAL;
 }
