@@ -56,6 +56,7 @@ static bool may_be_kept(const char *name)
 /** There is always one of the two; what is replaced does not stay on the disk as it was. */
 static int replace_secret(int dir, const char *name, const void *bytes, size_t size)
 {
+	assert(dir >= 0);
 	const int old = ur_spool_file_open(dir, name, O_WRONLY);
 	if (old < 0 && old != -ENOENT) {
 		return old;
@@ -71,6 +72,7 @@ static int replace_secret(int dir, const char *name, const void *bytes, size_t s
 int ur_spool_keep(struct ur_spool_upload *upload, const char *name, const void *bytes, size_t size,
 	struct ur_err *err)
 {
+	assert(!upload->bytes_gone);
 	assert(may_be_kept(name));
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
 	int r = dir;
@@ -85,6 +87,7 @@ int ur_spool_keep(struct ur_spool_upload *upload, const char *name, const void *
 int ur_spool_recall(const struct ur_spool_upload *upload, const char *name, void *bytes,
 	size_t room, size_t *ret_size)
 {
+	assert(room > 0);
 	assert(may_be_kept(name));
 	char *read = NULL;
 	size_t size = 0;

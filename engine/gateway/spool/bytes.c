@@ -44,6 +44,9 @@ static int cannot_write(int code, struct ur_err *err)
 
 static int open_both(struct ur_spool_own *own, int root, const char *id)
 {
+	assert(root >= 0);
+	assert(own->bytes < 0);
+	assert(own->state < 0);
 	const int dir = ur_spool_folder_open(root, id);
 	if (dir < 0) {
 		return dir;
@@ -74,6 +77,7 @@ int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err)
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
 	}
+	assert(upload->offset == upload->durable);
 	struct ur_spool_own *own = calloc(1, sizeof *own);
 	if (own == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot open the upload");
@@ -111,12 +115,15 @@ void ur_spool_rest(struct ur_spool_upload *upload)
 
 static int sync_data(const struct ur_spool *spool, int fd)
 {
+	assert(fd >= 0);
 	return spool->no_sync ? 0 : ur_sys.fdatasync(fd);
 }
 
 /** Into the slot that is not the newest, so that there is always a whole one. */
 static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(mark->offset <= mark->length);
+	assert(upload->own->newest < UR_SLOTS);
 	static const uint8_t spoiled[UR_SLOT_BYTES];
 	struct ur_spool_own *own = upload->own;
 	uint8_t bytes[UR_SLOT_BYTES];
@@ -148,6 +155,7 @@ static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark
 /** A rewound upload may have had more bytes once than it has in the end. */
 static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(upload->own != NULL);
 	struct stat st;
 	if (mark->offset != mark->length) {
 		return 0;
@@ -179,6 +187,7 @@ static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
 int ur_spool_commit(
 	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err)
 {
+	assert(mark->offset <= mark->length);
 	assert(upload->own != NULL);
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
@@ -201,6 +210,7 @@ int ur_spool_commit(
 
 void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(mark->offset <= mark->length);
 	upload->durable = mark->offset;
 }
 
@@ -215,6 +225,7 @@ void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *r
 
 static int check_room(const struct ur_spool_upload *upload, size_t size, struct ur_err *err)
 {
+	assert(upload->offset <= upload->length);
 	const uint64_t most =
 		ur_spool_is_known(upload->length) ? upload->length : (uint64_t)INT64_MAX;
 	if (size > most - upload->offset) {
@@ -227,6 +238,7 @@ static int check_room(const struct ur_spool_upload *upload, size_t size, struct 
 /** In whole pages: the last one will be written again. */
 static void start_writeback(struct ur_spool_upload *upload)
 {
+	assert(upload->own->ahead <= upload->offset);
 	struct ur_spool_own *own = upload->own;
 	if (upload->offset - own->ahead >= AHEAD && !upload->spool->no_sync) {
 		const uint64_t end = upload->offset & ~(uint64_t)(PAGE - 1);
@@ -257,6 +269,7 @@ static int write_bytes(
 /** A slot must not speak of bytes that are about to be overwritten. */
 static int commit_rewound(struct ur_spool_upload *upload, struct ur_err *err)
 {
+	assert(upload->offset < upload->durable);
 	struct ur_spool_mark mark;
 	ur_spool_mark(upload, &mark);
 	const int r = ur_spool_commit(upload, &mark, err);
@@ -269,6 +282,7 @@ static int commit_rewound(struct ur_spool_upload *upload, struct ur_err *err)
 int ur_spool_append(
 	struct ur_spool_upload *upload, const void *bytes, size_t size, struct ur_err *err)
 {
+	assert(upload->outcome.state == UR_SPOOL_RECEIVING);
 	assert(upload->own != NULL);
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
@@ -291,6 +305,7 @@ int ur_spool_append(
 
 void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(mark->offset <= mark->length);
 	struct ur_spool_own *own = upload->own;
 	assert(own != NULL);
 	assert(mark->offset <= upload->offset);

@@ -49,12 +49,14 @@ void ur_spool_pass(struct ur_spool *spool, int64_t by_ms)
 
 void ur_spool_stamp(const struct ur_spool *spool, struct ur_spool_outcome *outcome)
 {
+	assert(outcome->state < UR_SPOOL_STATES);
 	outcome->since_ms = ur_clock_wall_ns() / UR_MS_NS;
 	outcome->since_ran_ms = ur_spool_ran_ms(spool);
 }
 
 static void write_clock(uint64_t sequence, int64_t ran_ms, struct clock *ret)
 {
+	assert(sequence > 0);
 	*ret = (struct clock){
 		.magic = CLOCK_MAGIC,
 		.version = htole64(UR_SPOOL_LAYOUT),
@@ -85,6 +87,7 @@ static int take_clock(struct ur_spool *spool, const struct clock *clock)
 
 static int make_clock(struct ur_spool *spool)
 {
+	assert(spool->root >= 0);
 	uint8_t bytes[UR_SLOT_APART + sizeof(struct clock)] = {0};
 	struct clock clock;
 	write_clock(spool->clock_sequence + 1, spool->kept_ran_ms, &clock);
@@ -96,6 +99,8 @@ static int make_clock(struct ur_spool *spool)
 
 int ur_spool_clock_open(struct ur_spool *spool)
 {
+	assert(spool->root >= 0);
+	assert(spool->clock_sequence == 0);
 	spool->opened_ms = steady_ms();
 	const int fd = ur_spool_file_open(spool->root, CLOCK, O_RDONLY);
 	int r = 0;
@@ -119,6 +124,7 @@ int ur_spool_clock_open(struct ur_spool *spool)
 
 int ur_spool_keep_time(struct ur_spool *spool, struct ur_err *err)
 {
+	assert(spool->layout <= UR_SPOOL_LAYOUT);
 	struct clock clock;
 	int r = 0;
 	if (spool->clock_sequence == 0) {

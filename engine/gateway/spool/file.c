@@ -19,6 +19,8 @@
 /** Ours, and nobody else may look into it or write to it. */
 static int examine(int fd, mode_t type)
 {
+	assert(fd >= 0);
+	assert(type == S_IFREG || type == S_IFDIR);
 	struct stat st;
 	const int r = ur_sys.fstat(fd, &st);
 	if (r < 0) {
@@ -33,6 +35,8 @@ static int examine(int fd, mode_t type)
 
 static int open_examined(int dir, const char *name, int flags, mode_t type)
 {
+	assert(name[0] != '\0');
+	assert((flags & O_CREAT) == 0);
 	const int fd = ur_sys.openat(dir, name, flags | O_NOFOLLOW | O_NONBLOCK, 0);
 	const int r = fd < 0 ? fd : examine(fd, type);
 	if (r < 0 && fd >= 0) {
@@ -43,16 +47,20 @@ static int open_examined(int dir, const char *name, int flags, mode_t type)
 
 int ur_spool_folder_open(int root, const char *name)
 {
+	assert(root >= 0);
 	return open_examined(root, name, O_RDONLY | O_DIRECTORY, S_IFDIR);
 }
 
 int ur_spool_file_open(int dir, const char *name, int flags)
 {
+	assert(dir >= 0);
 	return open_examined(dir, name, flags, S_IFREG);
 }
 
 int ur_spool_file_make(int dir, const char *name, const void *bytes, size_t size)
 {
+	assert(dir >= 0);
+	assert(bytes != NULL || size == 0);
 	const int fd = ur_sys.openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		return fd;
@@ -65,6 +73,7 @@ int ur_spool_file_make(int dir, const char *name, const void *bytes, size_t size
 
 int ur_spool_file_overwrite(int fd)
 {
+	assert(fd >= 0);
 	static const char zeros[4096];
 	struct stat st;
 	int r = ur_sys.fstat(fd, &st);
@@ -78,6 +87,7 @@ int ur_spool_file_overwrite(int fd)
 
 int ur_spool_file_wipe(int dir, const char *name)
 {
+	assert(dir >= 0);
 	int r = 0;
 	const int fd = ur_spool_file_open(dir, name, O_WRONLY);
 	if (fd == -ENOENT) {
@@ -96,6 +106,7 @@ int ur_spool_file_replace(
 	int dir, const char *name, const void *bytes, size_t size, const char *effect)
 {
 	char new_name[32];
+	assert(strlen(name) + sizeof ".tmp" <= sizeof new_name);
 	(void)snprintf(new_name, sizeof new_name, "%s.tmp", name);
 	int r = ur_spool_file_wipe(dir, new_name); // of an attempt that failed
 	r = r < 0 ? r : ur_spool_file_make(dir, new_name, bytes, size);
@@ -114,6 +125,7 @@ int ur_spool_file_replace(
 
 int ur_spool_file_read(int dir, const char *name, size_t most, char **ret, size_t *ret_size)
 {
+	assert(dir >= 0);
 	struct stat st;
 	char *bytes = NULL;
 	const int fd = ur_spool_file_open(dir, name, O_RDONLY);
@@ -151,6 +163,8 @@ fail:
 
 int ur_spool_block_put(int fd, const void *bytes, size_t size, unsigned index, bool sync)
 {
+	assert(fd >= 0);
+	assert(index < UR_SLOTS);
 	static const uint8_t zeros[UR_BLOCK_BYTES];
 	const off_t at = (off_t)(index * UR_SLOT_APART);
 	assert(size <= sizeof zeros);
@@ -187,6 +201,7 @@ struct entry {
 int ur_spool_each_name(
 	int dir, int (*visit)(int dir, const char *name, void *context), void *context)
 {
+	assert(dir >= 0);
 	_Alignas(struct entry) char buffer[4096];
 	ssize_t n = 0;
 	while ((n = ur_sys.getdents(dir, buffer, sizeof buffer)) > 0) {
@@ -213,6 +228,7 @@ static int remove_one(int dir, const char *name, void *context)
 
 int ur_spool_folder_remove(int root, const char *name)
 {
+	assert(root >= 0);
 	const int dir = ur_sys.openat(root, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (dir < 0) {
 		return dir;
@@ -252,6 +268,7 @@ static int keep_one(int dir, const char *name, void *context)
 
 int ur_spool_folder_keep(int dir, const char *const names[], size_t count)
 {
+	assert(count > 0);
 	struct kept kept = {names, count};
 	return ur_spool_each_name(dir, keep_one, &kept);
 }

@@ -16,12 +16,6 @@
 
 static_assert((BUCKETS & (BUCKETS - 1)) == 0, "bucket_of() masks");
 
-bool ur_spool_is_id(const char *text)
-{
-	return strlen(text) == UR_SPOOL_ID - 1 &&
-	       strspn(text, "0123456789abcdef") == UR_SPOOL_ID - 1;
-}
-
 /* ---- an upload ------------------------------------------------------------------------------- */
 
 struct ur_spool_upload *ur_spool_upload_new(struct ur_spool *spool)
@@ -40,6 +34,8 @@ struct ur_spool_upload *ur_spool_upload_new(struct ur_spool *spool)
 
 void ur_spool_name_owner(struct ur_spool_upload *upload)
 {
+	assert(upload->owner[0] != '\0');
+	assert(upload->use != NULL);
 	static_assert(sizeof upload->use->name == sizeof upload->owner, "the same name");
 	memcpy(upload->use->name, upload->owner, sizeof upload->owner);
 }
@@ -54,6 +50,7 @@ static size_t bucket_of(const struct ur_spool *spool, const char *id)
 /** Without memory the chains get longer, and that is all. */
 static void grow(struct ur_spool *spool)
 {
+	assert(spool->bucket_count > 0);
 	const size_t count = spool->bucket_count;
 	struct ur_spool_upload **old = spool->buckets;
 	struct ur_spool_upload **larger = calloc(2 * count, sizeof *larger);
@@ -76,6 +73,8 @@ static void grow(struct ur_spool *spool)
 
 void ur_spool_admit(struct ur_spool *spool, struct ur_spool_upload *upload)
 {
+	assert(ur_spool_is_id(upload->id));
+	assert(upload->spool == spool);
 	assert(!upload->admitted);
 	if (spool->all.uploads >= spool->bucket_count) {
 		grow(spool);
@@ -127,6 +126,7 @@ struct ur_spool_upload *ur_spool_next(
 	} else if (walk->is_gone && after == walk->last) {
 		found = walk->behind;
 	} else {
+		assert(after->admitted);
 		found = behind(spool, after);
 	}
 	*walk = (struct ur_spool_walk){.last = found};
@@ -135,6 +135,8 @@ struct ur_spool_upload *ur_spool_next(
 
 static void leave_index(struct ur_spool *spool, struct ur_spool_upload *upload)
 {
+	assert(upload->admitted);
+	assert(upload->spool == spool);
 	struct ur_spool_walk *walk = spool->walk;
 	if (upload == walk->last && !walk->is_gone) {
 		walk->behind = behind(spool, upload);
@@ -144,6 +146,7 @@ static void leave_index(struct ur_spool *spool, struct ur_spool_upload *upload)
 	}
 	struct ur_spool_upload **at = &spool->buckets[bucket_of(spool, upload->id)];
 	while (*at != upload) {
+		assert(*at != NULL);
 		at = &(*at)->next;
 	}
 	*at = upload->next;
@@ -155,6 +158,7 @@ void ur_spool_dismiss(struct ur_spool *spool, struct ur_spool_upload *upload)
 	if (upload == NULL) {
 		return;
 	}
+	assert(upload->session == NULL);
 	if (upload->admitted) {
 		leave_index(spool, upload);
 	}

@@ -141,6 +141,7 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 	int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt);
 
 /* record */
+bool ur_spool_is_id(const char *text);
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret);
 /**
@@ -172,7 +173,6 @@ void ur_spool_owners_done(struct ur_spool *spool);
 [[nodiscard]] int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret);
 
 /* index */
-bool ur_spool_is_id(const char *text);
 /** With an entry for its owner; NULL when memory is short.  dismiss() it. */
 struct ur_spool_upload *ur_spool_upload_new(struct ur_spool *spool);
 /** upload->owner is filled in. */

@@ -20,6 +20,7 @@
 
 static void name_of(const char *prefix, const char *id, char ret[NAME_BYTES])
 {
+	assert(ur_spool_is_id(id));
 	(void)snprintf(ret, NAME_BYTES, "%s%s", prefix, id);
 }
 
@@ -37,6 +38,7 @@ static int write_info(int dir, const struct ur_spool_upload *upload, const char 
 
 static int write_state(int dir, const struct ur_spool_upload *upload)
 {
+	assert(upload->offset == 0);
 	uint8_t bytes[UR_STATE_BYTES] = {0};
 	struct ur_sha1 sha1;
 	struct ur_spool_slot slot = {
@@ -57,6 +59,7 @@ static int write_state(int dir, const struct ur_spool_upload *upload)
 static int fill_folder(struct ur_spool *spool, const char *name, struct ur_spool_upload *upload,
 	const char *metadata)
 {
+	assert(upload->outcome.state == UR_SPOOL_RECEIVING);
 	const int dir = ur_spool_folder_open(spool->root, name);
 	if (dir < 0) {
 		return dir;
@@ -73,6 +76,7 @@ static int fill_folder(struct ur_spool *spool, const char *name, struct ur_spool
 /** Its name is what makes it an upload. */
 static int make_folder(struct ur_spool *spool, struct ur_spool_upload *upload, const char *metadata)
 {
+	assert(!upload->admitted);
 	char name[NAME_BYTES];
 	name_of(UR_SPOOL_NEW, upload->id, name);
 	int r = ur_sys.mkdirat(spool->root, name, 0700);
@@ -150,6 +154,7 @@ int ur_spool_make(struct ur_spool *spool, const struct ur_spool_spec *spec,
 		ur_spool_dismiss(spool, upload);
 		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot make an upload in the spool");
 	}
+	assert(!upload->admitted);
 	*ret = upload;
 	return 0;
 }
@@ -174,6 +179,7 @@ int ur_spool_remove(struct ur_spool *spool, struct ur_spool_upload *upload, stru
 /** Everything but info, state and outcome; the disk's word counts, not what memory says. */
 static int empty_folder(int dir)
 {
+	assert(dir >= 0);
 	static const char *const stay[] = {"info", "state", "outcome"};
 	struct ur_spool_outcome outcome;
 	int r = ur_spool_outcome_load(dir, &outcome);

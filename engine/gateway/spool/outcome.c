@@ -12,6 +12,7 @@
 #include "engine/media/hash.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,6 +25,7 @@
 static int write_block(
 	const struct ur_spool_outcome *outcome, uint64_t sequence, char ret[UR_BLOCK_BYTES + 1])
 {
+	assert(sequence > 0);
 	struct ur_text text = {0};
 	ur_spool_outcome_write(outcome, &text);
 	const bool fits = ur_text_ok(&text) && text.size + 36 <= UR_BLOCK_BYTES;
@@ -65,6 +67,7 @@ struct blocks {
 
 static int read_blocks(int fd, struct blocks *ret)
 {
+	assert(fd >= 0);
 	*ret = (struct blocks){.newest = UR_SLOTS - 1};
 	for (unsigned i = 0; i < UR_SLOTS; i++) {
 		char bytes[UR_BLOCK_BYTES];
@@ -90,6 +93,8 @@ static int read_blocks(int fd, struct blocks *ret)
 
 int ur_spool_outcome_make(int dir, const struct ur_spool_outcome *outcome)
 {
+	assert(dir >= 0);
+	assert(outcome == NULL || outcome->state != UR_SPOOL_RECEIVING);
 	char bytes[UR_OUTCOME_BYTES + 1] = {0};
 	const int r = outcome == NULL ? 0 : write_block(outcome, 1, bytes);
 	if (r < 0) {
@@ -113,12 +118,14 @@ static int load_plain(int dir, struct ur_spool_outcome *ret)
 
 static bool is_of_blocks(int fd)
 {
+	assert(fd >= 0);
 	struct stat st;
 	return ur_sys.fstat(fd, &st) == 0 && st.st_size == (off_t)UR_OUTCOME_BYTES;
 }
 
 int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret)
 {
+	assert(dir >= 0);
 	struct blocks blocks;
 	const int fd = ur_spool_file_open(dir, "outcome", O_RDONLY);
 	if (fd < 0) {
@@ -142,6 +149,7 @@ int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret)
 
 static int store(const struct ur_spool *spool, int dir, const struct ur_spool_outcome *outcome)
 {
+	assert(dir >= 0);
 	struct blocks blocks;
 	char bytes[UR_BLOCK_BYTES + 1];
 	const int fd = ur_spool_file_open(dir, "outcome", O_RDWR);
@@ -154,6 +162,7 @@ static int store(const struct ur_spool *spool, int dir, const struct ur_spool_ou
 	int r = fd < 0 ? fd : read_blocks(fd, &blocks);
 	r = r < 0 ? r : write_block(outcome, blocks.sequence + 1, bytes);
 	if (r == 0) {
+		assert(blocks.newest < UR_SLOTS);
 		ur_effect("spool conclude", false);
 		r = ur_spool_block_put(
 			fd, bytes, UR_BLOCK_BYTES, (blocks.newest + 1) % UR_SLOTS, !spool->no_sync);
@@ -170,6 +179,8 @@ static int store(const struct ur_spool *spool, int dir, const struct ur_spool_ou
 int ur_spool_conclude(
 	struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome, struct ur_err *err)
 {
+	assert(outcome->state != UR_SPOOL_RECEIVING);
+	assert(outcome->state < UR_SPOOL_STATES);
 	const int dir = ur_spool_folder_open(upload->spool->root, upload->id);
 	const int r = dir < 0 ? dir : store(upload->spool, dir, outcome);
 	if (dir >= 0) {
@@ -182,6 +193,7 @@ int ur_spool_conclude(
 
 void ur_spool_concluded(struct ur_spool_upload *upload, const struct ur_spool_outcome *outcome)
 {
+	assert(outcome->state < UR_SPOOL_STATES);
 	upload->outcome = *outcome;
 	ur_spool_recount(upload);
 }

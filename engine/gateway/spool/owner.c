@@ -8,6 +8,7 @@
 
 #include "engine/media/hash.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,9 @@ static struct ur_spool_owner *find_owner(const struct ur_spool *spool, const cha
 
 void ur_spool_owner_join(struct ur_spool *spool, struct ur_spool_upload *upload)
 {
+	assert(upload->admitted);
+	assert(upload->use != NULL);
+	assert(upload->use->uploads == 0);
 	struct ur_spool_owner *owner = find_owner(spool, upload->owner);
 	if (owner != NULL) {
 		free(upload->use);
@@ -44,9 +48,14 @@ void ur_spool_owner_join(struct ur_spool *spool, struct ur_spool_upload *upload)
 
 void ur_spool_owner_leave(struct ur_spool *spool, struct ur_spool_upload *upload)
 {
+	assert(upload->use != NULL);
+	assert(upload->use->uploads > 0);
+	assert(spool->all.uploads >= upload->use->uploads);
 	struct ur_spool_owner *owner = upload->use;
 	const uint64_t counted = atomic_exchange(&upload->counted, 0);
 	const size_t one = atomic_exchange(&upload->counts, false) ? 1 : 0;
+	assert(atomic_load(&owner->bytes) >= counted);
+	assert(atomic_load(&owner->open) >= one);
 	atomic_fetch_sub(&owner->bytes, counted);
 	atomic_fetch_sub(&spool->all.bytes, counted);
 	atomic_fetch_sub(&owner->open, one);

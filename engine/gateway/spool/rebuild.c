@@ -20,6 +20,7 @@ void ur_spool_stop(struct ur_spool *spool)
 
 static int hash_all(const struct ur_spool *spool, int fd, struct ur_sha1 *sha1, uint64_t *ret_size)
 {
+	assert(fd >= 0);
 	int r = ur_sha1_begin(sha1);
 	uint8_t *bytes = r < 0 ? NULL : malloc(READ_BYTES);
 	if (r == 0 && bytes == NULL) {
@@ -43,6 +44,7 @@ static int hash_all(const struct ur_spool *spool, int fd, struct ur_sha1 *sha1, 
 /** Promised, or once sent whole: then the server's own checksum decides in the end. */
 static bool is_whole(const struct ur_spool_upload *upload, const struct ur_spool_found *found)
 {
+	assert(upload->is_unread);
 	const bool sent = upload->outcome.state == UR_SPOOL_DELIVERED || upload->outcome.tries > 0;
 	if (upload->length != UR_SPOOL_LENGTH_UNKNOWN && upload->length != found->size) {
 		return false;
@@ -54,6 +56,7 @@ static bool is_whole(const struct ur_spool_upload *upload, const struct ur_spool
 static int write_whole_state(
 	const struct ur_spool *spool, int dir, const struct ur_sha1 *sha1, uint64_t size)
 {
+	assert(dir >= 0);
 	uint8_t bytes[UR_STATE_BYTES] = {0};
 	struct ur_spool_slot slot = {
 		.sequence = 1,
@@ -100,10 +103,13 @@ int ur_spool_rebuild(struct ur_spool_upload *upload, struct ur_spool_found *ret,
 
 bool ur_spool_found(struct ur_spool_upload *upload, const struct ur_spool_found *found, int result)
 {
+	assert(upload->is_unread);
+	assert(upload->own == NULL);
 	upload->is_unread = false;
 	if (result < 0) {
 		return false;
 	}
+	assert(!ur_spool_is_known(upload->length) || upload->length == found->size);
 	upload->length = found->size;
 	upload->offset = found->size;
 	upload->durable = found->size;

@@ -21,6 +21,12 @@ const char *ur_spool_state_name(enum ur_spool_state state)
 	return state_names[state];
 }
 
+bool ur_spool_is_id(const char *text)
+{
+	return strlen(text) == UR_SPOOL_ID - 1 &&
+	       strspn(text, "0123456789abcdef") == UR_SPOOL_ID - 1;
+}
+
 bool ur_spool_is_over(const struct ur_spool_outcome *outcome)
 {
 	return outcome->state == UR_SPOOL_CONFIRMED ||
@@ -39,6 +45,8 @@ static void add_string(struct ur_text *text, const char *key, const char *value)
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret)
 {
+	assert(ur_spool_is_id(upload->id));
+	assert(upload->owner[0] != '\0');
 	ur_text_addf(ret, "{\"version\":%d,\"created_ms\":%lld,\"is_sidecar\":%s", UR_SPOOL_LAYOUT,
 		(long long)upload->created_ms, upload->is_sidecar ? "true" : "false");
 	if (upload->length != UR_SPOOL_LENGTH_UNKNOWN) {
@@ -101,6 +109,7 @@ int ur_spool_info_read(
 
 void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_text *ret)
 {
+	assert(outcome->state < UR_SPOOL_STATES);
 	ur_text_addf(ret,
 		"{\"version\":%d,\"duplicate\":%s,\"trashed\":%s,\"status\":%d,\"since_ms\":%lld,"
 		"\"tries\":%u",

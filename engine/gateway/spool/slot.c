@@ -38,6 +38,7 @@ static uint64_t check_of(const struct slot *slot)
 
 void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_BYTES])
 {
+	assert(slot->sequence > 0);
 	struct slot raw = {
 		.magic = SLOT_MAGIC,
 		.sequence = htole64(slot->sequence),
@@ -88,6 +89,7 @@ static bool is_blank(const uint8_t *bytes, size_t size)
 
 int ur_spool_slot_pick(int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt)
 {
+	assert(state >= 0);
 	bool found = false;
 	bool spoilt = false;
 	for (unsigned i = 0; i < UR_SLOTS; i++) {

@@ -7,6 +7,7 @@
 
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 
 static int sync_parent(int root)
 {
+	assert(root >= 0);
 	const int parent = ur_sys.openat(root, "..", O_RDONLY | O_DIRECTORY, 0);
 	if (parent < 0) {
 		return parent;
@@ -42,6 +44,7 @@ static int open_root(const char *path, struct ur_err *err)
 
 static int check_root(const char *path, int root, struct ur_err *err)
 {
+	assert(root >= 0);
 	struct stat st;
 	int r = ur_sys.fstat(root, &st);
 	if (r < 0) {
@@ -68,6 +71,7 @@ static int check_root(const char *path, int root, struct ur_err *err)
 
 static int read_root(struct ur_spool *spool, const char *path, struct ur_err *err)
 {
+	assert(spool->root >= 0);
 	struct ur_sha1 sha1;
 	int r = ur_sha1_begin(&sha1);
 	if (r < 0) {
@@ -143,6 +147,7 @@ void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync)
 
 int ur_spool_space(const struct ur_spool *spool, uint64_t *ret_free)
 {
+	assert(spool->root >= 0);
 	struct statfs fs;
 	const int r = ur_sys.fstatfs(spool->root, &fs);
 	if (r < 0) {

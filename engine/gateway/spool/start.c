@@ -8,6 +8,7 @@
 
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -41,6 +42,7 @@ static int read_info(int dir, const char *id, struct ur_spool_upload *upload, ch
 /** One that cannot be read is none: the server is asked again, and its claim is doubted. */
 static int read_outcome(int dir, struct ur_spool_upload *upload)
 {
+	assert(dir >= 0);
 	struct ur_spool_outcome *outcome = &upload->outcome;
 	*outcome = (struct ur_spool_outcome){.missed_ran_ms = UR_SPOOL_NEVER};
 	const int r = ur_spool_outcome_load(dir, outcome);
@@ -54,6 +56,7 @@ static int read_outcome(int dir, struct ur_spool_upload *upload)
 /** Cuts off what no slot vouches for, unless the slot that did cannot be read. */
 static int cut(int dir, struct ur_spool_upload *upload, bool spoilt)
 {
+	assert(upload->durable <= upload->length);
 	struct stat st;
 	const int fd = ur_spool_file_open(dir, "bytes", O_RDWR);
 	int r = fd < 0 ? fd : ur_sys.fstat(fd, &st);
@@ -101,6 +104,7 @@ static int read_slots(int dir, struct ur_spool_upload *upload, bool *ret_spoilt)
 /** What follows from the slot when nothing was concluded yet. */
 static void judge(struct ur_spool_upload *upload)
 {
+	assert(upload->durable <= upload->length);
 	if (upload->outcome.state != UR_SPOOL_RECEIVING || upload->durable != upload->length) {
 		return;
 	}
@@ -117,6 +121,8 @@ static void judge(struct ur_spool_upload *upload)
  */
 static void declare_damaged(struct ur_spool_upload *upload, int r)
 {
+	assert(r < 0);
+	assert(!is_passing(r));
 	struct ur_spool_outcome *outcome = &upload->outcome;
 	upload->offset = 0;
 	upload->durable = 0;
@@ -159,6 +165,7 @@ static int read_bytes_of(int dir, struct ur_spool_upload *upload)
 	} else {
 		judge(upload);
 	}
+	assert(upload->offset == upload->durable);
 	return 0;
 }
 
@@ -186,6 +193,7 @@ static int write_anew(int dir, const struct ur_spool_upload *upload, const char 
 /** What cannot be done now, on a full disk say, is done at another start. */
 static void take_over(int dir, const struct ur_spool_upload *upload, const char *metadata)
 {
+	assert(!upload->is_damaged);
 	if (write_anew(dir, upload, metadata) < 0) {
 		(void)ur_spool_folder_tidy(dir);
 	}
@@ -209,6 +217,7 @@ static int read_folder(int dir, const char *id, struct ur_spool_upload *upload)
 
 static int read_upload(struct ur_spool *spool, const char *id)
 {
+	assert(ur_spool_is_id(id));
 	const int dir = ur_spool_folder_open(spool->root, id);
 	if (dir < 0) {
 		return dir;
@@ -226,6 +235,7 @@ static int read_upload(struct ur_spool *spool, const char *id)
 
 static void note_damage(struct ur_spool *spool, const char *name, int r)
 {
+	assert(r < 0);
 	if (spool->damaged++ == 0) {
 		(void)snprintf(spool->damage, sizeof spool->damage, "%s: %s", name, strerror(-r));
 	}
@@ -254,5 +264,6 @@ static int read_one(int root, const char *name, void *context)
 
 int ur_spool_read_all(struct ur_spool *spool)
 {
+	assert(spool->all.uploads == 0);
 	return ur_spool_each_name(spool->root, read_one, spool);
 }
