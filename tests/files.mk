@@ -34,6 +34,13 @@ UNIT_TESTS := \
 	upload_name \
 	delivery \
 	delivery_answer \
+	delivery_course \
+	gate \
+	line \
+	limits \
+	seal \
+	spool_index \
+	spool_outcome \
 	told \
 	staging \
 	recover \
@@ -43,3 +50,8 @@ UNIT_TESTS := \
 	http1 \
 	httpd \
 	transfer
+
+# These play the server, the loop and the crew themselves: what is handed to those comes to the test.
+UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
+UNIT_LINK_gate := $(UNIT_PLAYED)
+UNIT_LINK_delivery_course := $(UNIT_PLAYED)
