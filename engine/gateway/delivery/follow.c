@@ -154,16 +154,16 @@ static struct ur_next wait_for_quota(struct ur_session *session, const char *wor
 static struct ur_next drop_key(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
-	ur_delivery_explain(
-		session, "immich-server refuses this key; " UR_DELIVERY_WAITS_FOR_OWNER);
-	ur_gateway_log(session->gateway, 4,
-		"upload %s: immich-server refuses its owner's key; " UR_DELIVERY_WAITS_FOR_OWNER,
-		session->upload->id);
 	if (delivery->has_credential) {
 		ur_gate_forget(session->gateway->gate, &delivery->credential);
 	}
 	ur_delivery_forget_credential(delivery);
 	(void)ur_spool_wipe(session->upload, UR_DELIVERY_KEY_NAME);
+	ur_delivery_explain(
+		session, "immich-server refuses this key; " UR_DELIVERY_WAITS_FOR_OWNER);
+	ur_gateway_log(session->gateway, 4,
+		"upload %s: immich-server refuses its owner's key; " UR_DELIVERY_WAITS_FOR_OWNER,
+		session->upload->id);
 	return ur_next_later(UR_DELIVERY_KEY, 0);
 }
 
