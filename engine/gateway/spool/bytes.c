@@ -282,7 +282,7 @@ static int commit_rewound(struct ur_spool_upload *upload, struct ur_err *err)
 int ur_spool_append(
 	struct ur_spool_upload *upload, const void *bytes, size_t size, struct ur_err *err)
 {
-	assert(upload->outcome.state == UR_SPOOL_RECEIVING);
+	assert(size == 0 || upload->outcome.state == UR_SPOOL_RECEIVING);
 	assert(upload->own != NULL);
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
