@@ -14,7 +14,7 @@
  *       visit session      a request; what an upload needs while somebody cares for it
  *       resume sweep life  what a start finds; what is over goes; upstream: what Immich says of itself
  *       spool/             uploads on disk         delivery/        on to Immich, step by step
- *     engine/ledger/       what is remembered        engine/source/   folders, staging, what may go
+ *     engine/ledger/       what is remembered        engine/source/   files, staging, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars
  *     engine/sys/          system calls, rings       engine/base/     errors, memory, text, queues
  *

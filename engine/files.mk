@@ -29,9 +29,11 @@ ENGINE_SRC := \
 	engine/media/container.c \
 	engine/media/cut.c \
 	engine/media/exif.c \
+	engine/media/extract.c \
 	engine/media/kind.c \
 	engine/media/meta.c \
 	engine/media/pair.c \
+	engine/media/reader.c \
 	engine/media/sidecar.c \
 	engine/media/types.c \
 	engine/media/when.c \
@@ -41,6 +43,7 @@ ENGINE_SRC := \
 	engine/source/ignore.c \
 	engine/source/staging.c \
 	engine/source/rename.c \
+	engine/source/readahead.c \
 	engine/source/leftover.c \
 	engine/ledger/ledger.c \
 	engine/ledger/ledger_rows.c \
@@ -57,32 +60,42 @@ ENGINE_SRC := \
 	engine/stage/scan_rules.c \
 	engine/stage/scan_sources.c \
 	engine/stage/scan_ticks.c \
+	engine/stage/scan_walk.c \
 	engine/stage/probe.c \
 	engine/stage/probe_bytes.c \
 	engine/stage/probe_cold.c \
+	engine/stage/probe_file.c \
 	engine/stage/probe_open.c \
 	engine/stage/upload.c \
 	engine/stage/chunks.c \
 	engine/stage/chunks_disk.c \
 	engine/stage/chunks_requests.c \
 	engine/stage/chunks_gateway.c \
+	engine/stage/chunks_slot.c \
 	engine/stage/settle.c \
 	engine/stage/settle_stage.c \
 	engine/stage/settle_move.c \
+	engine/stage/settle_hash.c \
 	engine/stage/recover.c \
-	engine/stage/decide.c \
-	engine/stage/judge.c \
-	engine/stage/ask.c \
-	engine/stage/deliver.c \
-	engine/stage/group.c \
-	engine/stage/decide_large.c \
-	engine/stage/confirm.c \
-	engine/stage/confirm_file.c \
-	engine/stage/confirm_lack.c \
-	engine/stage/confirm_settle.c \
-	engine/stage/decide_quiet.c \
-	engine/stage/amend.c \
-	engine/stage/book.c \
+	engine/import/coordinator/step.c \
+	engine/import/coordinator/call.c \
+	engine/import/coordinator/file.c \
+	engine/import/coordinator/book.c \
+	engine/import/coordinator/under_way.c \
+	engine/import/coordinator/outage.c \
+	engine/import/coordinator/quota.c \
+	engine/import/coordinator/group.c \
+	engine/import/coordinator/judge.c \
+	engine/import/coordinator/quiet.c \
+	engine/import/coordinator/lack.c \
+	engine/import/coordinator/large.c \
+	engine/import/coordinator/ask.c \
+	engine/import/coordinator/deliver.c \
+	engine/import/coordinator/link.c \
+	engine/import/coordinator/amend.c \
+	engine/import/coordinator/confirm.c \
+	engine/import/coordinator/handover.c \
+	engine/import/coordinator/coordinator.c \
 	engine/gateway/spool/file.c \
 	engine/gateway/spool/slot.c \
 	engine/gateway/spool/record.c \

@@ -13,6 +13,7 @@
 #define UR_ITEM_H
 
 #include "engine/base/arena.h"
+#include "engine/immich/put.h"
 #include "engine/ledger/ledger.h"
 #include "engine/media/hash.h"
 #include "engine/media/kind.h"
@@ -125,7 +126,9 @@ struct ur_file {
 	struct ur_age
 		there_since; // since when we know that the server names an asset with these bytes
 	struct ur_age doubt_since; // since when its claim to have them is in doubt
-	int tries;
+	int tries;                 // to send it that failed, in all runs
+	struct ur_put put;         // where its delivery stands
+	int64_t lost_until_ns;     // steady: how long a lost answer is asked after
 	int64_t sending_ns;
 	int64_t delivered_ns;
 	int64_t confirmed_ns;
@@ -142,7 +145,8 @@ struct ur_file {
 	/* upload */
 	int send_result; // 0: an answer came
 	int send_status;
-	bool send_stranger; // what answered was not Immich
+	bool send_own;      // in Immich's own words
+	bool send_readable; // it names an asset
 	bool send_duplicate;
 	bool send_body_gone;
 	bool send_quota;
@@ -188,15 +192,13 @@ struct ur_item {
 
 	/* decide */
 	enum ur_item_step step;
-	int current;           // the file that is being sent
-	int cursor;            // the next file to look at in the present step
-	int64_t due_ns;        // steady: UR_STEP_REST ends
-	int64_t since_ns;      // steady: when the present step began
-	int64_t lost_until_ns; // steady: how long a lost answer is asked after
-	bool asking_lost;
+	int current;      // the file that is being sent
+	int cursor;       // the next file to look at in the present step
+	int64_t due_ns;   // steady: UR_STEP_REST ends
+	int64_t since_ns; // steady: when the present step began
 	enum ur_item_step after_rest;
-	int call_tries;          // failures of the present step's requests
-	int call_phase;          // which request of the step
+	int call_tries;          // failures of the present step's requests (not of a proof)
+	int call_phase;          // link, amend: which request of the step
 	int64_t call_date_ns;    // the server's clock, as its last answer says; 0: it does not
 	struct ur_request *call; // in the arena
 	void *call_state;        // of the step that asks

@@ -7,9 +7,9 @@
 #include "engine/pipeline.h"
 
 #include "engine/base/clock.h"
+#include "engine/import/coordinator/coordinator.h"
 #include "engine/pipeline_handshake.h"
 #include "engine/stage/chunks.h"
-#include "engine/stage/decide.h"
 #include "engine/stage/probe.h"
 #include "engine/stage/recover.h"
 #include "engine/stage/scan.h"
@@ -47,7 +47,7 @@ struct ur_pipeline {
 	struct ur_item *pool;
 	struct ur_queue *queues[QUEUES];
 	struct ur_bell scan_bell;
-	struct ur_bell decide_bell;
+	struct ur_bell coordinator_bell;
 	struct ur_bell settle_bell;
 	struct ur_bell probe_bells[UR_PROBES_MAX];
 	struct ur_bell *probe_bell_list[UR_PROBES_MAX];
@@ -59,7 +59,7 @@ struct ur_pipeline {
 	struct ur_probe *probes[UR_PROBES_MAX];
 	unsigned probe_count;
 	struct ur_settle *settle;
-	struct ur_decide *decide;
+	struct ur_coordinator *coordinator;
 	struct ur_options options; // ours: `after` may be weaker than asked for
 	char about_ring[160];
 	bool bells;
@@ -115,13 +115,13 @@ static int make_queues(struct ur_pipeline *p, struct ur_err *err)
 			(i >= TO_PROBE && i < FROM_PROBE &&
 				(unsigned)(i - TO_PROBE) >= p->probe_count) ||
 			(i >= FROM_PROBE && (unsigned)(i - FROM_PROBE) >= p->probe_count);
-		/* Answers: one an item, and decide's own. */
+		/* Answers: one an item, and the coordinator's own. */
 		const size_t room = i == ANSWERS ? UR_POOL_ITEMS * 2 : UR_POOL_ITEMS;
 		r = unused ? 0 : ur_queue_new(room, &p->queues[i]);
 	}
 	p->bells = true;
 	r = r < 0 ? r : ur_bell_init(&p->scan_bell);
-	r = r < 0 ? r : ur_bell_init(&p->decide_bell);
+	r = r < 0 ? r : ur_bell_init(&p->coordinator_bell);
 	r = r < 0 ? r : ur_bell_init(&p->settle_bell);
 	for (unsigned k = 0; k < p->probe_count && r == 0; k++) {
 		r = ur_bell_init(&p->probe_bells[k]);
@@ -153,13 +153,13 @@ static int greet(struct ur_pipeline *p, struct ur_err *err)
 static int make_network(struct ur_pipeline *p, struct ur_err *err)
 {
 	const struct ur_upload_wiring wiring = {
-		p->queues[TO_UPLOAD], p->queues[FROM_UPLOAD], &p->decide_bell};
+		p->queues[TO_UPLOAD], p->queues[FROM_UPLOAD], &p->coordinator_bell};
 	int r = ur_upload_new(&p->run, &wiring, &p->upload, err);
 	if (r < 0) {
 		return r;
 	}
 	const struct ur_chunks_wiring chunks = {
-		p->queues[TO_CHUNKS], p->queues[FROM_CHUNKS], &p->decide_bell};
+		p->queues[TO_CHUNKS], p->queues[FROM_CHUNKS], &p->coordinator_bell};
 	r = ur_chunks_new(&p->run, &chunks, &p->chunks, err);
 	if (r < 0) {
 		return r;
@@ -322,7 +322,7 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 	if (r < 0) {
 		return r;
 	}
-	struct ur_decide_wiring decide = {
+	struct ur_coordinator_wiring wiring = {
 		.probe_count = p->probe_count,
 		.free_items = p->queues[FREE_ITEMS],
 		.scan_bell = &p->scan_bell,
@@ -335,14 +335,14 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 		.settle_bell = &p->settle_bell,
 		.from_settle = p->queues[FROM_SETTLE],
 		.answers = p->queues[ANSWERS],
-		.bell = &p->decide_bell,
+		.bell = &p->coordinator_bell,
 		.upload_limit = (unsigned (*)(void *))ur_upload_limit,
 		.upload_context = p->upload,
 	};
 	for (unsigned k = 0; k < p->probe_count; k++) {
-		decide.from_probe[k] = p->queues[FROM_PROBE + k];
+		wiring.from_probe[k] = p->queues[FROM_PROBE + k];
 	}
-	return ur_decide_new(&p->run, &decide, p->ledger, p->http, &p->decide, err);
+	return ur_coordinator_new(&p->run, &wiring, p->ledger, p->http, &p->coordinator, err);
 }
 
 int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, struct ur_err *err)
@@ -378,12 +378,12 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 
 static int start(struct ur_pipeline *p, struct ur_err *err)
 {
-	const struct ur_settle_wiring settle = {
-		p->queues[TO_SETTLE], p->queues[FROM_SETTLE], &p->decide_bell, &p->settle_bell};
+	const struct ur_settle_wiring settle = {p->queues[TO_SETTLE], p->queues[FROM_SETTLE],
+		&p->coordinator_bell, &p->settle_bell};
 	int r = ur_settle_start(&p->run, &settle, &p->settle, err);
 	for (unsigned k = 0; k < p->probe_count && r == 0; k++) {
 		const struct ur_probe_wiring probe = {p->queues[TO_PROBE + k],
-			p->queues[FROM_PROBE + k], &p->decide_bell, &p->probe_bells[k]};
+			p->queues[FROM_PROBE + k], &p->coordinator_bell, &p->probe_bells[k]};
 		r = ur_probe_start(&p->run, &probe, &p->probes[k], err);
 		if (r == 0 && k == 0) {
 			(void)snprintf(p->about_ring, sizeof p->about_ring, "%s",
@@ -435,7 +435,7 @@ int ur_pipeline_run(struct ur_pipeline *p, struct ur_err *err)
 	if (r < 0) {
 		close_inputs(p);
 	} else {
-		ur_decide_run(p->decide);
+		ur_coordinator_run(p->coordinator);
 	}
 	ur_queue_close(p->queues[TO_SETTLE]);
 	ur_bell_ring(&p->settle_bell);
@@ -460,7 +460,7 @@ int ur_pipeline_run(struct ur_pipeline *p, struct ur_err *err)
 void ur_pipeline_stop(struct ur_pipeline *p)
 {
 	atomic_store(&p->run.stop, true);
-	ur_bell_ring(&p->decide_bell);
+	ur_bell_ring(&p->coordinator_bell);
 	ur_bell_ring(&p->scan_bell);
 	ur_http_wake(p->http);
 }
@@ -512,10 +512,11 @@ struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
 	if (p == NULL) {
 		return NULL;
 	}
-	p->http = ur_http_free(p->http); // first: its thread may still hand results to decide
+	p->http = ur_http_free(
+		p->http); // first: its thread may still hand results to the coordinator
 	p->upload = ur_upload_free(p->upload);
 	p->chunks = ur_chunks_free(p->chunks);
-	p->decide = ur_decide_free(p->decide);
+	p->coordinator = ur_coordinator_free(p->coordinator);
 	p->scan = ur_scan_free(p->scan);
 	p->ledger = ur_ledger_free(p->ledger);
 	p->run.types = ur_types_free(p->run.types);
@@ -529,7 +530,7 @@ struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
 	free(p->pool);
 	if (p->bells) {
 		ur_bell_done(&p->scan_bell);
-		ur_bell_done(&p->decide_bell);
+		ur_bell_done(&p->coordinator_bell);
 		ur_bell_done(&p->settle_bell);
 		for (unsigned k = 0; k < p->probe_count; k++) {
 			ur_bell_done(&p->probe_bells[k]);

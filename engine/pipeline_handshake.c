@@ -2,6 +2,7 @@
 #include "engine/pipeline_handshake.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/net/proof.h"
 
 #include <errno.h>
@@ -76,7 +77,7 @@ static int get(struct ur_http *http, const char *path, struct ur_request *ret, s
 			"Account Settings, API Keys",
 			path, message);
 	}
-	if (ret->status >= 500 || ret->status == 429) {
+	if (ur_retry_may_pass(0, ret->status)) {
 		return ur_err_say(err, -EHOSTUNREACH, UR_FAULT_WORLD,
 			"the server cannot answer %s now: %s", path, message);
 	}

@@ -46,6 +46,11 @@ bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file)
 	return file->young || (run->options->min_age_ms > 0 && file->writers == UR_WRITERS_SOME);
 }
 
+bool ur_run_is_stopping(const struct ur_run *run)
+{
+	return atomic_load_explicit(&run->stop, memory_order_relaxed);
+}
+
 bool ur_run_removes(const struct ur_run *run)
 {
 	return run->options->after != UR_AFTER_KEEP;

@@ -132,6 +132,8 @@ void ur_run_folder_error(
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /** Not now: too new, or somebody has it open for writing where files have to be quiet. */
 bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file);
+/** Nothing new is begun any more. */
+bool ur_run_is_stopping(const struct ur_run *run);
 /** True when files may be removed or moved; a plan of such a run counts. */
 bool ur_run_removes(const struct ur_run *run);
 /** One more file that may go in `left_ns` at the earliest. */

@@ -4,8 +4,7 @@
 #     base ◀ sys ◀ net, media ◀ immich, source ◀ ledger ◀ stage ◀ pipeline ◀ cli
 #
 # Every file has a layer, every layer a list of those that it may include; the table below is the
-# whole rule.  A file without a layer is an error, so that new folders get their place here.  What the
-# files of a folder share is its internal.h, and nobody else includes that.
+# whole rule.  A file without a layer is an error, so that new folders get their place here.
 set -u
 
 usage()
@@ -41,14 +40,14 @@ BEGIN {
   below = "base sys media net immich source ledger settings run"
   allow("run", below)
   allow("stage", below)
-  allow("decide", below " decide")
+  allow("coordinator", below " coordinator")
   allow("scan", below " scan")
   allow("probe", below " probe")
   allow("chunks", below " chunks")
   allow("settle", below " settle")
   allow("gateway", "base sys net media immich settings gateway")
-  allow("pipeline", below " stage decide scan probe chunks settle gateway pipeline")
-  allow("cli", below " stage decide scan probe chunks settle gateway pipeline cli")
+  allow("pipeline", below " stage coordinator scan probe chunks settle gateway pipeline")
+  allow("cli", below " stage coordinator scan probe chunks settle gateway pipeline cli")
   allow("immichd", "base sys immichd")
   allow("mklib", "base sys mklib")
   allow("cutter", "base sys cutter")
@@ -81,9 +80,8 @@ function layer_of(path)
     return "chunks"
   if (path ~ /^engine\/stage\/settle[a-z_]*\.[ch]$/)
     return "settle"
-  # One stage in several files, that share decide.h and decide_parts.h.
-  if (path ~ /^engine\/stage\/(decide[a-z_]*|judge|ask|deliver|confirm[a-z_]*|group|amend|book)\.[ch]$/)
-    return "decide"
+  if (path ~ /^engine\/import\/coordinator\//)
+    return "coordinator"
   if (path ~ /^engine\/stage\//)
     return "stage"
   if (path ~ /^cli\//)
@@ -101,10 +99,14 @@ function stem(path)
   return path
 }
 
-function folder_of(path)
+# What the files of a folder share belongs to nobody else.
+function is_foreign(from, to)
 {
-  sub(/[^\/]*$/, "", path)
-  return path
+  if (to !~ /\/internal\.h$/)
+    return 0
+  sub(/[^\/]*$/, "", from)
+  sub(/[^\/]*$/, "", to)
+  return from != to
 }
 
 function wrong(why)
@@ -130,14 +132,14 @@ FNR == 1 {
     next
   if (target ~ /\.c$/)
     wrong("only headers are included")
-  else if (target ~ /\/internal\.h$/ && folder_of(target) != folder_of(FILENAME))
-    wrong("an internal.h is for the files of its own folder")
   else if (to == "")
     wrong("no layer of the project; headers are named from the top folder")
   else if (from == "stage" && to == "stage" && stem(target) == stem(FILENAME))
     next
   else if (to == "stage" && from == "stage")
     wrong("stages do not include each other")
+  else if (is_foreign(FILENAME, target))
+    wrong("the files of its folder share it, and nobody else")
   else if (!((from, to) in may))
     wrong("\"" from "\" may not know of \"" to "\"")
 }

@@ -11,11 +11,12 @@ usage()
 usage: scripts/lint.sh [CHECK...]
        scripts/lint.sh files c|h|sh|bats...
 
-  CHECK    format tidy cppcheck shell includes (all of them)
+  CHECK    format tidy cppcheck shell includes circles (all of them)
   files    prints the project's files of a kind
 
   LINT_CFLAGS  the compiler's options, quoted for a shell (`make lint` sets it)
   LINT_JOBS    how many files at once (2)
+  LINT_OBJECTS where the objects of this state are built (build/release; `make lint` builds them)
 TEXT
 }
 
@@ -117,6 +118,11 @@ includes()
   scripts/check-includes.sh
 }
 
+circles()
+{
+  scripts/check-circles.sh "${LINT_OBJECTS:-build/release}"
+}
+
 case ${1-} in
 -h | --help)
   usage
@@ -136,7 +142,7 @@ esac
 if [ -z "${LINT_CFLAGS-}" ]; then
   export LINT_CFLAGS="-std=gnu2x -D_GNU_SOURCE -I. -DUR_VERSION=version"
 fi
-[ $# -gt 0 ] || set -- includes format shell cppcheck tidy
+[ $# -gt 0 ] || set -- includes circles format shell cppcheck tidy
 
 bad=
 for check in "$@"; do
@@ -146,6 +152,7 @@ for check in "$@"; do
   cppcheck) run=cpp ;;
   shell) run=shell ;;
   includes) run=includes ;;
+  circles) run=circles ;;
   *)
     usage >&2
     exit 2

@@ -51,7 +51,7 @@ else
 E2E := $(E2E_FAST)
 endif
 
-TEST_STEPS := unit replay golden-count e2e fault
+TEST_STEPS := unit sim replay golden-count e2e fault
 
 test: deps ## unit tests, fuzzers' seeds, recorded exchanges, fast end-to-end tests, faults
 	$(SUITE) $(TEST_STEPS)
@@ -94,6 +94,7 @@ include tests/fuzz/fuzz.mk
 FUZZ_CFLAGS += -Wno-string-conversion
 -include tests/golden/golden.mk
 -include tests/fault/fault.mk
+include tests/sim/sim.mk
 
 REPLAYS := $(FUZZ_TARGETS:%=$(OUT)/tests/fuzz/replay_%)
 replay: $(REPLAYS) ## fuzz-replay, counted
@@ -123,11 +124,12 @@ cover: deps ## how much of the sources the tests reach, file by file
 	$(Q)+UR_JOBS=$(JOBS) MAKE='$(MAKE)' scripts/cover.sh
 
 # --- style ----------------------------------------------------------------------------------------
-lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck, the direction of #includes
+lint: deps-lint ## clang-format, clang-tidy, cppcheck, shellcheck, the direction of #includes and of calls
 	$(Q)$(MAKE) --no-print-directory lint-fresh
 
 lint-fresh: export LINT_CFLAGS = $(BASE_CFLAGS) $(PKG_CFLAGS)
-lint-fresh:
+lint-fresh: export LINT_OBJECTS = $(OUT)
+lint-fresh: $(OUT)/liburingest.a $(CLI_OBJ) $(IMMICHD_OBJ) $(MKLIB_OBJ) $(CUTTER_OBJ)
 	$(Q)scripts/lint.sh
 
 format: deps-lint ## put every C file into the project's format

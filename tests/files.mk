@@ -21,12 +21,14 @@ UNIT_TESTS := \
 	group \
 	folder \
 	removal \
+	readahead \
 	tick \
 	ignore \
 	schedule \
 	settings \
 	kind \
 	meta \
+	reader \
 	pair \
 	sidecar \
 	spool \
@@ -49,7 +51,10 @@ UNIT_TESTS := \
 	multipart \
 	http1 \
 	httpd \
-	transfer
+	transfer \
+	chunks_slot \
+	probe_file \
+	settle_hash
 
 # These play the server, the loop and the crew themselves: what is handed to those comes to the test.
 UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit

@@ -18,6 +18,12 @@ bool ur_put_may_have_arrived(const struct ur_put_answer *a)
 	return a->body_gone || (a->result == 0 && a->status >= 500);
 }
 
+bool ur_put_may_come(const struct ur_put_answer *a)
+{
+	assert(a->asked == UR_PUT_SEND);
+	return a->body_gone && (a->result < 0 || a->status == 504);
+}
+
 /** That it was taken is no loss to believe, whoever says so: the proof is asked for in any case. */
 static enum ur_put_verdict judge_taken(const struct ur_put_answer *a)
 {
@@ -264,17 +270,22 @@ static void again(struct ur_put *put, unsigned tries_max)
 	}
 }
 
-/** The body, or nothing of it, has arrived: which of both is asked for, or it is sent again. */
-static void unsettled(struct ur_put *put, const struct ur_put_answer *a)
+static bool is_last_send(const struct ur_put *put)
 {
 	const unsigned tries_max = put->rules->tries[UR_PUT_SEND];
+	return tries_max != 0 && put->sends >= tries_max;
+}
+
+/**
+ * The body, or nothing of it, has arrived: which of both is asked for, also after the last try, for as
+ * long as it may come nobody may send these bytes; or it is sent again.
+ */
+static void unsettled(struct ur_put *put, const struct ur_put_answer *a)
+{
 	const bool perhaps = ur_put_may_have_arrived(a);
 	put->doubted = put->doubted || perhaps;
-	if (tries_max != 0 && ++put->sends >= tries_max) {
-		enter(put, UR_PUT_OVER);
-		return;
-	}
-	enter(put, perhaps ? UR_PUT_LOST : put->rules->unsent);
+	put->sends++;
+	enter(put, perhaps ? UR_PUT_LOST : is_last_send(put) ? UR_PUT_OVER : put->rules->unsent);
 }
 
 /** An answer that says nothing about the file. */
@@ -298,7 +309,7 @@ static void absent(struct ur_put *put, const struct ur_put_answer *a)
 		again(put, 0);
 		return;
 	}
-	enter(put, UR_PUT_SEND);
+	enter(put, is_last_send(put) ? UR_PUT_OVER : UR_PUT_SEND);
 }
 
 static void missed(struct ur_put *put)
@@ -341,6 +352,7 @@ enum ur_put_state ur_put_step(struct ur_put *put, const struct ur_put_answer *a)
 	const struct ur_put_rules *rules = put->rules;
 	assert(a->asked == put->state);
 	put->verdict = judge_by(rules, a);
+	put->sent = put->state == UR_PUT_SEND ? put->verdict : put->sent;
 	switch (put->verdict) {
 	case UR_PUT_ABSENT:
 		absent(put, a);
@@ -398,6 +410,12 @@ enum ur_put_state ur_put_step(struct ur_put *put, const struct ur_put_answer *a)
 		assert(!"an answer without a meaning");
 	}
 	return put->state;
+}
+
+void ur_put_go_on(struct ur_put *put)
+{
+	assert(put->state == UR_PUT_CHECK || put->state == UR_PUT_LOST);
+	enter(put, UR_PUT_SEND);
 }
 
 void ur_put_aside(struct ur_put *put)

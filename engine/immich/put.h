@@ -130,6 +130,12 @@ enum ur_put_verdict ur_put_judge(const struct ur_put_answer *answer);
 /** SEND: the server may have it all the same, in spite of an answer that says nothing or no. */
 bool ur_put_may_have_arrived(const struct ur_put_answer *answer);
 
+/**
+ * SEND: it may still be being stored, so that for a time even "absent" says nothing: nobody answered, or
+ * a proxy that did not want to wait.
+ */
+bool ur_put_may_come(const struct ur_put_answer *answer);
+
 /** How one who delivers goes on: data, not code. */
 struct ur_put_rules {
 	const char *name;
@@ -154,6 +160,7 @@ struct ur_put {
 	const struct ur_put_rules *rules;
 	enum ur_put_state state;
 	enum ur_put_verdict verdict; // of the last answer
+	enum ur_put_verdict sent;    // of the last answer to SEND
 	unsigned failures;           // answers in a row that brought nothing, to this question
 	unsigned sends;              // that failed
 	bool ours;                   // a 201 of the server's own words to this very body
@@ -171,6 +178,11 @@ void ur_put_start(
  * follows.  The same state again, or SEND after SEND, means: later.  Returns the new state.
  */
 enum ur_put_state ur_put_step(struct ur_put *put, const struct ur_put_answer *answer);
+/**
+ * CHECK or LOST, and an upload of these bytes is known that is gone on with, whatever the server has:
+ * only who keeps that upload can tell how they came there.
+ */
+void ur_put_go_on(struct ur_put *put);
 /** PROVED, and the bytes are to be asked for once more. */
 void ur_put_aside(struct ur_put *put);
 const char *ur_put_state_name(enum ur_put_state state);

@@ -18,6 +18,7 @@
 #define UR_MEDIA_CONTAINER_H
 
 #include "engine/media/meta.h"
+#include "engine/media/reader.h"
 
 #define UR_BOXES_MAX 1024u           // boxes that are stepped over on one level
 #define UR_BOX_LOAD_MAX (1u << 20)   // bytes of a box that are read into memory

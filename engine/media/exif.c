@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <libexif/exif-data.h>
 #include <math.h>
@@ -245,6 +246,7 @@ int ur_exif_read(
 	if (got < 0) {
 		r = (int)got;
 	} else if (got >= 8 + (ssize_t)HEADER_SIZE) {
+		assert((size_t)got <= wanted);
 		const bool headed = memcmp(block + HEADER_SIZE, HEADER, HEADER_SIZE) == 0;
 		const unsigned char *first = headed ? block + HEADER_SIZE : block;
 		mend_magic(block + HEADER_SIZE + (headed ? HEADER_SIZE : 0));

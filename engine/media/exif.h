@@ -15,6 +15,7 @@
 #define UR_MEDIA_EXIF_H
 
 #include "engine/media/meta.h"
+#include "engine/media/reader.h"
 
 #include <stddef.h>
 #include <stdint.h>

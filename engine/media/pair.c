@@ -7,6 +7,7 @@
 #include "engine/media/pair.h"
 
 #include "engine/base/clock.h"
+#include "engine/media/kind.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,6 +2,7 @@
  * http_request - one request: what curl is told, what it asks, what came of it.
  */
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/net/http_parts.h"
 #include "engine/sys/sys.h"
 
@@ -444,28 +445,34 @@ void ur_http_begin(struct ur_http *http, struct ur_request *request)
 	link_active(http, request);
 }
 
-static int errno_of(CURLcode code)
+/** What curl's codes are to everybody else, and who can act; any other one is a broken connection. */
+static const struct failure {
+	CURLcode code;
+	int error;
+	enum ur_fault fault;
+} failures[] = {
+	{CURLE_COULDNT_CONNECT, -ECONNREFUSED, UR_FAULT_WORLD},
+	{CURLE_COULDNT_RESOLVE_HOST, -ECONNREFUSED, UR_FAULT_WORLD},
+	{CURLE_COULDNT_RESOLVE_PROXY, -ECONNREFUSED, UR_FAULT_WORLD},
+	{CURLE_OPERATION_TIMEDOUT, -ETIMEDOUT, UR_FAULT_WORLD},
+	{CURLE_SSL_CONNECT_ERROR, -EPROTO, UR_FAULT_WORLD},
+	{CURLE_WEIRD_SERVER_REPLY, -EPROTO, UR_FAULT_WORLD},
+	{CURLE_PEER_FAILED_VERIFICATION, -EPROTO, UR_FAULT_SETUP},
+	{CURLE_SSL_CERTPROBLEM, -EPROTO, UR_FAULT_SETUP},
+	{CURLE_SSL_CACERT_BADFILE, -EPROTO, UR_FAULT_SETUP},
+	{CURLE_UNSUPPORTED_PROTOCOL, -EPROTO, UR_FAULT_SETUP},
+	{CURLE_URL_MALFORMAT, -EPROTO, UR_FAULT_SETUP},
+	{CURLE_OUT_OF_MEMORY, -ENOMEM, UR_FAULT_WORLD},
+};
+
+static struct failure failure_of(CURLcode code)
 {
-	switch (code) {
-	case CURLE_COULDNT_CONNECT:
-	case CURLE_COULDNT_RESOLVE_HOST:
-	case CURLE_COULDNT_RESOLVE_PROXY:
-		return -ECONNREFUSED;
-	case CURLE_OPERATION_TIMEDOUT:
-		return -ETIMEDOUT;
-	case CURLE_SSL_CONNECT_ERROR:
-	case CURLE_PEER_FAILED_VERIFICATION:
-	case CURLE_SSL_CERTPROBLEM:
-	case CURLE_SSL_CACERT_BADFILE:
-	case CURLE_WEIRD_SERVER_REPLY:
-	case CURLE_UNSUPPORTED_PROTOCOL:
-	case CURLE_URL_MALFORMAT:
-		return -EPROTO;
-	case CURLE_OUT_OF_MEMORY:
-		return -ENOMEM;
-	default:
-		return -ECONNRESET;
+	for (size_t i = 0; i < sizeof failures / sizeof *failures; i++) {
+		if (failures[i].code == code) {
+			return failures[i];
+		}
 	}
+	return (struct failure){code, -ECONNRESET, UR_FAULT_WORLD};
 }
 
 /** What answers where TLS was begun is something else, plain HTTP mostly. */
@@ -499,15 +506,12 @@ static const char *proxy_of(const struct ur_http *http)
 
 static bool is_refusal(int status)
 {
-	return status >= 400 && status < 500 && status != 404 && status != 408 && status != 413 &&
-	       status != 429;
+	return status >= 400 && !ur_retry_may_pass(0, status) && status != 404 && status != 413;
 }
 
-static bool is_setup(const struct ur_request *request, CURLcode code)
+static enum ur_fault fault_of(const struct ur_request *request, CURLcode code)
 {
-	return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
-	       code == CURLE_SSL_CACERT_BADFILE || code == CURLE_URL_MALFORMAT ||
-	       code == CURLE_UNSUPPORTED_PROTOCOL || speaks_no_tls(request, code);
+	return speaks_no_tls(request, code) ? UR_FAULT_SETUP : failure_of(code).fault;
 }
 
 static void say_why(struct ur_http *http, struct ur_request *request, int r, CURLcode code,
@@ -522,8 +526,7 @@ static void say_why(struct ur_http *http, struct ur_request *request, int r, CUR
 	const char *proxy = forced == 0 && code != CURLE_OK && request->stream_error == 0
 				    ? proxy_of(http)
 				    : NULL;
-	(void)ur_err_say(&request->err, r,
-		forced == 0 && is_setup(request, code) ? UR_FAULT_SETUP : UR_FAULT_WORLD,
+	(void)ur_err_say(&request->err, r, forced == 0 ? fault_of(request, code) : UR_FAULT_WORLD,
 		"%s: %s%s%s%s%s%s", http->server, words, os_words[0] != '\0' ? ": " : "", os_words,
 		tls ? "; what answers there speaks no TLS: try http:// in place of https://, or its "
 		      "https port"
@@ -555,7 +558,7 @@ void ur_http_finish(struct ur_http *http, struct ur_request *request, CURLcode c
 	}
 	int r = forced;
 	if (r == 0 && code != CURLE_OK) {
-		r = request->stream_error != 0 ? request->stream_error : errno_of(code);
+		r = request->stream_error != 0 ? request->stream_error : failure_of(code).error;
 	}
 	if (r != 0) {
 		say_why(http, request, r, code, forced, os_error);

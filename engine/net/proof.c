@@ -1,6 +1,4 @@
-/*
- * proof - the two tables, and what names and times say of an asset.
- */
+/* proof - whose word it is, and what names, places and times say of an asset. */
 #include "engine/net/proof.h"
 
 #include "engine/base/clock.h"
@@ -13,80 +11,10 @@
 #define CLOCKS_APART_NS (120 * UR_SECOND_NS)
 #define IMMICH_BEGAN_NS (INT64_C(1643673600) * UR_SECOND_NS) // its first release: February 2022
 
-/* ---- answers --------------------------------------------------------------------------------- */
-
-/** What both questions have in common; UR_MEANINGS when it depends on what was asked. */
-static enum ur_meaning common(const struct ur_reply *reply)
-{
-	const int status = reply->result < 0 ? 0 : reply->status;
-	if (status == 0 || status == 408 || status == 429 || status == 502 || status == 503 ||
-		status == 504) {
-		return UR_MEANS_LATER;
-	}
-	if (status >= 300 && status < 400) {
-		return UR_MEANS_STRANGER;
-	}
-	if (status == 401 || status == 403) {
-		return reply->own ? UR_MEANS_FORBIDDEN : UR_MEANS_STRANGER;
-	}
-	return UR_MEANINGS;
-}
-
 bool ur_proof_is_own(const struct ur_request *request)
 {
 	return request->result == 0 && ur_immich_is_own_word(request->status, request->correlation,
 					       request->answer_type, ur_text_get(&request->answer));
-}
-
-enum ur_meaning ur_proof_of_asset(const struct ur_reply *reply)
-{
-	const enum ur_meaning meaning = common(reply);
-	if (meaning != UR_MEANINGS) {
-		return meaning;
-	}
-	if (reply->status == 200) {
-		return reply->readable ? UR_MEANS_YES : UR_MEANS_STRANGER;
-	}
-	if (!reply->own) {
-		return UR_MEANS_STRANGER;
-	}
-	if (reply->status == 400 || reply->status == 404) {
-		return UR_MEANS_GONE;
-	}
-	return UR_MEANS_LATER; // its own failure: nothing is said about the asset
-}
-
-/** A 200 with the whole body where a part was asked for: what counts is what came. */
-static enum ur_meaning judge_whole(const struct ur_reply *reply, int64_t size)
-{
-	if (!reply->other && reply->got > 0 &&
-		(size < 0 ? reply->own : reply->got == (uint64_t)size)) {
-		return UR_MEANS_YES;
-	}
-	if (!reply->own) {
-		return UR_MEANS_STRANGER;
-	}
-	return reply->other && (size < 0 || reply->got == (uint64_t)size) ? UR_MEANS_OTHER
-									  : UR_MEANS_NO_BYTES;
-}
-
-enum ur_meaning ur_proof_of_bytes(const struct ur_reply *reply, int64_t size, bool whole)
-{
-	const enum ur_meaning meaning = common(reply);
-	if (meaning != UR_MEANINGS) {
-		return meaning;
-	}
-	if (reply->status == 200) {
-		return judge_whole(reply, size);
-	}
-	if (reply->status == 416 && reply->total >= 0 && reply->total != size) {
-		return UR_MEANS_NO_BYTES; // whoever says so says how many bytes there are
-	}
-	if (reply->status == 206 && !whole && reply->got == 1 && reply->total > 0 &&
-		(size < 0 ? reply->own : reply->total == size)) {
-		return UR_MEANS_YES;
-	}
-	return reply->own ? UR_MEANS_NO_BYTES : UR_MEANS_STRANGER;
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */

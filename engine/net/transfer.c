@@ -11,6 +11,8 @@
  */
 #include "engine/net/transfer.h"
 
+#include "engine/base/retry.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
@@ -18,11 +20,8 @@
 #include <string.h>
 #include <strings.h>
 
-#define REST_FIRST_MS 500
-#define REST_MAX_MS 30000
-#define POLL_FIRST_MS 100
-#define POLL_MAX_MS 5000
-#define DOUBLINGS_MAX 6u
+static const struct ur_backoff rests = {.first_ms = 500, .most_ms = 30000};
+static const struct ur_backoff polls = {.first_ms = 100, .most_ms = 5000};
 
 #define BIT(state) (1u << (UR_TRANSFER_##state))
 #define ENDING (BIT(DROP) | BIT(OVER))
@@ -143,12 +142,6 @@ static void drop(struct ur_transfer *t, enum ur_transfer_end how)
 	enter(t, t->has_address ? UR_TRANSFER_DROP : UR_TRANSFER_OVER);
 }
 
-static int64_t jittered(struct ur_transfer *t, int64_t base_ms)
-{
-	t->spec.seed = t->spec.seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-	return base_ms / 2 + (int64_t)((t->spec.seed >> 33) % (uint64_t)(base_ms / 2 + 1));
-}
-
 /** After a failure that may pass: a pause, then `next`. */
 static void rest(
 	struct ur_transfer *t, const struct ur_transfer_outcome *out, enum ur_transfer_state next)
@@ -159,12 +152,8 @@ static void rest(
 		end(t, UR_TRANSFER_AWAY);
 		return;
 	}
-	const unsigned doublings = t->rests - 1 < DOUBLINGS_MAX ? t->rests - 1 : DOUBLINGS_MAX;
-	const int64_t base = (int64_t)REST_FIRST_MS << doublings;
-	t->rest_ms = jittered(t, base < REST_MAX_MS ? base : REST_MAX_MS);
-	if (out->result == 0 && out->retry_ms > t->rest_ms) {
-		t->rest_ms = out->retry_ms;
-	}
+	const int64_t asked_ms = out->result == 0 ? out->retry_ms : -1;
+	t->rest_ms = ur_retry_pause_ms(&rests, t->rests - 1, asked_ms, &t->spec.seed);
 	t->after_rest = next;
 	enter(t, UR_TRANSFER_REST);
 }
@@ -224,9 +213,7 @@ static void go_on(struct ur_transfer *t, uint64_t offset)
 
 static bool may_pass(const struct ur_transfer_outcome *out)
 {
-	const int status = out->status;
-	return out->result < 0 || status == 408 || status == 423 || status == 425 ||
-	       status == 429 || status >= 500;
+	return out->result < 0 || ur_retry_may_pass(0, out->status);
 }
 
 static bool is_forgotten(const struct ur_transfer_outcome *out)
@@ -370,10 +357,7 @@ static void wait_for_it(struct ur_transfer *t, const char *words)
 		end(t, UR_TRANSFER_LATER);
 		return;
 	}
-	const int64_t poll = (int64_t)POLL_FIRST_MS
-			     << (t->polls < DOUBLINGS_MAX ? t->polls : DOUBLINGS_MAX);
-	t->polls++;
-	t->rest_ms = poll < POLL_MAX_MS ? poll : POLL_MAX_MS;
+	t->rest_ms = ur_retry_step_ms(&polls, t->polls++);
 	t->waited_ms += t->rest_ms;
 	enter(t, UR_TRANSFER_WAIT);
 }

@@ -2,6 +2,7 @@
 #include "engine/net/window.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/net/told.h"
 #include "engine/net/tus.h"
 
@@ -34,8 +35,7 @@ static void looked(struct ur_request *request)
 			  ur_told_read(ur_text_get(&request->answer), &told, NULL) == 0 &&
 			  told.has_durable;
 	/* Perhaps the gateway has ended, and that the chunk is lost will be heard in a moment. */
-	const bool unheard =
-		request->result < 0 || request->status == 429 || request->status >= 500;
+	const bool unheard = request->result < 0 || ur_retry_may_pass(0, request->status);
 	window->failures = unheard ? window->failures + 1 : 0;
 	if (unheard && window->failures < FAILURES_MAX) {
 		window->again_ns = ur_clock_steady_ns() + AGAIN_MS * UR_MS_NS;

@@ -341,6 +341,17 @@ struct dent { // what getdents64 writes
 	char name[];
 };
 
+bool ur_listing_has(const struct ur_listing *listing, const char *wanted)
+{
+	for (size_t i = 0; i < listing->count; i++) {
+		const char *name = ur_listing_name(listing, &listing->entries[i]);
+		if (name[0] == wanted[0] && strcmp(name, wanted) == 0) {
+			return true;
+		}
+	}
+	return false;
+}
+
 void ur_listing_clear(struct ur_listing *listing)
 {
 	listing->count = 0;

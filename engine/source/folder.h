@@ -172,6 +172,8 @@ void ur_listing_stat(struct ur_listing *listing, int fd, bool follow, size_t fro
 [[nodiscard]] int ur_listing_read(struct ur_listing *listing, int fd, bool follow);
 /** Adds one name by hand (a source that is a file). */
 [[nodiscard]] int ur_listing_add(struct ur_listing *listing, int fd, const char *name, bool follow);
+/** Whether an entry has this name. */
+bool ur_listing_has(const struct ur_listing *listing, const char *wanted);
 void ur_listing_clear(struct ur_listing *listing);
 void ur_listing_done(struct ur_listing *listing);
 static inline const char *ur_listing_name(

@@ -1,13 +1,13 @@
 /*
- * chunks - a slot a transfer; begin() starts what a state waits for, conclude() ends it.
+ * chunks - a slot a transfer; begin() starts what a state waits for, conclude() notes how it ended.
  *
  *     HASH   open → read ⇄ feed → conclude         SEND   read ⇄ give → answer → conclude
  *
- *     chunks_disk       opening, reading, hashing      chunks_gateway   is there one?
- *     chunks_requests   what is asked and sent
+ *     begin() ─▶ chunks_requests ─▶ chunks_disk ─▶ chunks_slot: conclude() ┈▶ the turn ─▶ step()
  *
- * This file has the slots, and is http's guest.  An answer may come while reads are still in
- * flight: the transfer goes on when they are back.
+ * This file has the slots, and is http's guest.  Answers and reads are noted before or in a turn, and
+ * the turn takes the steps.  An answer may come while reads are still in flight: the transfer goes on
+ * when they are back.
  */
 #include "engine/stage/chunks_parts.h"
 
@@ -26,11 +26,6 @@
 #define STALE_NS (INT64_C(24) * 3600 * UR_SECOND_NS) // a gateway away for longer is not waited for
 
 static_assert(RING_ENTRIES >= 3 * UR_CHUNKS_SLOTS_MAX, "two reads and an open a slot");
-
-bool ur_chunks_stopping(const struct ur_chunks *chunks)
-{
-	return atomic_load_explicit(&chunks->run->stop, memory_order_relaxed);
-}
 
 /* ---- back to decide -------------------------------------------------------------------------- */
 
@@ -94,24 +89,12 @@ static void finish(struct ur_chunks_slot *slot)
 
 /* ---- outcomes -------------------------------------------------------------------------------- */
 
-static bool is_reading(const struct ur_chunks_slot *slot)
-{
-	return slot->opening || slot->buffers[0].in_flight || slot->buffers[1].in_flight ||
-	       ur_window_is_looking(&slot->window);
-}
-
-static void step(struct ur_chunks_slot *slot);
-
-/** More is durable there: the sender goes on, or what waited for the answer alone is concluded. */
+/** More is durable there: the sender goes on. */
 static void window_moved(struct ur_window *window)
 {
 	struct ur_chunks_slot *slot =
 		(struct ur_chunks_slot *)((char *)window - offsetof(struct ur_chunks_slot, window));
-	if (slot->concluding) {
-		if (!is_reading(slot)) {
-			step(slot);
-		}
-	} else if (slot->reading == READING_SEND) {
+	if (slot->reading == READING_SEND && !slot->concluding) {
 		ur_http_resume(slot->chunks->http, &slot->request);
 	}
 }
@@ -135,11 +118,12 @@ static void count(struct ur_chunks_slot *slot, enum ur_transfer_state before)
 static bool ends_here(const struct ur_chunks_slot *slot)
 {
 	const enum ur_transfer_state state = slot->transfer.state;
-	return ur_chunks_stopping(slot->chunks) &&
+	return ur_run_is_stopping(slot->chunks->run) &&
 	       (state == UR_TRANSFER_HASH || state == UR_TRANSFER_LOCATE ||
 		       state == UR_TRANSFER_RELATED || state == UR_TRANSFER_RECORD);
 }
 
+/** One step of the transfer, which begins what comes next. */
 static void step(struct ur_chunks_slot *slot)
 {
 	struct ur_chunks *chunks = slot->chunks;
@@ -160,37 +144,15 @@ static void step(struct ur_chunks_slot *slot)
 	}
 }
 
-void ur_chunks_conclude(struct ur_chunks_slot *slot)
+/** Every outcome that is known, and whose reads are back, is told to its transfer. */
+static void go_on(struct ur_chunks *chunks)
 {
-	slot->concluding = true;
-	ur_window_close(&slot->window);
-	if (!is_reading(slot)) {
-		step(slot);
+	for (unsigned i = 0; i < chunks->slot_count; i++) {
+		struct ur_chunks_slot *slot = &chunks->slots[i];
+		while (slot->concluding && !ur_chunks_is_reading(slot)) {
+			step(slot);
+		}
 	}
-}
-
-static void set_outcome(struct ur_chunks_slot *slot, int code, const char *what)
-{
-	char words[128];
-	if (code < 0) {
-		(void)snprintf(slot->words, sizeof slot->words, "%s: %s", what,
-			strerror_r(-code, words, sizeof words));
-	}
-	slot->outcome = (struct ur_transfer_outcome){
-		.result = code, .retry_ms = -1, .words = code < 0 ? slot->words : NULL};
-}
-
-void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *what)
-{
-	set_outcome(slot, code, what);
-	ur_chunks_conclude(slot);
-}
-
-void ur_chunks_fail_soon(struct ur_chunks_slot *slot, int code, const char *what)
-{
-	set_outcome(slot, code, what);
-	slot->failed = true;
-	ur_http_wake(slot->chunks->http);
 }
 
 /* ---- the transfer's world -------------------------------------------------------------------- */
@@ -302,7 +264,6 @@ static void take(struct ur_chunks *chunks, struct ur_item *item)
 	slot->dir_fd = -1;
 	slot->opening = false;
 	slot->concluding = false;
-	slot->failed = false;
 	slot->based = false;
 	slot->counted = 0;
 	slot->reading = READING_NOTHING;
@@ -327,9 +288,9 @@ static void refuse_item(struct ur_chunks *chunks, struct ur_item *item)
 	item->files[item->current].send_result = 0;
 	item->files[item->current].send_changed = false;
 	hand_back(chunks, item,
-		ur_chunks_stopping(chunks) ? UR_TRANSFER_STOPPED
-		: waits                    ? UR_TRANSFER_AWAY
-					   : UR_TRANSFER_UNUSABLE,
+		ur_run_is_stopping(chunks->run) ? UR_TRANSFER_STOPPED
+		: waits                         ? UR_TRANSFER_AWAY
+						: UR_TRANSFER_UNUSABLE,
 		0, waits ? "the gateway that holds its beginning does not answer" : "");
 }
 
@@ -342,7 +303,7 @@ static void deal_with(struct ur_chunks *chunks, struct ur_item *item)
 		slot->resume->recording = false;
 		ur_chunks_conclude_code(
 			slot, slot->resume->recorded, "its address could not be remembered");
-	} else if (chunks->gateway != GATEWAY_THERE || ur_chunks_stopping(chunks)) {
+	} else if (chunks->gateway != GATEWAY_THERE || ur_run_is_stopping(chunks->run)) {
 		refuse_item(chunks, item);
 	} else {
 		take(chunks, item);
@@ -367,15 +328,11 @@ static void take_in(struct ur_chunks *chunks)
 static void look_at_clocks(struct ur_chunks *chunks)
 {
 	const int64_t now = ur_clock_steady_ns();
-	const bool stop = ur_chunks_stopping(chunks);
+	const bool stop = ur_run_is_stopping(chunks->run);
 	for (unsigned i = 0; i < chunks->slot_count; i++) {
 		struct ur_chunks_slot *slot = &chunks->slots[i];
 		ur_window_turn(&slot->window, now);
-		if (slot->item != NULL && slot->failed) {
-			slot->failed = false;
-			ur_chunks_conclude(slot);
-		} else if (slot->item != NULL && slot->due_ns != 0 &&
-			   (stop || now >= slot->due_ns)) {
+		if (slot->item != NULL && slot->due_ns != 0 && (stop || now >= slot->due_ns)) {
 			slot->due_ns = 0;
 			ur_chunks_conclude_code(slot, stop ? -ECANCELED : 0, "the run was stopped");
 		}
@@ -387,9 +344,11 @@ static void turn(void *context)
 	struct ur_chunks *chunks = context;
 	take_in(chunks);
 	look_at_clocks(chunks);
+	go_on(chunks);
 	size_t done = 1;
 	for (int i = 0; i < READS_A_TURN && ur_ring_in_flight(chunks->ring) > 0 && done > 0; i++) {
 		done = ur_ring_run(chunks->ring, -1, 0);
+		go_on(chunks);
 	}
 	if (ur_ring_in_flight(chunks->ring) > 0 && (done > 0 || ur_ring_fd(chunks->ring) < 0)) {
 		ur_http_wake(chunks->http); // not asked for yet, or nothing would wake us
@@ -441,14 +400,8 @@ static int init_slot(struct ur_chunks *chunks, struct ur_chunks_slot *slot)
 	slot->stream.read = ur_chunks_give;
 	slot->fd = -1;
 	slot->dir_fd = -1;
-	for (int i = 0; i < 2; i++) {
-		slot->buffers[i].slot = slot;
-		slot->buffers[i].bytes = malloc(UR_CHUNKS_BUFFER);
-		if (slot->buffers[i].bytes == NULL) {
-			return -ENOMEM;
-		}
-	}
-	const int r = ur_xxh_new(&slot->whole);
+	int r = ur_readahead_init(&slot->ahead, ur_chunks_arrived);
+	r = r < 0 ? r : ur_xxh_new(&slot->whole);
 	return r < 0 ? r : ur_xxh_new(&slot->part);
 }
 
@@ -510,8 +463,7 @@ struct ur_chunks *ur_chunks_free(struct ur_chunks *chunks)
 	}
 	for (unsigned i = 0; i < chunks->slot_count; i++) {
 		struct ur_chunks_slot *slot = &chunks->slots[i];
-		free(slot->buffers[0].bytes);
-		free(slot->buffers[1].bytes);
+		ur_readahead_done(&slot->ahead);
 		free(slot->sidecar_bytes);
 		ur_text_done(&slot->metadata);
 		ur_request_done(&slot->request);

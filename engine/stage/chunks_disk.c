@@ -3,7 +3,7 @@
  *
  *     HASH   open → read ⇄ feed → conclude         SEND   read ⇄ give
  *
- * Two buffers a slot, both for one direction at a time.
+ * One readahead a slot, for one of the two at a time.
  */
 #include "engine/stage/chunks_parts.h"
 
@@ -15,48 +15,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- hashing --------------------------------------------------------------------------------- */
 
-static void filled(struct ur_op *op);
-
-static void fill(struct ur_chunks_slot *slot)
-{
-	struct ur_chunks_buffer *buffer = &slot->buffers[slot->filling];
-	if (buffer->in_flight || buffer->ready || slot->read_at == slot->read_end ||
-		slot->error != 0 || slot->concluding) {
-		return;
-	}
-	const uint64_t left = slot->read_end - slot->read_at;
-	const size_t size = left < UR_CHUNKS_BUFFER ? (size_t)left : UR_CHUNKS_BUFFER;
-	buffer->in_flight = true;
-	buffer->op.done = filled;
-	ur_ring_read(slot->chunks->ring, &buffer->op, slot->fd, buffer->bytes, size, slot->read_at);
-	slot->read_at += size;
-	slot->filling ^= 1;
-}
-
-void ur_chunks_begin_reading(
-	struct ur_chunks_slot *slot, enum ur_chunks_reading what, uint64_t from, uint64_t to)
-{
-	slot->reading = what;
-	slot->read_at = from;
-	slot->read_end = to;
-	slot->filling = 0;
-	slot->giving = 0;
-	slot->error = 0;
-	slot->buffers[0].ready = false;
-	slot->buffers[1].ready = false;
-	ur_xxh_begin(slot->part);
-	fill(slot);
-	fill(slot);
-}
-
-uint64_t ur_chunks_chunk_end(const struct ur_chunks_slot *slot)
+/** Where the chunk that is to go next ends. */
+static uint64_t chunk_end(const struct ur_chunks_slot *slot)
 {
 	return slot->transfer.offset + slot->transfer.chunk;
 }
-
-/* ---- hashing --------------------------------------------------------------------------------- */
 
 /** All bytes of the file have gone through `whole`: they are those that were probed, or not. */
 static int check_whole(const struct ur_chunks_slot *slot)
@@ -84,22 +49,22 @@ static void set_checksum(struct ur_chunks_slot *slot)
 }
 
 /** Feeds what the file's hash has not seen, and what belongs to the chunk. */
-static void feed(struct ur_chunks_slot *slot, const struct ur_chunks_buffer *buffer)
+static void feed(struct ur_chunks_slot *slot, const unsigned char *bytes, size_t size)
 {
-	const uint64_t from = buffer->op.offset;
-	const uint64_t to = from + buffer->size;
+	const uint64_t from = ur_readahead_at(&slot->ahead);
+	const uint64_t to = from + size;
+	const uint64_t offset = slot->transfer.offset;
 	if (to > slot->whole_at) {
 		assert(from <= slot->whole_at);
 		const size_t skip = (size_t)(slot->whole_at - from);
-		ur_xxh_feed(slot->whole, buffer->bytes + skip, buffer->size - skip);
+		ur_xxh_feed(slot->whole, bytes + skip, size - skip);
 		slot->whole_at = to;
 	}
-	if (to > slot->transfer.offset) {
-		const size_t skip =
-			from < slot->transfer.offset ? (size_t)(slot->transfer.offset - from) : 0;
-		ur_xxh_feed(slot->part, buffer->bytes + skip, buffer->size - skip);
+	if (to > offset) {
+		const size_t skip = from < offset ? (size_t)(offset - from) : 0;
+		ur_xxh_feed(slot->part, bytes + skip, size - skip);
 		if (slot->chunks->algorithm == UR_TUS_SHA1) {
-			ur_sha1_feed(&slot->sha1, buffer->bytes + skip, buffer->size - skip);
+			ur_sha1_feed(&slot->sha1, bytes + skip, size - skip);
 		}
 	}
 }
@@ -112,81 +77,36 @@ static void hashed_all(struct ur_chunks_slot *slot)
 	ur_chunks_conclude_code(slot, r, "it is not the file that was read before");
 }
 
-/** Buffers come back in order, for each is asked for after the one before it was. */
 static void feed_ready(struct ur_chunks_slot *slot)
 {
-	struct ur_chunks_buffer *buffer = &slot->buffers[slot->giving];
-	while (buffer->ready && !slot->concluding) {
-		feed(slot, buffer);
-		buffer->ready = false;
-		slot->giving ^= 1;
-		const bool last = buffer->op.offset + buffer->size == slot->read_end;
-		fill(slot); // may be this very buffer
-		if (last) {
-			hashed_all(slot);
-			return;
-		}
-		buffer = &slot->buffers[slot->giving];
+	const unsigned char *bytes = NULL;
+	ssize_t n = 0;
+	while (!ur_readahead_is_over(&slot->ahead) &&
+		(n = ur_readahead_peek(&slot->ahead, &bytes)) > 0) {
+		feed(slot, bytes, (size_t)n);
+		ur_readahead_take(&slot->ahead, (size_t)n);
+	}
+	if (ur_readahead_is_over(&slot->ahead)) {
+		hashed_all(slot);
+	} else if (n != -EAGAIN) {
+		ur_chunks_conclude_code(slot, (int)n, "it cannot be read");
 	}
 }
 
 /* ---- on its way ------------------------------------------------------------------------------ */
 
-/** A buffer on its way; the last of a chunk goes only if it is the chunk that was hashed. */
-static int verify_part(struct ur_chunks_slot *slot, const struct ur_chunks_buffer *buffer)
+void ur_chunks_arrived(struct ur_readahead *ahead)
 {
-	uint8_t xxh[UR_HASH_XXH];
-	if (buffer->op.offset + buffer->size < slot->read_end) {
-		return 0;
-	}
-	ur_xxh_end(slot->part, xxh);
-	if (memcmp(xxh, slot->part_xxh, sizeof xxh) != 0) {
-		return -ESTALE;
-	}
-	return slot->read_end == slot->transfer.spec.length
-		       ? ur_identity_check(slot->fd, &slot->file->identity, NULL)
-		       : 0;
-}
-
-static void filled(struct ur_op *op)
-{
-	struct ur_chunks_buffer *buffer = (struct ur_chunks_buffer *)op;
-	struct ur_chunks_slot *slot = buffer->slot;
-	buffer->in_flight = false;
+	struct ur_chunks_slot *slot =
+		(struct ur_chunks_slot *)((char *)ahead - offsetof(struct ur_chunks_slot, ahead));
 	if (slot->concluding) {
-		ur_chunks_conclude(slot);
-		return;
-	}
-	if (op->result < 0 || (size_t)op->result != op->size) {
-		slot->error = op->result < 0 ? (int)op->result : -ESTALE;
-	} else {
-		buffer->size = op->size;
-		buffer->used = 0;
-		buffer->ready = true;
+		return; // the turn looks whether it was the last
 	}
 	if (slot->reading == READING_HASH) {
-		if (slot->error != 0) {
-			ur_chunks_conclude_code(slot, slot->error, "it cannot be read");
-		} else {
-			feed_ready(slot);
-		}
-		return;
+		feed_ready(slot);
+	} else {
+		ur_http_resume(slot->chunks->http, &slot->request);
 	}
-	ur_http_resume(slot->chunks->http, &slot->request);
-}
-
-/** The next buffer to go, checked when it is looked at first. */
-static struct ur_chunks_buffer *next_to_give(struct ur_chunks_slot *slot)
-{
-	struct ur_chunks_buffer *buffer = &slot->buffers[slot->giving];
-	if (!buffer->ready || slot->error != 0) {
-		return NULL;
-	}
-	if (buffer->used == 0) {
-		ur_xxh_feed(slot->part, buffer->bytes, buffer->size);
-		slot->error = verify_part(slot, buffer);
-	}
-	return slot->error != 0 ? NULL : buffer;
 }
 
 ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size)
@@ -194,21 +114,32 @@ ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size)
 	struct ur_chunks_slot *slot =
 		(struct ur_chunks_slot *)((char *)stream - offsetof(struct ur_chunks_slot, stream));
 	const size_t room = ur_window_room(&slot->window, size);
-	struct ur_chunks_buffer *buffer = room == 0 ? NULL : next_to_give(slot);
-	if (buffer == NULL) {
-		return slot->error != 0 ? slot->error : -EAGAIN;
+	if (room == 0) {
+		const int error = ur_readahead_error(&slot->ahead);
+		return error != 0 ? error : -EAGAIN;
 	}
-	const size_t left = buffer->size - buffer->used;
-	const size_t n = room < left ? room : left;
-	memcpy(bytes, buffer->bytes + buffer->used, n);
-	buffer->used += n;
-	ur_window_gave(&slot->window, n);
-	if (buffer->used == buffer->size) {
-		buffer->ready = false;
-		slot->giving ^= 1;
-		fill(slot);
+	const ssize_t n = ur_readahead_give(&slot->ahead, bytes, room);
+	if (n > 0) {
+		ur_window_gave(&slot->window, (size_t)n);
 	}
-	return (ssize_t)n;
+	return n;
+}
+
+/** The chunk goes only if it is the one that was hashed, and its end with the file's as probed. */
+void ur_chunks_begin_sending(struct ur_chunks_slot *slot)
+{
+	const struct ur_readahead_spec spec = {
+		.fd = slot->fd,
+		.from = slot->transfer.offset,
+		.to = chunk_end(slot),
+		.xxh = slot->part_xxh,
+		.identity = &slot->file->identity,
+	};
+	slot->reading = READING_SEND;
+	ur_readahead_begin(&slot->ahead, slot->chunks->ring, &spec);
+	/* While this one is on its way, the disk may bring the next, for its checksum. */
+	(void)posix_fadvise(
+		slot->fd, (off_t)spec.to, (off_t)slot->chunks->pace.chunk, POSIX_FADV_WILLNEED);
 }
 
 /* ---- opening --------------------------------------------------------------------------------- */
@@ -218,7 +149,7 @@ static void open_named(struct ur_chunks_slot *slot, const char *name, void (*don
 	const struct ur_dir *dir = slot->item->dir;
 	slot->dir_fd = ur_dir_take(dir);
 	if (slot->dir_fd < 0) {
-		ur_chunks_fail_soon(slot, slot->dir_fd, "its folder cannot be opened");
+		ur_chunks_conclude_code(slot, slot->dir_fd, "its folder cannot be opened");
 		return;
 	}
 	slot->opening = true;
@@ -244,11 +175,17 @@ static void begin_hashing(struct ur_chunks_slot *slot)
 {
 	const uint64_t offset = slot->transfer.offset;
 	if (ur_sha1_begin(&slot->sha1) < 0) {
-		ur_chunks_fail_soon(slot, -EIO, "no kernel computes SHA-1 right");
+		ur_chunks_conclude_code(slot, -EIO, "no kernel computes SHA-1 right");
 		return;
 	}
-	ur_chunks_begin_reading(slot, READING_HASH,
-		slot->whole_at < offset ? slot->whole_at : offset, ur_chunks_chunk_end(slot));
+	const struct ur_readahead_spec spec = {
+		.fd = slot->fd,
+		.from = slot->whole_at < offset ? slot->whole_at : offset,
+		.to = chunk_end(slot),
+	};
+	slot->reading = READING_HASH;
+	ur_xxh_begin(slot->part);
+	ur_readahead_begin(&slot->ahead, slot->chunks->ring, &spec);
 }
 
 static void file_opened(struct ur_op *op)
@@ -292,7 +229,7 @@ static void sidecar_read(struct ur_op *op)
 		ur_chunks_conclude_code(slot, -ESTALE, "its sidecar changed");
 		return;
 	}
-	ur_chunks_send_sidecar(slot);
+	slot->sidecar_there(slot);
 }
 
 static void sidecar_opened(struct ur_op *op)
@@ -317,15 +254,14 @@ static void sidecar_opened(struct ur_op *op)
 }
 
 /** The file is not open yet, or is not needed for a while: one descriptor a slot. */
-void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot)
+void ur_chunks_read_sidecar(struct ur_chunks_slot *slot, void (*there)(struct ur_chunks_slot *slot))
 {
-	if (slot->sidecar_bytes != NULL) {
-		ur_chunks_send_sidecar(slot);
-		return;
-	}
+	assert(slot->sidecar != NULL);
+	assert(slot->sidecar_bytes == NULL);
 	if (slot->fd >= 0) {
 		(void)ur_sys.close(slot->fd);
 		slot->fd = -1;
 	}
+	slot->sidecar_there = there;
 	open_named(slot, slot->sidecar->name, sidecar_opened);
 }

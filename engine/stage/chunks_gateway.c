@@ -6,13 +6,15 @@
 #include "engine/stage/chunks_parts.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
-#define ASK_FIRST_MS 500
 #define ASKS_MAX 5
+
+static const struct ur_backoff asks = {.first_ms = 500, .most_ms = 8000};
 
 static bool lists(const char *list, const char *word)
 {
@@ -47,7 +49,7 @@ static void no_gateway(struct ur_chunks *chunks, const char *words)
 	chunks->gateway = GATEWAY_NONE;
 	atomic_store(&chunks->run->no_gateway, true);
 	ur_show_bytes((uint64_t)chunks->run->options->resumable_threshold, size);
-	if (!ur_chunks_stopping(chunks)) {
+	if (!ur_run_is_stopping(chunks->run)) {
 		ur_run_warn(chunks->run,
 			"no gateway for resumable uploads at %s (%s): files of %s and more go in one "
 			"piece, and an upload that is interrupted starts again",
@@ -69,11 +71,12 @@ static void ability_answered(struct ur_request *request)
 			atomic_load(&chunks->run->chunk_ceiling));
 		return;
 	}
-	const bool passing = request->result < 0 || status == 429 || status == 502 ||
-			     status == 503 || status == 504;
-	if (passing && ++chunks->asks < ASKS_MAX && !ur_chunks_stopping(chunks)) {
+	const enum ur_passing pass = ur_retry_of(0, status);
+	const bool passing =
+		request->result < 0 || pass == UR_PASSES_BUSY || pass == UR_PASSES_AWAY;
+	if (passing && ++chunks->asks < ASKS_MAX && !ur_run_is_stopping(chunks->run)) {
 		chunks->ask_due_ns =
-			ur_clock_steady_ns() + ((int64_t)ASK_FIRST_MS << chunks->asks) * UR_MS_NS;
+			ur_clock_steady_ns() + ur_retry_step_ms(&asks, chunks->asks) * UR_MS_NS;
 		return;
 	}
 	chunks->gateway_silent = passing;
@@ -108,12 +111,12 @@ static void ask_ability(struct ur_chunks *chunks)
 
 bool ur_chunks_is_ready(struct ur_chunks *chunks)
 {
-	const bool first = chunks->gateway == GATEWAY_UNASKED && !ur_chunks_stopping(chunks);
+	const bool first = chunks->gateway == GATEWAY_UNASKED && !ur_run_is_stopping(chunks->run);
 	const bool again = chunks->gateway == GATEWAY_ASKED && !chunks->asking &&
 			   ur_clock_steady_ns() >= chunks->ask_due_ns;
 	if (first || again) {
 		ask_ability(chunks);
 	}
 	return chunks->gateway == GATEWAY_THERE || chunks->gateway == GATEWAY_NONE ||
-	       (ur_chunks_stopping(chunks) && !chunks->asking);
+	       (ur_run_is_stopping(chunks->run) && !chunks->asking);
 }

@@ -1,10 +1,13 @@
 /**
- * chunks_parts - what the parts of `chunks` share.  Included by stage/chunks*.c only.
+ * chunks_parts - what the parts of `chunks` share.  Included by stage/chunks*.c and their tests only.
  *
- *     chunks.c           slots, the life of a transfer in one, the guest
- *     chunks_disk.c      opening, reading, hashing: a chunk, and the sidecar
+ *     chunks.c           slots, the life of a transfer in one, the guest and its turn
  *     chunks_requests.c  what the gateway is asked and sent, and what it answers
+ *     chunks_disk.c      opening, reading, hashing: a chunk, and the sidecar
  *     chunks_gateway.c   is there a gateway?
+ *     chunks_slot.c      how what a slot waits for has ended, for the turn to take up
+ *
+ * Calls go down the way they stand here.
  *
  *   Threads  http's
  */
@@ -15,9 +18,9 @@
 #include "engine/net/transfer.h"
 #include "engine/net/tus.h"
 #include "engine/net/window.h"
+#include "engine/source/readahead.h"
 #include "engine/stage/chunks.h"
 
-#define UR_CHUNKS_BUFFER (512u << 10)
 #define UR_CHUNKS_NAME_ROOM 1024u
 #define UR_CHUNKS_ANSWER_MS 60000
 #define UR_CHUNKS_ANSWER_MAX (64u << 10)
@@ -27,16 +30,6 @@ enum ur_chunks_reading { // what the buffers are for
 	READING_NOTHING,
 	READING_HASH,
 	READING_SEND,
-};
-
-struct ur_chunks_buffer {
-	struct ur_op op; // first: the ring gives it back
-	struct ur_chunks_slot *slot;
-	unsigned char *bytes;
-	size_t size;
-	size_t used;
-	bool in_flight;
-	bool ready;
 };
 
 struct ur_chunks_slot {
@@ -57,12 +50,7 @@ struct ur_chunks_slot {
 	int fd;
 	bool opening;
 	enum ur_chunks_reading reading;
-	struct ur_chunks_buffer buffers[2];
-	int filling;
-	int giving;
-	uint64_t read_at;
-	uint64_t read_end;
-	int error;
+	struct ur_readahead ahead;
 	struct ur_xxh *whole; // of the file, up to whole_at
 	uint64_t whole_at;
 	struct ur_xxh *part; // of the chunk
@@ -70,10 +58,10 @@ struct ur_chunks_slot {
 	uint8_t part_xxh[UR_HASH_XXH];
 	struct ur_tus_checksum checksum;
 	unsigned char *sidecar_bytes;
+	void (*sidecar_there)(struct ur_chunks_slot *slot);
 
 	/* What the present state waits for. */
-	bool concluding;  // the outcome is known, reads are still in flight
-	bool failed;      // the outcome was known at once: it is told in the next turn
+	bool concluding;  // the outcome is known: the turn goes on when reads are back
 	uint64_t counted; // bytes that stand in the run's count
 	bool based;       // where it stood before this run is known
 	struct ur_transfer_outcome outcome;
@@ -121,27 +109,6 @@ struct ur_chunks {
 	uint64_t seed;
 };
 
-/* chunks.c */
-bool ur_chunks_stopping(const struct ur_chunks *chunks);
-/** The outcome is in slot->outcome; what is still being read comes back first. */
-void ur_chunks_conclude(struct ur_chunks_slot *slot);
-/** The same with an outcome of the code alone; `what` is said of an error. */
-void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *what);
-/** It failed before it began: an outcome never comes at once. */
-void ur_chunks_fail_soon(struct ur_chunks_slot *slot, int code, const char *what);
-
-/* chunks_disk.c */
-/** Where the chunk that is to go next ends. */
-uint64_t ur_chunks_chunk_end(const struct ur_chunks_slot *slot);
-void ur_chunks_begin_reading(
-	struct ur_chunks_slot *slot, enum ur_chunks_reading what, uint64_t from, uint64_t to);
-/** Opens the file unless it is; at the end the chunk's checksum is known. */
-void ur_chunks_hash_chunk(struct ur_chunks_slot *slot);
-/** slot->stream: what was read for READING_SEND, on its way. */
-ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size);
-/** Reads the sidecar unless it was, and sends it. */
-void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot);
-
 /* chunks_requests.c */
 /** A request without a body; `tail` is put behind the address. */
 void ur_chunks_ask_simply(
@@ -149,12 +116,33 @@ void ur_chunks_ask_simply(
 /** The same file, said in the same words, with the same sidecar: only then an upload goes on. */
 uint64_t ur_chunks_about(struct ur_chunks_slot *slot);
 void ur_chunks_create_upload(struct ur_chunks_slot *slot);
-/** What stands in slot->sidecar_bytes. */
-void ur_chunks_send_sidecar(struct ur_chunks_slot *slot);
+/** Has the sidecar read, unless it was, and sends it. */
+void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot);
 void ur_chunks_send_chunk(struct ur_chunks_slot *slot);
+
+/* chunks_disk.c */
+/** slot->ahead's: bytes of the chunk are there. */
+void ur_chunks_arrived(struct ur_readahead *ahead);
+/** Opens the file unless it is; at the end the chunk's checksum is known. */
+void ur_chunks_hash_chunk(struct ur_chunks_slot *slot);
+/** The chunk is read once more, for slot->stream. */
+void ur_chunks_begin_sending(struct ur_chunks_slot *slot);
+/** slot->stream: its bytes, as far as the window lets them. */
+ssize_t ur_chunks_give(struct ur_stream *stream, void *bytes, size_t size);
+/** Reads the sidecar; `there` when it stands in slot->sidecar_bytes, as it was probed. */
+void ur_chunks_read_sidecar(
+	struct ur_chunks_slot *slot, void (*there)(struct ur_chunks_slot *slot));
 
 /* chunks_gateway.c */
 /** True when what is in the queue can be dealt with; asks whether there is a gateway, if need be. */
 bool ur_chunks_is_ready(struct ur_chunks *chunks);
+
+/* chunks_slot.c */
+/** Something of the slot's is still the ring's, or http's. */
+bool ur_chunks_is_reading(const struct ur_chunks_slot *slot);
+/** The outcome is in slot->outcome: the turn goes on from it, once what is being read is back. */
+void ur_chunks_conclude(struct ur_chunks_slot *slot);
+/** The same with an outcome of the code alone; `what` is said of an error. */
+void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *what);
 
 #endif

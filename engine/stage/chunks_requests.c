@@ -1,7 +1,7 @@
 /*
  * chunks_requests - the requests of a transfer, one at a time, and what their answers say.
  *
- * An answer becomes slot->outcome; what follows from it is net/transfer's to decide.
+ * An answer becomes slot->outcome; what follows from it is net/transfer's to decide, in the turn.
  */
 #include "engine/stage/chunks_parts.h"
 
@@ -10,7 +10,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,7 +134,7 @@ static struct ur_request *new_request(
 	slot->early = false;
 	slot->sent_ns = ur_clock_steady_ns();
 	if (!ur_address_write(address, slot->chunks->base, tail, slot->url)) {
-		ur_chunks_fail_soon(slot, -ENAMETOOLONG, "its address");
+		ur_chunks_conclude_code(slot, -ENAMETOOLONG, "its address");
 		return NULL;
 	}
 	*request = (struct ur_request){
@@ -227,7 +226,7 @@ void ur_chunks_create_upload(struct ur_chunks_slot *slot)
 	const bool ok = ur_text_ok(&pairs) && ur_text_ok(&slot->metadata);
 	ur_text_done(&pairs);
 	if (!ok) {
-		ur_chunks_fail_soon(slot, -ENOMEM, "it could not be sent");
+		ur_chunks_conclude_code(slot, -ENOMEM, "it could not be sent");
 		return;
 	}
 	set_length(slot, request, (uint64_t)slot->file->identity.size);
@@ -235,8 +234,10 @@ void ur_chunks_create_upload(struct ur_chunks_slot *slot)
 	ur_http_submit(slot->chunks->http, request);
 }
 
-void ur_chunks_send_sidecar(struct ur_chunks_slot *slot)
+/** What stands in slot->sidecar_bytes. */
+static void send_sidecar(struct ur_chunks_slot *slot)
 {
+	assert(slot->sidecar_bytes != NULL);
 	const uint64_t size = (uint64_t)slot->sidecar->identity.size;
 	struct ur_request *request = new_request(slot, "POST", "", "");
 	if (request == NULL) {
@@ -247,7 +248,7 @@ void ur_chunks_send_sidecar(struct ur_chunks_slot *slot)
 	add_pair(&slot->metadata, "filename", "file.xmp");
 	add_checksum(&slot->metadata, slot->sidecar);
 	if (!ur_text_ok(&slot->metadata)) {
-		ur_chunks_fail_soon(slot, -ENOMEM, "its sidecar could not be sent");
+		ur_chunks_conclude_code(slot, -ENOMEM, "its sidecar could not be sent");
 		return;
 	}
 	set_length(slot, request, size);
@@ -257,6 +258,15 @@ void ur_chunks_send_sidecar(struct ur_chunks_slot *slot)
 	request->pieces[0] = (struct ur_piece){.bytes = slot->sidecar_bytes, .size = size};
 	request->piece_count = 1;
 	ur_http_submit(slot->chunks->http, request);
+}
+
+void ur_chunks_begin_sidecar(struct ur_chunks_slot *slot)
+{
+	if (slot->sidecar_bytes != NULL) {
+		send_sidecar(slot);
+	} else {
+		ur_chunks_read_sidecar(slot, send_sidecar);
+	}
 }
 
 void ur_chunks_send_chunk(struct ur_chunks_slot *slot)
@@ -289,9 +299,6 @@ void ur_chunks_send_chunk(struct ur_chunks_slot *slot)
 	if (ur_address_write(slot->resume->address, slot->chunks->base, "/status", status)) {
 		ur_window_open(&slot->window, slot->chunks->http, status, t->offset);
 	}
-	ur_chunks_begin_reading(slot, READING_SEND, t->offset, ur_chunks_chunk_end(slot));
-	/* While this one is on its way, the disk may bring the next, for its checksum. */
-	(void)posix_fadvise(slot->fd, (off_t)ur_chunks_chunk_end(slot),
-		(off_t)slot->chunks->pace.chunk, POSIX_FADV_WILLNEED);
+	ur_chunks_begin_sending(slot);
 	ur_http_submit(slot->chunks->http, request);
 }

@@ -1,9 +1,10 @@
 /*
  * probe - a few dozen small state machines on one ring.
  *
- * The life of a file: next → open → read → arrived ┈ hashed → finish_file → close → next (hashed ⇄
- * read while there is more), and when an item has no file left, it goes on to the next stage.  At ┈ a
- * buffer waits until others have arrived, so that they share the lanes.
+ * The life of a file: next → open → read → arrived ┈ hashed → finish_file → close ┈ next (hashed ⇄
+ * read while there is more), and when an item has no file left, it goes on to the next stage.  At the
+ * first ┈ a buffer waits until others have arrived, so that they share the lanes; at the second the
+ * turn ends, and goes on with what is over.
  */
 #include "engine/stage/probe_parts.h"
 
@@ -12,7 +13,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define RING_ENTRIES 128u
 #define IDLE_MS 1000
@@ -60,26 +60,6 @@ static bool is_held_up(const struct ur_item *item)
 	return false;
 }
 
-void ur_probe_believe_row(struct ur_file *file)
-{
-	const struct ur_record *row = file->row;
-	file->hashed = true;
-	file->remembered = true;
-	file->edges = row->edges;
-	file->ending = row->ending;
-	memcpy(file->sha1, row->sha1, sizeof file->sha1);
-	memcpy(file->xxh, row->xxh, sizeof file->xxh);
-}
-
-void ur_probe_note(struct ur_probe_slot *slot, enum ur_judgement judgement, const char *why)
-{
-	slot->file->judgement = judgement;
-	slot->file->note = ur_arena_string(&slot->item->arena, why);
-	if (slot->file->note == NULL) {
-		slot->file->note = "not enough memory to say why";
-	}
-}
-
 static bool needs_opening(struct ur_probe_slot *slot, bool pairing)
 {
 	struct ur_file *file = slot->file;
@@ -111,20 +91,33 @@ static void finish_item(struct ur_probe_slot *slot)
 	probe->idle[probe->idle_count++] = slot;
 }
 
-void ur_probe_next(struct ur_probe_slot *slot)
+/** The item's next file that must be opened; without one the item goes on. */
+static void next_file(struct ur_probe_slot *slot)
 {
 	const bool held_up = is_held_up(slot->item);
 	const bool pairing = !held_up && wants_pairing(slot->item);
-	const bool stop = atomic_load_explicit(&slot->probe->run->stop, memory_order_relaxed);
-	while (!held_up && !stop && slot->index < slot->item->count) {
+	const bool stop = ur_run_is_stopping(slot->probe->run);
+	for (; !held_up && !stop && slot->index < slot->item->count; slot->index++) {
 		slot->file = &slot->item->files[slot->index];
-		if (needs_opening(slot, pairing)) {
-			ur_probe_open(slot);
+		if (needs_opening(slot, pairing) && ur_probe_open(slot)) {
 			return;
 		}
-		slot->index++;
 	}
 	finish_item(slot);
+}
+
+/** Those whose file is closed, or could not be opened. */
+static void go_on(struct ur_probe *probe)
+{
+	const int count = probe->over_count;
+	for (int i = 0; i < count; i++) {
+		struct ur_probe_slot *slot = probe->over[i];
+		assert(slot->fd < 0);
+		slot->index++;
+		next_file(slot);
+	}
+	assert(probe->over_count == count); // what fails at once is passed over at once
+	probe->over_count = 0;
 }
 
 /* ---- the thread ------------------------------------------------------------------------------ */
@@ -145,7 +138,7 @@ static void take_items(struct ur_probe *probe)
 		slot->index = 0;
 		slot->fd = -1;
 		slot->dir_fd = -1;
-		ur_probe_next(slot);
+		next_file(slot);
 	}
 }
 
@@ -218,6 +211,7 @@ static void turn(struct ur_probe *probe, int wait_ms)
 					    probe->fed_count >= probe->flush_at)) {
 		ur_probe_hash_all(probe);
 	}
+	go_on(probe);
 	tell(probe);
 }
 

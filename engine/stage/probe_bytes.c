@@ -1,9 +1,8 @@
-/*
- * probe_bytes - the bytes of a file: read, judged, hashed; and the file's end.
- */
+/* probe_bytes - the bytes of a file: read, judged, hashed. */
 #include "engine/stage/probe_parts.h"
 
 #include "engine/media/container.h"
+#include "engine/media/extract.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -16,36 +15,7 @@ static_assert(UR_PROBE_BUFFER > 2 * UR_PROBE_EDGE,
 	"the last read of a file must be able to hold its tail");
 static_assert(UR_PROBE_BUFFER >= UR_KIND_HEAD, "the head is judged from the first read");
 
-static void closed(struct ur_op *op);
-
-/* ---- the end of a file ----------------------------------------------------------------------- */
-
-void ur_probe_close(struct ur_probe_slot *slot)
-{
-	free(slot->whole);
-	slot->whole = NULL;
-	if (slot->fd < 0) {
-		slot->index++;
-		ur_probe_next(slot);
-		return;
-	}
-	slot->op.done = closed;
-	ur_ring_close(slot->probe->ring, &slot->op, slot->fd);
-}
-
-static void closed(struct ur_op *op)
-{
-	struct ur_probe_slot *slot = (struct ur_probe_slot *)op;
-	slot->fd = -1;
-	slot->index++;
-	ur_probe_next(slot);
-}
-
-void ur_probe_give_up(struct ur_probe_slot *slot, int code)
-{
-	slot->file->error = code;
-	ur_probe_close(slot);
-}
+/* ---- all bytes were read --------------------------------------------------------------------- */
 
 /** What is cut off is told, whatever else is odd about the file. */
 static void judge_ending(struct ur_probe_slot *slot, bool cut)
@@ -83,7 +53,7 @@ static int read_meta(struct ur_probe_slot *slot)
 		return -ENOMEM;
 	}
 	*file->meta = (struct ur_meta){0};
-	return ur_meta_read(&reader, file->kind, file->meta);
+	return ur_extract_meta(&reader, file->kind, file->meta);
 }
 
 static void check_sidecar(struct ur_probe_slot *slot, const void *bytes, size_t size)

@@ -6,6 +6,7 @@
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 
@@ -120,21 +121,22 @@ static void opened(struct ur_op *op)
 	ur_probe_read(slot);
 }
 
-void ur_probe_open(struct ur_probe_slot *slot)
+bool ur_probe_open(struct ur_probe_slot *slot)
 {
 	const struct ur_dir *dir = slot->item->dir;
+	assert(slot->fd < 0);
 	slot->offset = 0;
 	slot->edge_first = 0;
 	slot->direct = false;
 	slot->dir_fd = ur_dir_take(dir);
 	if (slot->dir_fd < 0) {
-		const int code = slot->dir_fd;
+		slot->file->error = slot->dir_fd;
 		slot->dir_fd = -1;
-		ur_probe_give_up(slot, code);
-		return;
+		return false;
 	}
 	slot->op.done = opened;
 	const int no_follow = dir->root->follow ? 0 : O_NOFOLLOW;
 	ur_ring_open(slot->probe->ring, &slot->op, slot->dir_fd, slot->file->name,
 		O_RDONLY | O_NONBLOCK | O_NOCTTY | no_follow);
+	return true;
 }

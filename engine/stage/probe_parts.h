@@ -1,12 +1,14 @@
 /**
- * probe_parts - what the parts of `probe` share.  Included by stage/probe*.c only.
+ * probe_parts - what the parts of `probe` share.  Included by stage/probe*.c and their tests only.
  *
  *     probe.c        the thread, its ring, and which files of an item are opened at all
  *     probe_open.c   from a name to a descriptor that is what was scanned
+ *     probe_bytes.c  reading, hashing, judging
  *     probe_cold.c   what is in memory, and how it is read and left so
- *     probe_bytes.c  reading, hashing, judging, and the end of a file
+ *     probe_file.c   what is known of a file, and its end
  *
- * Read along a file's life: next → open → read ⇄ hash_all → close → next.
+ * Read along a file's life: next → open → read ⇄ hash_all → close ┈ next.  Calls go down the way they
+ * stand here; what is over (┈) is taken up by the probe's turn.
  *
  *   Owner    a slot has its item from next to the end of the item's last file
  *   Threads  the probe's
@@ -65,22 +67,17 @@ struct ur_probe {
 	int fed_count;
 	int flush_at; // so many fill the lanes, and are in the cache still
 	int turns;    // of the ring since the first of them
+	struct ur_probe_slot *over[UR_PROBE_SLOTS]; // their files are
+	int over_count;
 	bool input_closed;
 	uint32_t in_flight; // as the run was last told
 	bool news;          // items went out since the bell was rung
 	unsigned samples;   // files, of which some are asked about
 };
 
-/* probe.c */
-/** The item's next file that must be opened; without one the item goes on. */
-void ur_probe_next(struct ur_probe_slot *slot);
-/** Why the file is refused or doubted. */
-void ur_probe_note(struct ur_probe_slot *slot, enum ur_judgement judgement, const char *why);
-/** What the row says is so. */
-void ur_probe_believe_row(struct ur_file *file);
-
 /* probe_open.c */
-void ur_probe_open(struct ur_probe_slot *slot);
+/** False when the file's folder cannot be opened: that is the file's error, and its end. */
+[[nodiscard]] bool ur_probe_open(struct ur_probe_slot *slot);
 
 /* probe_cold.c */
 /** Decides how the open file is read. */
@@ -93,8 +90,15 @@ void ur_probe_let_go_behind(struct ur_probe_slot *slot);
 void ur_probe_read(struct ur_probe_slot *slot);
 /** Every buffer that waits; then their files go on. */
 void ur_probe_hash_all(struct ur_probe *probe);
+
+/* probe_file.c */
+/** Why the file is refused or doubted. */
+void ur_probe_note(struct ur_probe_slot *slot, enum ur_judgement judgement, const char *why);
+/** What the row says is so. */
+void ur_probe_believe_row(struct ur_file *file);
+/** It cannot be read, for `code`; the end of the file. */
 void ur_probe_give_up(struct ur_probe_slot *slot, int code);
-/** The file is done with, whatever came of it. */
+/** The file is done with, whatever came of it: it is closed, and the turn goes on. */
 void ur_probe_close(struct ur_probe_slot *slot);
 
 #endif

@@ -39,7 +39,7 @@ static void wake_probes(struct ur_scan *scan)
 static void gather_items(struct ur_scan *scan)
 {
 	const struct timespec step = {0, GATHER_STEP_NS};
-	for (int i = 0; i < GATHER_STEPS && !ur_scan_stopped(scan) &&
+	for (int i = 0; i < GATHER_STEPS && !ur_run_is_stopping(scan->run) &&
 			ur_queue_count(scan->wiring.free_items) < CROWD;
 		i++) {
 		(void)nanosleep(&step, NULL);
@@ -55,7 +55,7 @@ static struct ur_item *take_item(struct ur_scan *scan)
 		if (ur_queue_pop(scan->wiring.free_items, &item) == 0) {
 			break;
 		}
-		if (ur_scan_stopped(scan)) {
+		if (ur_run_is_stopping(scan->run)) {
 			return NULL;
 		}
 		ur_ledger_let_go(scan->ledger);
@@ -279,7 +279,7 @@ int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count)
 		qsort(spans, span_count, sizeof *spans, by_inode);
 	}
 	int r = 0;
-	for (size_t i = 0; i < span_count && r == 0 && !ur_scan_stopped(scan); i++) {
+	for (size_t i = 0; i < span_count && r == 0 && !ur_run_is_stopping(scan->run); i++) {
 		r = emit_group(scan, dir, scan->order + spans[i].from, spans[i].count);
 	}
 	wake_probes(scan);

@@ -58,7 +58,7 @@ static int flush_loose(struct ur_scan *scan, struct loose_batch *batch)
 {
 	int r = 0;
 	if (batch->dir != NULL && scan->listing.count > 0) {
-		r = ur_scan_has(&scan->listing, UR_SERVER_MARKER)
+		r = ur_listing_has(&scan->listing, UR_SERVER_MARKER)
 			    ? 0
 			    : ur_scan_listing(scan, batch->dir, NULL);
 	}
@@ -151,14 +151,14 @@ int ur_scan_loose(struct ur_scan *scan)
 	struct loose_batch batch = {.fd = -1};
 	int r = 0;
 	ur_listing_clear(&scan->listing);
-	for (size_t i = 0; i < scan->loose_count && r == 0 && !ur_scan_stopped(scan); i++) {
+	for (size_t i = 0; i < scan->loose_count && r == 0 && !ur_run_is_stopping(scan->run); i++) {
 		r = add_loose(scan, &batch, scan->loose_paths[i]);
 	}
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t size = 0;
 	const int end = scan->run->options->files_from_nul ? '\0' : '\n';
-	while (r == 0 && scan->list != NULL && !ur_scan_stopped(scan) &&
+	while (r == 0 && scan->list != NULL && !ur_run_is_stopping(scan->run) &&
 		(size = getdelim(&line, &room, end, scan->list)) >= 0) {
 		if (size > 0 && line[size - 1] == (char)end) {
 			line[--size] = '\0';

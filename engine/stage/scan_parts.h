@@ -71,18 +71,20 @@ struct ur_scan {
 	bool started;
 };
 
-/* scan.c */
-/** This run takes files away. */
-bool ur_scan_removes(const struct ur_scan *scan);
-bool ur_scan_stopped(const struct ur_scan *scan);
+/* scan_walk.c */
+/** Everything below `root`. */
+int ur_scan_walk(struct ur_scan *scan, struct ur_root *root);
+/** Does what has to be done with the files of scan->listing; its folders go on the stack. */
+int ur_scan_listing(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_rules *rules);
+/** What is still on the stack will not be looked at. */
+void ur_scan_drop(struct ur_scan *scan);
+
+/* scan_sources.c */
+int ur_scan_open_all(struct ur_scan *scan, struct ur_err *err);
 /** By the inode; where a file system calls all of them 0, by the path. */
 bool ur_scan_is_at(
 	const struct ur_scan_place *place, uint64_t device, uint64_t inode, const char *path);
 bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode, const char *path);
-/** Whether an entry has this name. */
-bool ur_scan_has(const struct ur_listing *listing, const char *wanted);
-/** Does what has to be done with the files of scan->listing; its folders go on the stack. */
-int ur_scan_listing(struct ur_scan *scan, struct ur_dir *dir, struct ur_scan_rules *rules);
 
 /* scan_rules.c */
 struct ur_scan_rules *ur_scan_rules_ref(struct ur_scan_rules *rules);
@@ -108,8 +110,8 @@ void ur_scan_know_tick(struct ur_scan *scan, struct ur_dir *dir, size_t count);
 /* scan_group.c */
 int ur_scan_emit_groups(struct ur_scan *scan, struct ur_dir *dir, size_t count);
 
-/* scan_loose.c, scan_sources.c */
+/* scan_loose.c */
+/** The files that were named one by one, and those of the list. */
 int ur_scan_loose(struct ur_scan *scan);
-int ur_scan_open_all(struct ur_scan *scan, struct ur_err *err);
 
 #endif

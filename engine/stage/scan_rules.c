@@ -70,7 +70,7 @@ int ur_scan_rules_of(struct ur_scan *scan, struct ur_dir *dir, int fd, struct ur
 	char *text = NULL;
 	size_t size = 0;
 	int r = -ENOENT;
-	if (ur_scan_has(&scan->listing, UR_SCAN_IGNORE_FILE)) {
+	if (ur_listing_has(&scan->listing, UR_SCAN_IGNORE_FILE)) {
 		r = read_whole(fd, UR_SCAN_IGNORE_FILE, &text, &size);
 	}
 	if (r == -ENOENT) {

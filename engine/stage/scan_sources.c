@@ -8,6 +8,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool ur_scan_is_at(
+	const struct ur_scan_place *place, uint64_t device, uint64_t inode, const char *path)
+{
+	return place->device == device && place->inode == inode &&
+	       (inode != 0 || strcmp(place->path, path) == 0);
+}
+
+bool ur_scan_is_root(const struct ur_scan *scan, uint64_t device, uint64_t inode, const char *path)
+{
+	for (size_t i = 0; i < scan->root_count; i++) {
+		if (ur_scan_is_at(&scan->root_places[i], device, inode, path)) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /** Immich's marker in the root, above it, or in a folder right below it. */
 static int refuse_server_library(const struct ur_root *root, struct ur_err *err)
 {

@@ -1,9 +1,10 @@
 /**
- * settle_parts - what the parts of `settle` share.  Included by stage/settle*.c only.
+ * settle_parts - what the parts of `settle` share.  Included by stage/settle*.c and their tests only.
  *
  *     settle.c        the thread, what is proved before a file goes, the order of the steps
  *     settle_stage.c  into the staging folder and back
  *     settle_move.c   --after move: by a rename, or by a copy that is read back
+ *     settle_hash.c   the SHA-1 of what is on disk now
  *
  *   Errors   0 or a negative errno, UR_SETTLE_GONE
  *   Threads  settle's
@@ -62,7 +63,7 @@ struct ur_leaving {
 	const char *why; // a sentence that says more than the error does; in the item's arena
 };
 
-/* settle.c */
+/* settle_hash.c */
 /** SHA-1 of an open file by OpenSSL, from a fresh start: no lane of ours is involved. */
 [[nodiscard]] int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1]);
 

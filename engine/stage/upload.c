@@ -3,14 +3,16 @@
  *
  *     SIDECAR_OPEN → SIDECAR_READ → OPEN → SEND → DRAIN → out
  *
- * What is in memory is read straight into curl's buffer.  From the first byte that is not, two buffers
- * take turns, one on its way out, one being filled by the ring.
+ * What is in memory is read straight into curl's buffer; from the first byte that is not, readahead's
+ * two buffers take turns.
  */
 #include "engine/stage/upload.h"
 
 #include "engine/base/clock.h"
 #include "engine/base/pace.h"
+#include "engine/base/retry.h"
 #include "engine/net/proof.h"
+#include "engine/source/readahead.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -20,9 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BUFFER (512u << 10)
 #define RING_ENTRIES 256u
-#define FORGET_EVERY (8u << 20)
 #define NAME_ROOM 1024u
 #define REQUEST_WORK (64u << 10) // what a request costs besides its bytes, in bytes
 
@@ -38,17 +38,6 @@ enum slot_state {
 	SLOT_DRAIN,        // ring: reads that nobody needs any more
 };
 
-struct buffer {
-	struct ur_op op; // first: the ring gives it back
-	struct slot *slot;
-	unsigned char *bytes;
-	size_t size; // filled
-	size_t used; // handed out
-	bool reading;
-	bool ready;
-	bool checked; // hashed, and the last one verified
-};
-
 struct slot {
 	struct ur_op op; // first
 	struct ur_stream stream;
@@ -61,15 +50,8 @@ struct slot {
 	int dir_fd;
 	int fd;
 	unsigned char *sidecar_bytes;
-	struct buffer buffers[2];
-	int filling; // which buffer the next read goes to
-	int giving;  // which one the next bytes come from
-	uint64_t read_at;
-	bool by_ring;    // it was met that is not in memory
+	struct ur_readahead ahead;
 	int64_t sent_ns; // steady: when the request went to http
-	struct ur_xxh *xxh;
-	int error; // what broke the stream
-	bool answered;
 	struct ur_text head;
 	struct ur_text middle;
 	struct ur_text tail;
@@ -98,7 +80,8 @@ static void control(struct ur_upload *upload, const struct slot *slot)
 {
 	const struct ur_request *request = &slot->request;
 	const int64_t now = ur_clock_steady_ns();
-	if (request->result == 0 && (request->status == 429 || request->status == 503)) {
+	const enum ur_passing passing = ur_retry_of(0, request->status);
+	if (request->result == 0 && (passing == UR_PASSES_BUSY || passing == UR_PASSES_AWAY)) {
 		ur_pace_refused(&upload->pace, now, request->retry_after_ms);
 	} else if (request->result == 0 && request->status < 300) {
 		ur_pace_answered(&upload->pace, now, now - slot->sent_ns,
@@ -108,11 +91,6 @@ static void control(struct ur_upload *upload, const struct slot *slot)
 }
 
 /* ---- the end --------------------------------------------------------------------------------- */
-
-static bool is_draining(const struct slot *slot)
-{
-	return slot->buffers[0].reading || slot->buffers[1].reading;
-}
 
 static void hand_back(struct slot *slot)
 {
@@ -138,7 +116,7 @@ static void hand_back(struct slot *slot)
 static void drain(struct slot *slot)
 {
 	slot->state = SLOT_DRAIN;
-	if (!is_draining(slot)) {
+	if (!ur_readahead_is_reading(&slot->ahead)) {
 		hand_back(slot);
 	}
 }
@@ -155,12 +133,6 @@ static void give_up(struct slot *slot, int code, const char *what)
 	drain(slot);
 }
 
-/** A 200 or 201 is by its shape, which is read below; a refusal needs the marks of Immich's own. */
-static bool is_immichs(const struct ur_request *request)
-{
-	return request->status == 200 || request->status == 201 || ur_proof_is_own(request);
-}
-
 static void answered(struct ur_request *request)
 {
 	struct slot *slot = request->owner;
@@ -173,15 +145,15 @@ static void answered(struct ur_request *request)
 	file->send_retry_ms = request->retry_after_ms;
 	file->send_changed = request->result == -ESTALE;
 	file->send_quota = false;
-	file->send_stranger = request->result == 0 && !is_immichs(request);
+	file->send_own = ur_proof_is_own(request);
+	file->send_readable = false;
 	if (request->result < 0) {
 		file->send_why = ur_arena_string(&slot->item->arena, request->err.text);
 	} else if (request->status == 200 || request->status == 201) {
 		const int r = ur_immich_upload_read(
 			ur_text_get(&request->answer), file->asset, &file->send_duplicate, &err);
+		file->send_readable = r == 0;
 		if (r < 0) { // an answer that is no answer: as if it had been lost
-			file->send_stranger = true;
-			file->send_result = r;
 			file->send_why = ur_arena_string(&slot->item->arena, err.text);
 		}
 	} else {
@@ -196,117 +168,20 @@ static void answered(struct ur_request *request)
 
 /* ---- the stream ------------------------------------------------------------------------------ */
 
-static void filled(struct ur_op *op);
-
-static void fill(struct slot *slot)
+static void arrived(struct ur_readahead *ahead)
 {
-	struct buffer *buffer = &slot->buffers[slot->filling];
-	const uint64_t size = (uint64_t)slot->file->identity.size;
-	if (buffer->reading || buffer->ready || slot->read_at == size || slot->error != 0) {
-		return;
-	}
-	const uint64_t left = size - slot->read_at;
-	buffer->reading = true;
-	buffer->op.done = filled;
-	ur_ring_read(slot->upload->ring, &buffer->op, slot->fd, buffer->bytes,
-		left < BUFFER ? (size_t)left : BUFFER, slot->read_at);
-	slot->read_at += left < BUFFER ? left : BUFFER;
-	slot->filling ^= 1;
-}
-
-/** The last buffer is in: only if all bytes are those that were probed may it go. */
-static int verify(struct slot *slot)
-{
-	uint8_t xxh[UR_HASH_XXH];
-	ur_xxh_end(slot->xxh, xxh);
-	return memcmp(xxh, slot->file->xxh, sizeof xxh) != 0
-		       ? -ESTALE
-		       : ur_identity_check(slot->fd, &slot->file->identity, NULL);
-}
-
-/** In the order of the file, whatever order the reads came back in: before its bytes go. */
-static void check(struct slot *slot, const void *bytes, size_t size, uint64_t offset)
-{
-	const uint64_t end = offset + size;
-	ur_xxh_feed(slot->xxh, bytes, size);
-	if (end == (uint64_t)slot->file->identity.size) {
-		slot->error = verify(slot);
-	}
-	if (slot->file->cold && end / FORGET_EVERY > offset / FORGET_EVERY) {
-		ur_sys.forget(slot->fd, 0, (off_t)end); // it was read for us alone
-	}
-}
-
-static void filled(struct ur_op *op)
-{
-	struct buffer *buffer = (struct buffer *)op;
-	struct slot *slot = buffer->slot;
-	buffer->reading = false;
+	struct slot *slot = (struct slot *)((char *)ahead - offsetof(struct slot, ahead));
 	if (slot->state == SLOT_DRAIN) {
 		drain(slot);
-		return;
-	}
-	if (op->result < 0 || (size_t)op->result != op->size) {
-		slot->error = op->result < 0 ? (int)op->result : -ESTALE;
 	} else {
-		buffer->size = (size_t)op->result;
-		buffer->used = 0;
-		buffer->checked = false;
-		buffer->ready = true;
+		ur_http_resume(slot->upload->http, &slot->request);
 	}
-	ur_http_resume(slot->upload->http, &slot->request);
-}
-
-/** Bytes that are in memory, without a detour; -EAGAIN: from here on by the ring. */
-static ssize_t give_cached(struct slot *slot, void *bytes, size_t size)
-{
-	const uint64_t at = slot->read_at;
-	const uint64_t left = (uint64_t)slot->file->identity.size - at;
-	const size_t most = size < left ? size : (size_t)left;
-	const ssize_t n = ur_sys.pread_cached(slot->fd, bytes, most, (off_t)at);
-	if (n == 0) {
-		return -ESTALE; // it has become shorter
-	}
-	if (n < 0) {
-		slot->by_ring = true; // also where it failed: the ring will say so
-		fill(slot);
-		fill(slot);
-		return -EAGAIN;
-	}
-	slot->read_at += (uint64_t)n;
-	check(slot, bytes, (size_t)n, at);
-	return slot->error != 0 ? slot->error : n;
-}
-
-static ssize_t give_buffer(struct slot *slot, void *bytes, size_t size)
-{
-	struct buffer *buffer = &slot->buffers[slot->giving];
-	if (buffer->ready && !buffer->checked) {
-		buffer->checked = true;
-		check(slot, buffer->bytes, buffer->size, buffer->op.offset);
-	}
-	if (slot->error != 0) {
-		return slot->error;
-	}
-	if (!buffer->ready) {
-		return -EAGAIN;
-	}
-	const size_t left = buffer->size - buffer->used;
-	const size_t n = size < left ? size : left;
-	memcpy(bytes, buffer->bytes + buffer->used, n);
-	buffer->used += n;
-	if (buffer->used == buffer->size) {
-		buffer->ready = false;
-		slot->giving ^= 1;
-		fill(slot);
-	}
-	return (ssize_t)n;
 }
 
 static ssize_t give(struct ur_stream *stream, void *bytes, size_t size)
 {
 	struct slot *slot = (struct slot *)((char *)stream - offsetof(struct slot, stream));
-	return slot->by_ring ? give_buffer(slot, bytes, size) : give_cached(slot, bytes, size);
+	return ur_readahead_give(&slot->ahead, bytes, size);
 }
 
 /* ---- the request ----------------------------------------------------------------------------- */
@@ -456,7 +331,15 @@ static void file_opened(struct ur_op *op)
 		give_up(slot, r, "it changed or could not be opened before sending");
 		return;
 	}
-	ur_xxh_begin(slot->xxh);
+	const struct ur_readahead_spec spec = {
+		.fd = slot->fd,
+		.to = (uint64_t)slot->file->identity.size,
+		.xxh = slot->file->xxh,
+		.identity = &slot->file->identity,
+		.memory_first = true,
+		.forgets = slot->file->cold,
+	};
+	ur_readahead_begin(&slot->ahead, slot->upload->ring, &spec);
 	send_next(slot);
 }
 
@@ -467,15 +350,6 @@ static void begin(struct slot *slot, struct ur_item *item)
 	slot->sidecar = slot->file->sidecar == UR_NONE ? NULL : &item->files[slot->file->sidecar];
 	slot->fd = -1;
 	slot->dir_fd = -1;
-	slot->read_at = 0;
-	slot->by_ring = false;
-	slot->filling = 0;
-	slot->giving = 0;
-	slot->error = 0;
-	for (int i = 0; i < 2; i++) {
-		slot->buffers[i].ready = false;
-		slot->buffers[i].reading = false;
-	}
 	slot->file->send_why = NULL;
 	slot->file->send_duplicate = false;
 	slot->file->send_status = 0;
@@ -570,14 +444,7 @@ static int init_slot(struct ur_upload *upload, struct slot *slot)
 	slot->upload = upload;
 	slot->stream.read = give;
 	slot->fd = -1;
-	for (int i = 0; i < 2; i++) {
-		slot->buffers[i].slot = slot;
-		slot->buffers[i].bytes = malloc(BUFFER);
-		if (slot->buffers[i].bytes == NULL) {
-			return -ENOMEM;
-		}
-	}
-	return ur_xxh_new(&slot->xxh);
+	return ur_readahead_init(&slot->ahead, arrived);
 }
 
 int ur_upload_new(struct ur_run *run, const struct ur_upload_wiring *wiring, struct ur_upload **ret,
@@ -617,14 +484,12 @@ struct ur_upload *ur_upload_free(struct ur_upload *upload)
 	}
 	for (unsigned i = 0; i < upload->slot_count; i++) {
 		struct slot *slot = &upload->slots[i];
-		free(slot->buffers[0].bytes);
-		free(slot->buffers[1].bytes);
+		ur_readahead_done(&slot->ahead);
 		free(slot->sidecar_bytes);
 		ur_text_done(&slot->head);
 		ur_text_done(&slot->middle);
 		ur_text_done(&slot->tail);
 		ur_request_done(&slot->request);
-		(void)ur_xxh_free(slot->xxh);
 	}
 	free(upload->slots);
 	free(upload);

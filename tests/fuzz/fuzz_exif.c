@@ -1,6 +1,6 @@
 /* fuzz_exif - Exif blocks, bare and in the pictures that carry them without boxes. */
 #include "engine/media/exif.h"
-#include "engine/media/meta.h"
+#include "engine/media/extract.h"
 
 #include <assert.h>
 #include <math.h>
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 	struct ur_memory memory = {bytes, size};
 	const struct ur_reader reader = ur_reader_of_memory(&memory);
 	for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
-		assert(ur_meta_read(&reader, ur_kind_of(heads[i], sizes[i]), &meta) == 0);
+		assert(ur_extract_meta(&reader, ur_kind_of(heads[i], sizes[i]), &meta) == 0);
 		check(&meta);
 	}
 	return 0;

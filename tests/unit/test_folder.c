@@ -181,6 +181,21 @@ static void a_listing_tells_files_folders_links_and_the_rest_apart(void **state)
 	(void)close(fd);
 }
 
+static void a_listing_has_the_names_that_are_in_it_and_no_others(void **state)
+{
+	(void)state;
+	char names[] = "\0one\0other";
+	struct ur_entry entries[] = {{.name = 1}, {.name = 5}};
+	const struct ur_listing listing = {.entries = entries, .count = 2, .names = names};
+	assert_true(ur_listing_has(&listing, "one"));
+	assert_true(ur_listing_has(&listing, "other"));
+	assert_false(ur_listing_has(&listing, "on"));
+	assert_false(ur_listing_has(&listing, "others"));
+	assert_false(ur_listing_has(&listing, ""));
+	const struct ur_listing nothing = {0};
+	assert_false(ur_listing_has(&nothing, "one"));
+}
+
 static void an_identity_changes_with_whatever_happens_to_the_file(void **state)
 {
 	struct place *p = *state;
@@ -227,6 +242,7 @@ int main(void)
 		IN_PLACE(without_openat2_a_link_is_refused_in_the_same_words),
 		IN_PLACE(paths_do_not_lead_out_or_through_links),
 		IN_PLACE(a_listing_tells_files_folders_links_and_the_rest_apart),
+		cmocka_unit_test(a_listing_has_the_names_that_are_in_it_and_no_others),
 		IN_PLACE(an_identity_changes_with_whatever_happens_to_the_file),
 		cmocka_unit_test(what_was_written_this_very_moment_is_not_believed_yet),
 	};

@@ -1,5 +1,5 @@
 /* What belongs together goes together. */
-#include "engine/stage/group.h"
+#include "engine/import/coordinator/group.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

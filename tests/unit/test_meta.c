@@ -2,7 +2,7 @@
 #include "engine/base/clock.h"
 #include "engine/media/container.h"
 #include "engine/media/exif.h"
-#include "engine/media/meta.h"
+#include "engine/media/extract.h"
 
 #include <errno.h>
 #include <math.h>
@@ -213,7 +213,7 @@ static struct ur_meta meta_of(const struct blob *blob)
 	const struct ur_reader reader = ur_reader_of_memory(&memory);
 	struct ur_meta meta;
 	memset(&meta, 0x5a, sizeof meta);
-	assert_int_equal(ur_meta_read(&reader, ur_kind_of(blob->bytes, blob->size), &meta), 0);
+	assert_int_equal(ur_extract_meta(&reader, ur_kind_of(blob->bytes, blob->size), &meta), 0);
 	return meta;
 }
 
@@ -655,7 +655,7 @@ static void every_shortened_file_is_survived(void **state)
 			const struct ur_reader reader = ur_reader_of_memory(&memory);
 			struct ur_meta meta;
 			const struct ur_kind *kind = ur_kind_of(whole[i].bytes, whole[i].size);
-			assert_int_equal(ur_meta_read(&reader, kind, &meta), 0);
+			assert_int_equal(ur_extract_meta(&reader, kind, &meta), 0);
 			free(copy);
 		}
 	}
@@ -693,7 +693,8 @@ static void an_error_of_the_disk_is_passed_on_whenever_it_comes(void **state)
 			const struct ur_reader reader = {
 				read_until_it_fails, &failing, whole[i].size};
 			struct ur_meta meta = {.zone_minutes = 42};
-			r = ur_meta_read(&reader, ur_kind_of(whole[i].bytes, whole[i].size), &meta);
+			r = ur_extract_meta(
+				&reader, ur_kind_of(whole[i].bytes, whole[i].size), &meta);
 			assert_true(r == 0 || r == -EIO);
 			assert_int_equal(meta.zone_minutes, r == 0 ? 120 : 42);
 			assert_true(good < 50);
@@ -771,6 +772,58 @@ static void what_is_behind_the_boxes_makes_no_file_cut_off(void **state)
 		true));
 }
 
+/* --- what is believed ----------------------------------------------------------------------- */
+
+static void a_zone_is_read_from_the_end_of_a_date(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_meta_zone("2024-05-06T07:08:09+02:00"), 120);
+	assert_int_equal(ur_meta_zone("2024-05-06T07:08:09-0330"), -210);
+	assert_int_equal(ur_meta_zone("2024-05-06T07:08:09.25+05:45"), 345);
+	assert_int_equal(ur_meta_zone("2024-05-06T07:08:09Z"), 0);
+	assert_int_equal(ur_meta_zone("2024-05-06"), 0); // its dashes are no sign
+	assert_int_equal(ur_meta_zone(""), 0);
+}
+
+static void a_decimal_ends_where_its_digits_do(void **state)
+{
+	(void)state;
+	const char *at = "48.137N";
+	double value = -1;
+	assert_true(ur_meta_decimal(&at, &value));
+	assert_true(fabs(value - 48.137) < 1e-9);
+	assert_string_equal(at, "N");
+
+	at = "1.2.3";
+	assert_true(ur_meta_decimal(&at, &value));
+	assert_string_equal(at, ".3");
+
+	const char *const nothing[] = {"", ".", "-1", "N"};
+	for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++) {
+		at = nothing[i];
+		value = 42;
+		assert_false(ur_meta_decimal(&at, &value));
+		assert_true(value == 42);
+		assert_string_equal(at, nothing[i]);
+	}
+}
+
+static void a_place_that_cannot_be_is_not_taken(void **state)
+{
+	(void)state;
+	const double impossible[][2] = {
+		{0, 0}, {90.1, 0}, {-90.1, 0}, {0, 180.1}, {NAN, 1}, {1, NAN}, {INFINITY, 1}};
+	struct ur_meta meta = {.time_from = ""};
+	for (size_t i = 0; i < sizeof impossible / sizeof *impossible; i++) {
+		ur_meta_place(&meta, impossible[i][0], impossible[i][1]);
+		assert_false(meta.has_place);
+	}
+	ur_meta_place(&meta, -90, 180);
+	assert_true(meta.has_place);
+	assert_true(meta.latitude == -90);
+	assert_true(meta.longitude == 180);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -792,6 +845,9 @@ int main(void)
 		cmocka_unit_test(a_content_id_is_printable_and_short),
 		cmocka_unit_test(a_movie_is_whole_only_with_all_its_boxes_and_its_index),
 		cmocka_unit_test(what_is_behind_the_boxes_makes_no_file_cut_off),
+		cmocka_unit_test(a_zone_is_read_from_the_end_of_a_date),
+		cmocka_unit_test(a_decimal_ends_where_its_digits_do),
+		cmocka_unit_test(a_place_that_cannot_be_is_not_taken),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Only Immich's own word, or bytes that were counted, say anything about an asset. */
+/* Places and times: what may be the very file, and how long the server has had it. */
 #include "engine/net/proof.h"
 
 #include "engine/base/clock.h"
@@ -10,126 +10,6 @@
 #include <string.h>
 
 #include <cmocka.h>
-
-#define SIZE 1000
-
-struct row {
-	struct ur_reply reply;
-	enum ur_meaning asset;
-	enum ur_meaning bytes; // of a Range for the last byte
-	enum ur_meaning whole; // of --confirm=bytes
-};
-
-#define OWN .own = true
-#define NO_WORD UR_MEANS_STRANGER, UR_MEANS_STRANGER, UR_MEANS_STRANGER
-#define LATER UR_MEANS_LATER, UR_MEANS_LATER, UR_MEANS_LATER
-#define FORBIDDEN UR_MEANS_FORBIDDEN, UR_MEANS_FORBIDDEN, UR_MEANS_FORBIDDEN
-
-static const struct row rows[] = {
-	/* The line, and what may pass. */
-	{{.result = -ECONNREFUSED}, LATER},
-	{{.result = -ECONNRESET, .status = 206, .got = 1, .total = SIZE}, LATER},
-	{{.result = -ETIMEDOUT, .status = 200}, LATER},
-	{{.result = -EPROTO}, LATER},
-	{{.status = 408, OWN}, LATER},
-	{{.status = 429, OWN}, LATER},
-	{{.status = 429}, LATER},
-	{{.status = 502}, LATER},
-	{{.status = 503}, LATER},
-	{{.status = 503, OWN}, LATER},
-	{{.status = 504}, LATER},
-	/* What stands before Immich. */
-	{{.status = 301}, NO_WORD},
-	{{.status = 302}, NO_WORD},
-	{{.status = 302, OWN}, NO_WORD},
-	{{.status = 307}, NO_WORD},
-	{{.status = 401}, NO_WORD},
-	{{.status = 403}, NO_WORD},
-	{{.status = 404}, NO_WORD},
-	{{.status = 400}, NO_WORD},
-	{{.status = 410}, NO_WORD},
-	{{.status = 451}, NO_WORD},
-	{{.status = 500}, NO_WORD},
-	{{.status = 530}, NO_WORD},
-	{{.status = 204}, NO_WORD},
-	/* A page with 200. */
-	{{.status = 200, .got = 77}, NO_WORD},
-	{{.status = 200}, NO_WORD},
-	/* Immich: the key. */
-	{{.status = 401, OWN}, FORBIDDEN},
-	{{.status = 403, OWN}, FORBIDDEN},
-	/* Immich: nothing of that name, nothing on the disk. */
-	{{.status = 400, OWN}, UR_MEANS_GONE, UR_MEANS_NO_BYTES, UR_MEANS_NO_BYTES},
-	{{.status = 404, OWN}, UR_MEANS_GONE, UR_MEANS_NO_BYTES, UR_MEANS_NO_BYTES},
-	{{.status = 500, OWN}, UR_MEANS_LATER, UR_MEANS_NO_BYTES, UR_MEANS_NO_BYTES},
-	{{.status = 416, .total = -1}, NO_WORD},
-	{{.status = 416, .total = SIZE}, NO_WORD},
-	{{.status = 416, .total = SIZE / 2}, UR_MEANS_STRANGER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 416, .total = -1, OWN}, UR_MEANS_LATER, UR_MEANS_NO_BYTES, UR_MEANS_NO_BYTES},
-	/* An asset that can be read. */
-	{{.status = 200, .readable = true, .got = 600}, UR_MEANS_YES, UR_MEANS_STRANGER,
-		UR_MEANS_STRANGER},
-	{{.status = 200, .readable = true, OWN, .got = 600}, UR_MEANS_YES, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	/* The last byte. */
-	{{.status = 206, .got = 1, .total = SIZE}, UR_MEANS_STRANGER, UR_MEANS_YES,
-		UR_MEANS_STRANGER},
-	{{.status = 206, .got = 1, .total = SIZE, OWN}, UR_MEANS_LATER, UR_MEANS_YES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 206, .got = 0, .total = SIZE, OWN}, UR_MEANS_LATER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 206, .got = 2, .total = SIZE, OWN}, UR_MEANS_LATER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 206, .got = 1, .total = SIZE - 1, OWN}, UR_MEANS_LATER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 206, .got = 1, .total = SIZE - 1}, NO_WORD},
-	{{.status = 206, .got = 1, .total = -1}, NO_WORD},
-	{{.status = 206, .got = 1, .total = 0}, NO_WORD},
-	/* Range was dropped, or all was asked for: the body is counted. */
-	{{.status = 200, .got = SIZE}, UR_MEANS_STRANGER, UR_MEANS_YES, UR_MEANS_YES},
-	{{.status = 200, .got = SIZE, OWN}, UR_MEANS_STRANGER, UR_MEANS_YES, UR_MEANS_YES},
-	{{.status = 200, .got = SIZE - 1, OWN}, UR_MEANS_STRANGER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 200, .got = SIZE + 1}, NO_WORD},
-	{{.status = 200, .got = SIZE, .other = true, OWN}, UR_MEANS_STRANGER, UR_MEANS_OTHER,
-		UR_MEANS_OTHER},
-	{{.status = 200, .got = SIZE - 1, .other = true, OWN}, UR_MEANS_STRANGER, UR_MEANS_NO_BYTES,
-		UR_MEANS_NO_BYTES},
-	{{.status = 200, .got = SIZE, .other = true}, NO_WORD},
-	{{.status = 200, .got = 0, OWN}, UR_MEANS_STRANGER, UR_MEANS_NO_BYTES, UR_MEANS_NO_BYTES},
-};
-
-static void every_answer_means_what_the_table_says(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-		const struct row *row = &rows[i];
-		const bool asset = ur_proof_of_asset(&row->reply) == row->asset;
-		const bool bytes = ur_proof_of_bytes(&row->reply, SIZE, false) == row->bytes;
-		const bool whole = ur_proof_of_bytes(&row->reply, SIZE, true) == row->whole;
-		if (!asset || !bytes || !whole) {
-			fail_msg("row %zu: status %d: asset %d, bytes %d, whole %d", i,
-				row->reply.status, asset, bytes, whole);
-		}
-	}
-}
-
-static void of_an_unknown_size_only_immich_itself_is_believed(void **state)
-{
-	(void)state;
-	struct ur_reply part = {.status = 206, .got = 1, .total = 7};
-	struct ur_reply all = {.status = 200, .got = 7};
-	struct ur_reply nothing = {.status = 200, .got = 0};
-
-	assert_int_equal(ur_proof_of_bytes(&part, -1, false), UR_MEANS_STRANGER);
-	assert_int_equal(ur_proof_of_bytes(&all, -1, false), UR_MEANS_STRANGER);
-	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_STRANGER);
-	part.own = all.own = nothing.own = true;
-	assert_int_equal(ur_proof_of_bytes(&part, -1, false), UR_MEANS_YES);
-	assert_int_equal(ur_proof_of_bytes(&all, -1, false), UR_MEANS_YES);
-	assert_int_equal(ur_proof_of_bytes(&nothing, -1, false), UR_MEANS_NO_BYTES);
-}
 
 #define UUID "173cede3-5831-4ec2-aad1-bc30378762a5"
 
@@ -201,8 +81,6 @@ static void the_servers_clock_shortens_a_wait_only_when_it_is_plausible(void **s
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_answer_means_what_the_table_says),
-		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
 		cmocka_unit_test(the_servers_own_file_is_known_by_its_place),
 		cmocka_unit_test(immichs_own_layout_is_known_by_names_that_repeat_each_other),
 		cmocka_unit_test(the_servers_clock_shortens_a_wait_only_when_it_is_plausible),

@@ -1023,6 +1023,50 @@ static void a_lost_answer_is_asked_after_until_nothing_can_come_any_more(void **
 	assert_true(put.doubted); // what it claims from now on may be what it kept
 }
 
+static void only_what_nobody_saw_end_may_still_come(void **state)
+{
+	(void)state;
+	for (size_t s = 0; s < STATUSES; s++) {
+		struct ur_put_answer a = {.asked = UR_PUT_SEND, .status = statuses[s]};
+		assert_false(ur_put_may_come(&a));
+		a.body_gone = true;
+		assert_int_equal(ur_put_may_come(&a), a.status == 504);
+	}
+	struct ur_put_answer a = {.asked = UR_PUT_SEND, .result = -ECONNRESET};
+	assert_false(ur_put_may_come(&a));
+	a.body_gone = true;
+	assert_true(ur_put_may_come(&a));
+}
+
+static void also_after_the_last_try_what_may_have_arrived_is_asked_for(void **state)
+{
+	const struct ur_put_answer lost = {
+		.asked = UR_PUT_SEND, .result = -ECONNRESET, .body_gone = true};
+	struct ur_put_answer a = absent;
+	struct ur_put put = at(UR_PUT_SEND, &ur_put_importer);
+	(void)state;
+	a.asked = UR_PUT_LOST;
+	for (unsigned sends = 1; sends <= ur_put_importer.tries[UR_PUT_SEND]; sends++) {
+		const bool last = sends == ur_put_importer.tries[UR_PUT_SEND];
+		assert_int_equal(ur_put_step(&put, &lost), UR_PUT_LOST);
+		assert_int_equal(put.sends, sends);
+		a.may_come = true;
+		assert_int_equal(ur_put_step(&put, &a), UR_PUT_LOST);
+		a.may_come = false;
+		assert_int_equal(ur_put_step(&put, &a), last ? UR_PUT_OVER : UR_PUT_SEND);
+	}
+	assert_int_equal(put.sent, UR_PUT_LATER); // and not the last word about it: "absent"
+}
+
+static void an_upload_that_is_known_is_gone_on_with(void **state)
+{
+	struct ur_put put = at(UR_PUT_LOST, &ur_put_importer);
+	(void)state;
+	ur_put_go_on(&put);
+	assert_int_equal(put.state, UR_PUT_SEND);
+	assert_true(put.doubted);
+}
+
 /** How often the same answer is taken before it is over; 0: it is not. */
 static unsigned tries_of(
 	enum ur_put_state state, const struct ur_put_rules *rules, const struct ur_put_answer *like)
@@ -1246,6 +1290,9 @@ int main(void)
 		cmocka_unit_test(what_may_have_arrived_is_asked_for_before_it_is_sent_again),
 		cmocka_unit_test(a_doubt_lasts_until_the_bytes_come),
 		cmocka_unit_test(a_lost_answer_is_asked_after_until_nothing_can_come_any_more),
+		cmocka_unit_test(only_what_nobody_saw_end_may_still_come),
+		cmocka_unit_test(also_after_the_last_try_what_may_have_arrived_is_asked_for),
+		cmocka_unit_test(an_upload_that_is_known_is_gone_on_with),
 		cmocka_unit_test(a_run_gives_up_what_does_not_pass_and_a_gateway_never_does),
 		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
 		cmocka_unit_test(one_failure_is_a_suspect_and_many_are_the_library),

@@ -7,7 +7,7 @@
  *
  * An upload is known by the bytes' hash and the destination: it goes on wherever the file is found.
  */
-#include "engine/stage/decide_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
 
@@ -21,11 +21,11 @@
 
 /* ---- which files ----------------------------------------------------------------------------- */
 
-static bool has_gateway(const struct ur_decide *decide)
+static bool has_gateway(const struct ur_coordinator *c)
 {
-	const char *gateway = decide->run->options->gateway;
+	const char *gateway = c->run->options->gateway;
 	return (gateway == NULL || strcmp(gateway, "off") != 0) &&
-	       !atomic_load(&decide->run->no_gateway);
+	       !atomic_load(&c->run->no_gateway);
 }
 
 static bool is_under_way(const struct ur_file *file)
@@ -34,16 +34,15 @@ static bool is_under_way(const struct ur_file *file)
 }
 
 bool ur_large_is(
-	const struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file)
+	const struct ur_coordinator *c, const struct ur_item *item, const struct ur_file *file)
 {
 	const struct ur_file *sidecar =
 		file->sidecar == UR_NONE ? NULL : &item->files[file->sidecar];
-	if (file->whole || !has_gateway(decide) ||
+	if (file->whole || !has_gateway(c) ||
 		(sidecar != NULL && sidecar->identity.size > SIDECAR_MAX)) {
 		return false;
 	}
-	return file->resume != NULL ||
-	       file->identity.size >= decide->run->options->resumable_threshold;
+	return file->resume != NULL || file->identity.size >= c->run->options->resumable_threshold;
 }
 
 /** The file's record of its resumable upload; NULL when memory is short. */
@@ -59,54 +58,52 @@ static struct ur_resume *resume_of(struct ur_item *item, struct ur_file *file)
 }
 
 static bool look_up(
-	struct ur_decide *decide, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_upload *ret)
+	struct ur_coordinator *c, const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_upload *ret)
 {
 	struct ur_err err = {0};
 	bool found = false;
-	const int r = ur_ledger_upload_get(
-		decide->ledger, decide->run->destination, sha1, ret, &found, &err);
+	const int r = ur_ledger_upload_get(c->ledger, c->run->destination, sha1, ret, &found, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 	return r == 0 && found;
 }
 
-static void forget(struct ur_decide *decide, const uint8_t sha1[UR_LEDGER_SHA1])
+static void forget(struct ur_coordinator *c, const uint8_t sha1[UR_LEDGER_SHA1])
 {
 	struct ur_err err = {0};
-	const int r = decide->broken ? 0
-				     : ur_ledger_upload_forget(decide->ledger,
-					       decide->run->destination, sha1, &err);
+	const int r =
+		c->broken ? 0 : ur_ledger_upload_forget(c->ledger, c->run->destination, sha1, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 }
 
 /** The upload of what the file was before: nobody goes on with it. */
-static void recall_old(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void recall_old(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	struct ur_ledger_upload upload;
 	const struct ur_record *row = file->row;
 	if (row == NULL || !row->hashed || memcmp(row->sha1, file->sha1, sizeof file->sha1) == 0 ||
-		!look_up(decide, row->sha1, &upload)) {
+		!look_up(c, row->sha1, &upload)) {
 		return;
 	}
 	struct ur_resume *resume = resume_of(item, file);
 	if (resume != NULL) {
 		memcpy(resume->old, upload.address, sizeof resume->old);
-		forget(decide, row->sha1);
+		forget(c, row->sha1);
 	}
 }
 
-void ur_large_recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+void ur_large_recall(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	struct ur_ledger_upload upload;
-	if (!file->hashed || file->class == UR_CLASS_SIDECAR || decide->run->options->plan ||
-		decide->broken) {
+	if (!file->hashed || file->class == UR_CLASS_SIDECAR || c->run->options->plan ||
+		c->broken) {
 		return;
 	}
-	recall_old(decide, item, file);
-	if (file->identity.size < UR_LARGE_MIN || !look_up(decide, file->sha1, &upload)) {
+	recall_old(c, item, file);
+	if (file->identity.size < UR_LARGE_MIN || !look_up(c, file->sha1, &upload)) {
 		return;
 	}
 	struct ur_resume *resume = resume_of(item, file);
@@ -125,21 +122,21 @@ static bool may_be_doubtful(const struct ur_file *file)
 	       atomic_load(&file->resume->offset) == (uint64_t)file->identity.size;
 }
 
-bool ur_large_claims(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+bool ur_large_claims(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	if (!is_under_way(file)) {
 		return false;
 	}
-	if (ur_large_is(decide, item, file)) {
+	if (ur_large_is(c, item, file)) {
 		file->resume->there = true; // only the gateway can tell how it came there
 		return true;
 	}
 	if (may_be_doubtful(file)) {
-		item->asking_lost = true;
+		file->put.doubted = true;
 		file->sending_ns = ur_clock_wall_ns();
 		file->doubt_since = ur_age_begin();
 	}
-	forget(decide, file->sha1);
+	forget(c, file->sha1);
 	file->resume = NULL;
 	return false;
 }
@@ -147,61 +144,59 @@ bool ur_large_claims(struct ur_decide *decide, struct ur_item *item, struct ur_f
 /* ---- to chunks ------------------------------------------------------------------------------- */
 
 /** With one connection at a time, large and small files take turns. */
-static bool has_room(const struct ur_decide *decide)
+static bool has_room(const struct ur_coordinator *c)
 {
-	const struct ur_options *options = decide->run->options;
-	return decide->in_large < decide->wiring.large_slots &&
-	       (options->concurrency > 1 || decide->in_upload == 0);
+	const struct ur_options *options = c->run->options;
+	return c->in_large < c->wiring.large_slots &&
+	       (options->concurrency > 1 || c->in_upload == 0);
 }
 
-bool ur_large_leaves_room(const struct ur_decide *decide)
+bool ur_large_leaves_room(const struct ur_coordinator *c)
 {
-	return decide->run->options->concurrency > 1 || decide->in_large == 0;
+	return c->run->options->concurrency > 1 || c->in_large == 0;
 }
 
 /** What the user has left, as far as it is known: gigabytes are not sent to be refused. */
-static bool fits_quota(const struct ur_decide *decide, const struct ur_file *file)
+static bool fits_quota(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	const struct ur_server *server = &decide->run->server;
-	return decide->quota_left >= 0 || server->quota_bytes < 0 || is_under_way(file) ||
-	       file->identity.size <= server->quota_bytes - server->quota_used;
+	return is_under_way(file) || ur_quota_leaves_room(c, file);
 }
 
-static void refuse_for_quota(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void refuse_for_quota(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
-	ur_judge_close(file, UR_WANTED, UR_OUTCOME_WAITING,
+	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING,
 		"it is larger than what the user's quota on the server has left: raise it or make "
 		"room, then run again");
-	ur_ask_release(decide, file);
-	ur_decide_go(decide, item, UR_STEP_SEND);
+	ur_under_way_release(c, file);
+	ur_step_go(c, item, UR_STEP_SEND);
 }
 
-static void hand_over(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	if (resume_of(item, file) == NULL) {
 		file->whole = true; // short of memory: as one request
-		ur_decide_go(decide, item, UR_STEP_SEND);
+		ur_step_go(c, item, UR_STEP_SEND);
 		return;
 	}
 	file->state = UR_SENDING;
 	file->sending_ns = ur_clock_wall_ns();
 	file->doubt_since = ur_age_begin();
 	file->reason = "";
-	ur_book_file(decide, item, file);
+	ur_book_file(c, item, file);
 	item->step = UR_STEP_LARGE;
-	decide->durable = true;
-	decide->in_upload++;
+	c->durable = true;
+	c->in_upload++;
 	for (size_t i = 0; i < UR_LARGE_MAX; i++) {
-		if (decide->large[i] == NULL) {
-			decide->large[i] = item;
+		if (c->large[i] == NULL) {
+			c->large[i] = item;
 			break;
 		}
 	}
-	decide->in_large++;
-	ur_items_add(&decide->after_commit, item);
+	c->in_large++;
+	ur_items_add(&c->after_commit, item);
 }
 
-static void note(struct ur_decide *decide, const struct ur_item *item)
+static void note(struct ur_coordinator *c, const struct ur_item *item)
 {
 	const struct ur_file *file = &item->files[item->current];
 	struct ur_resume *resume = file->resume;
@@ -215,164 +210,168 @@ static void note(struct ur_decide *decide, const struct ur_item *item)
 		.made_ns = file->sending_ns,
 		.at_ns = now,
 	};
-	if (decide->broken || resume->address[0] == '\0') {
+	if (c->broken || resume->address[0] == '\0') {
 		return;
 	}
 	memcpy(upload.address, resume->address, sizeof upload.address);
-	const int r = ur_ledger_upload_put(
-		decide->ledger, decide->run->destination, file->sha1, &upload, &err);
+	const int r =
+		ur_ledger_upload_put(c->ledger, c->run->destination, file->sha1, &upload, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
-	} else if (decide->dirty_since_ns == 0) {
-		decide->dirty_since_ns = ur_clock_steady_ns();
+		ur_book_fail(c, r, &err);
+	} else if (c->dirty_since_ns == 0) {
+		c->dirty_since_ns = ur_clock_steady_ns();
 	}
 }
 
 /** What the gateway's proxy taught is remembered for the next run. */
-static void learn(struct ur_decide *decide)
+static void learn(struct ur_coordinator *c)
 {
-	const struct ur_options *options = decide->run->options;
-	const uint64_t ceiling = atomic_load(&decide->run->chunk_ceiling);
+	const struct ur_options *options = c->run->options;
+	const uint64_t ceiling = atomic_load(&c->run->chunk_ceiling);
 	struct ur_err err = {0};
-	if (ceiling == decide->chunk_ceiling || decide->broken) {
+	if (ceiling == c->chunk_ceiling || c->broken) {
 		return;
 	}
-	decide->chunk_ceiling = ceiling;
-	const int r = ur_ledger_learn(decide->ledger,
+	c->chunk_ceiling = ceiling;
+	const int r = ur_ledger_learn(c->ledger,
 		options->gateway != NULL ? options->gateway : options->http.server,
 		UR_LEARNED_CHUNK_MAX, (int64_t)ceiling, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 }
 
-void ur_large_turn(struct ur_decide *decide)
+void ur_large_turn(struct ur_coordinator *c)
 {
-	const bool stop = atomic_load(&decide->run->stop);
-	while (decide->to_chunk.first != NULL &&
-		(stop || (!(decide->away || decide->quota_asking) && has_room(decide)))) {
-		struct ur_item *item = ur_items_take(&decide->to_chunk);
+	const bool stop = atomic_load(&c->run->stop);
+	while (c->to_chunk.first != NULL &&
+		(stop || (!(c->outage.on || c->quota.asking) && has_room(c)))) {
+		struct ur_item *item = ur_items_take(&c->to_chunk);
 		struct ur_file *file = &item->files[item->current];
 		if (stop) {
-			ur_deliver_close_wanted(decide, item, "the run was stopped before it");
-			ur_decide_go(decide, item, UR_STEP_SEND);
-		} else if (ur_deliver_waits_for_quota(decide, file)) {
-			ur_ask_release(decide, file);
-			ur_decide_go(decide, item, UR_STEP_SEND);
-		} else if (!fits_quota(decide, file)) {
-			refuse_for_quota(decide, item, file);
-		} else if (!ur_large_is(decide, item, file)) {
-			ur_decide_go(decide, item, UR_STEP_SEND); // there is no gateway after all
+			ur_under_way_close_wanted(c, item, "the run was stopped before it");
+			ur_step_go(c, item, UR_STEP_SEND);
+		} else if (ur_quota_waits(c, file)) {
+			ur_under_way_release(c, file);
+			ur_step_go(c, item, UR_STEP_SEND);
+		} else if (!fits_quota(c, file)) {
+			refuse_for_quota(c, item, file);
+		} else if (!ur_large_is(c, item, file)) {
+			ur_step_go(c, item, UR_STEP_SEND); // there is no gateway after all
 		} else {
-			hand_over(decide, item, file);
+			hand_over(c, item, file);
 		}
 	}
-	learn(decide);
+	learn(c);
 }
 
 /* ---- from chunks ----------------------------------------------------------------------------- */
 
-static void leave_chunks(struct ur_decide *decide, const struct ur_item *item)
+static void leave_chunks(struct ur_coordinator *c, const struct ur_item *item)
 {
 	for (size_t i = 0; i < UR_LARGE_MAX; i++) {
-		if (decide->large[i] == item) {
-			decide->large[i] = NULL;
+		if (c->large[i] == item) {
+			c->large[i] = NULL;
 		}
 	}
-	decide->in_large--;
+	c->in_large--;
 }
 
-void ur_large_note(struct ur_decide *decide)
+void ur_large_note(struct ur_coordinator *c)
 {
 	const int64_t now = ur_clock_steady_ns();
-	if (decide->in_large == 0 || now < decide->note_due_ns) {
+	if (c->in_large == 0 || now < c->note_due_ns) {
 		return;
 	}
-	decide->note_due_ns = now + NOTE_MS * UR_MS_NS;
+	c->note_due_ns = now + NOTE_MS * UR_MS_NS;
 	for (size_t i = 0; i < UR_LARGE_MAX; i++) {
-		const struct ur_item *item = decide->large[i];
+		const struct ur_item *item = c->large[i];
 		struct ur_resume *resume = item == NULL ? NULL : item->files[item->current].resume;
 		const uint64_t offset = resume == NULL ? 0 : atomic_load(&resume->offset);
 		if (resume != NULL && resume->recorded_offset < offset) {
 			resume->recorded_offset = offset;
-			note(decide, item);
+			note(c, item);
 		}
 	}
 }
 
 /** The address first, then a byte. */
-static void record(struct ur_decide *decide, struct ur_item *item)
+static void record(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_resume *resume = item->files[item->current].resume;
 	atomic_store(&resume->offset, 0);
 	resume->recorded_offset = 0;
-	resume->recorded = decide->broken ? -EIO : 0;
-	note(decide, item);
-	decide->durable = true;
-	ur_items_add(&decide->after_commit, item);
+	resume->recorded = c->broken ? -EIO : 0;
+	note(c, item);
+	c->durable = true;
+	ur_items_add(&c->after_commit, item);
 }
 
-/** Another way: as one request, or nobody's any more. */
-static void send_whole(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+/** The server is asked as for any other file, and what it claims is in doubt if that may be ours. */
+static void ask_anew(
+	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, bool doubtful)
 {
-	const bool asked_again = file->resume->there;
-	const bool doubtful = may_be_doubtful(file);
-	decide->in_upload--;
-	forget(decide, file->sha1);
+	const unsigned sends = file->put.sends;
+	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubtful);
+	file->put.sends = sends;
+	file->lost_until_ns = ur_clock_steady_ns();
+	item->call_tries = 0;
+	ur_under_way_release(c, file);
+	file->state = UR_PROBED;
+	ur_step_go(c, item, UR_STEP_ASK);
+}
+
+/** Nobody goes on with its upload any more. */
+static void leave_gateway(struct ur_coordinator *c, struct ur_file *file, bool doubtful)
+{
+	c->in_upload--;
+	forget(c, file->sha1);
 	file->resume = NULL;
-	file->whole = true;
 	if (!doubtful) {
 		file->sending_ns = 0;
 		file->doubt_since = (struct ur_age){0};
 	}
-	if (!asked_again && !doubtful) {
-		file->state = UR_WANTED;
-		ur_decide_go(decide, item, UR_STEP_SEND);
+}
+
+/** Another way: as one request. */
+static void send_whole(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	const bool there = file->resume->there;
+	const bool doubtful = may_be_doubtful(file);
+	leave_gateway(c, file, doubtful);
+	file->whole = true;
+	if (there || doubtful) {
+		ask_anew(c, item, file, doubtful);
 		return;
 	}
-	item->asking_lost = doubtful;
-	item->lost_until_ns = ur_clock_steady_ns();
-	item->call_tries = 0;
-	ur_ask_release(decide, file);
-	file->state = UR_PROBED;
-	ur_decide_go(decide, item, UR_STEP_ASK);
+	file->state = UR_WANTED;
+	ur_step_go(c, item, UR_STEP_SEND);
 }
 
-/** Somebody else brought it: the server is asked as for any other file. */
-static void ask_anew(
-	struct ur_decide *decide, struct ur_item *item, struct ur_file *file, bool lost)
+/** Somebody else brought it, or nobody can tell who did. */
+static void found_there(
+	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, bool doubtful)
 {
-	decide->in_upload--;
-	forget(decide, file->sha1);
-	file->resume = NULL;
-	if (!lost) {
-		file->sending_ns = 0;
-		file->doubt_since = (struct ur_age){0};
-	}
-	item->asking_lost = lost;
-	item->lost_until_ns = ur_clock_steady_ns();
-	item->call_tries = 0;
-	ur_ask_release(decide, file);
-	file->state = UR_PROBED;
-	ur_decide_go(decide, item, UR_STEP_ASK);
+	leave_gateway(c, file, doubtful);
+	ask_anew(c, item, file, doubtful);
 }
 
-static void leave_for_later(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void leave_for_later(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	char bytes[16];
-	decide->in_upload--;
+	c->in_upload--;
 	ur_show_bytes((uint64_t)file->identity.size, bytes);
-	note(decide, item);
-	ur_judge_close(file, UR_SENDING, UR_OUTCOME_WAITING,
+	note(c, item);
+	ur_file_close(file, UR_SENDING, UR_OUTCOME_WAITING,
 		ur_arena_format(&item->arena,
 			"all of it (%s) is at the gateway, and the server has not stored it yet%s%s: "
 			"the next run asks again",
 			bytes, file->send_why == NULL ? "" : "; ",
 			file->send_why == NULL ? "" : file->send_why));
-	ur_book_file(decide, item, file);
-	decide->durable = true;
-	ur_ask_release(decide, file);
-	ur_decide_go(decide, item, UR_STEP_SEND);
+	ur_book_file(c, item, file);
+	c->durable = true;
+	ur_under_way_release(c, file);
+	ur_step_go(c, item, UR_STEP_SEND);
 }
 
 /** An end as the answer that a direct request would have got. */
@@ -380,7 +379,8 @@ static void as_answer(struct ur_file *file, int result, int status)
 {
 	file->send_result = result;
 	file->send_status = status;
-	file->send_stranger = false; // the gateway knows whom it asked
+	file->send_own = true; // the gateway knows whom it asked
+	file->send_readable = status == 200 || status == 201;
 	file->send_duplicate = false;
 	file->send_body_gone = false;
 	file->send_changed = false;
@@ -389,7 +389,8 @@ static void as_answer(struct ur_file *file, int result, int status)
 		result == 0 && file->send_why != NULL && ur_immich_is_quota(status, file->send_why);
 }
 
-static void end(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+/** True when it ended as a direct request does. */
+static bool end(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_resume *resume = file->resume;
 	switch (resume->end) {
@@ -422,17 +423,17 @@ static void end(struct ur_decide *decide, struct ur_item *item, struct ur_file *
 		file->send_body_gone = true; // `sending`: the next run asks the gateway
 		break;
 	case UR_TRANSFER_LATER:
-		leave_for_later(decide, item, file);
-		return;
+		leave_for_later(c, item, file);
+		return false;
 	case UR_TRANSFER_UNUSABLE:
-		send_whole(decide, item, file);
-		return;
+		send_whole(c, item, file);
+		return false;
 	case UR_TRANSFER_NEEDLESS:
-		ask_anew(decide, item, file, false);
-		return;
+		found_there(c, item, file, false);
+		return false;
 	case UR_TRANSFER_LOST:
-		ask_anew(decide, item, file, true);
-		return;
+		found_there(c, item, file, true);
+		return false;
 	case UR_TRANSFER_OPEN:
 		assert(!"chunks hands nothing back that has not ended");
 	}
@@ -440,36 +441,36 @@ static void end(struct ur_decide *decide, struct ur_item *item, struct ur_file *
 			     resume->end == UR_TRANSFER_STOPPED ||
 			     resume->end == UR_TRANSFER_UNREAD;
 	if (goes_on) {
-		note(decide, item);
+		note(c, item);
 	} else {
-		forget(decide, file->sha1);
+		forget(c, file->sha1);
 		file->resume = NULL;
 	}
-	ur_deliver_result(decide, item);
+	return true;
 }
 
-void ur_large_result(struct ur_decide *decide, struct ur_item *item)
+bool ur_large_result(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->current];
 	assert(item->step == UR_STEP_LARGE && file->state == UR_SENDING);
 	if (file->resume->recording) {
-		record(decide, item);
-		return;
+		record(c, item);
+		return false;
 	}
-	leave_chunks(decide, item);
-	learn(decide);
+	leave_chunks(c, item);
+	learn(c);
 	item->step = UR_STEP_SEND;
-	end(decide, item, file);
+	return end(c, item, file);
 }
 
-bool ur_large_hold_back(struct ur_decide *decide, struct ur_item *item)
+bool ur_large_hold_back(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_resume *resume = item->files[item->current].resume;
 	if (resume->recording) {
 		resume->recorded = -EIO; // chunks ends it
 		return false;
 	}
-	leave_chunks(decide, item);
-	decide->in_upload--;
+	leave_chunks(c, item);
+	c->in_upload--;
 	return true;
 }

@@ -1,19 +1,20 @@
 /*
  * confirm - promise 1, (a) and (b): the server names the asset, and it gives bytes back.
  *
- *     phase ASSET   GET /api/assets/ID                    its checksum, owner, place, not trashed
- *     phase BYTES   GET /api/assets/ID/original, Range    206 and the same total size
- *                   (settle stands the group aside)
- *     phase AGAIN   the same, for what is not this row's own 201: bytes that come from this very
- *                   file by another way do not come any more
+ *     ASSET   GET /api/assets/ID                    its checksum, owner, place, not trashed
+ *     BYTES   GET /api/assets/ID/original, Range    206 and the same total size
+ *             (settle stands the group aside)
+ *     ASIDE   the same, for what is not this row's own 201: bytes that come from this very file by
+ *             another way do not come any more
  *
- * What an answer means is in net/proof.  An original that does not come is parked: the next one that
+ * What an answer means, and what follows, is in immich/put.  An original that does not come is parked: the next one that
  * comes says that it is this asset's fault, five in a row that it is the library's.  Then, and only
  * with the ledger's word for it, settle may take the group away.
  */
-#include "engine/stage/confirm_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,10 +25,7 @@
 #include <strings.h>
 
 #define ANSWER_MS 60000
-#define AGAIN_MS 15000 // while the file stands aside
-#define LOST_TRIES 2
-#define AGAIN_TRIES 1
-#define STRANGER_TRIES 2
+#define AGAIN_MS 15000          // while the file stands aside
 #define BYTES_ANSWER_MS 3600000 // between two pieces of a large file
 
 /** The original as it comes back, on http's thread: counted, and hashed where all of it comes. */
@@ -41,12 +39,12 @@ struct check_bytes {
 
 /* ---- what is due ----------------------------------------------------------------------------- */
 
-bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *file)
+bool ur_confirm_is_due(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	if (file->confirmed || decide->run->options->plan) {
+	if (file->confirmed || c->run->options->plan) {
 		return false;
 	}
-	if (file->must_confirm && ur_confirm_is_delivered(file)) {
+	if (file->must_confirm && ur_file_is_delivered(file)) {
 		return true;
 	}
 	/*
@@ -54,12 +52,11 @@ bool ur_confirm_is_due(const struct ur_decide *decide, const struct ur_file *fil
 	 * and the run was interrupted) it is asked for itself, and deleted only if it travelled.
 	 */
 	const bool sidecar = file->class == UR_CLASS_SIDECAR;
-	const bool may_go = file->travelled || decide->run->options->after == UR_AFTER_MOVE;
+	const bool may_go = file->travelled || c->run->options->after == UR_AFTER_MOVE;
 	const bool follows = sidecar && (file->owners != 0 || !may_go);
 	/* What somebody else sent may be older than we know: the asset tells. */
-	const bool ripe =
-		!ur_confirm_is_young(decide, file) || !(sidecar || ur_confirm_is_ours(file));
-	return ur_confirm_goes_away(decide, file) && !follows && ripe;
+	const bool ripe = !ur_file_is_young(c, file) || !(sidecar || ur_file_is_ours(file));
+	return ur_file_goes_away(c, file) && !follows && ripe;
 }
 
 /* ---- the questions --------------------------------------------------------------------------- */
@@ -101,7 +98,7 @@ static void free_check(struct ur_item *item)
 }
 
 static bool make_check(
-	const struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+	const struct ur_coordinator *c, struct ur_item *item, const struct ur_file *file)
 {
 	struct check_bytes *check = calloc(1, sizeof *check);
 	item->call_state = check;
@@ -109,8 +106,8 @@ static bool make_check(
 		return false;
 	}
 	check->sidecar = file->class == UR_CLASS_SIDECAR;
-	check->whole = decide->run->options->confirm_bytes && !check->sidecar &&
-		       item->call_phase == UR_PHASE_BYTES;
+	check->whole = c->run->options->confirm_bytes && !check->sidecar &&
+		       file->put.state == UR_PUT_BYTES;
 	return true;
 }
 
@@ -123,14 +120,14 @@ static void take_date(struct ur_request *request, const char *name, const char *
 	}
 }
 
-static void say_range(const struct ur_decide *decide, const struct ur_item *item,
+static void say_range(const struct ur_coordinator *c, const struct ur_item *item,
 	const struct ur_file *file, struct ur_request *call)
 {
 	const struct check_bytes *check = item->call_state;
 	/* Once more: another byte, which nobody can have kept from the first time. */
 	const int64_t last = file->identity.size - 1;
-	const int64_t at = item->call_phase == UR_PHASE_AGAIN
-				   ? (int64_t)(decide->seed % (uint64_t)file->identity.size)
+	const int64_t at = file->put.state == UR_PUT_ASIDE
+				   ? (int64_t)(c->seed % (uint64_t)file->identity.size)
 				   : last;
 	if (check->sidecar) {
 		(void)snprintf(call->header[0], sizeof call->header[0], "Range: bytes=0-0");
@@ -143,30 +140,41 @@ static void say_range(const struct ur_decide *decide, const struct ur_item *item
 		call->header[1], sizeof call->header[1], "Cache-Control: no-cache, no-store");
 }
 
-void ur_confirm_ask(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+/** It was sent, found or remembered to be there, or has its twin's asset: its proof begins. */
+static void begin(struct ur_coordinator *c, struct ur_file *file)
 {
-	struct ur_request *call = ur_decide_call(item);
-	const bool bytes = item->call_phase != UR_PHASE_ASSET;
+	const enum ur_put_state state = file->put.state;
+	assert(file->asset[0] != '\0');
+	if (state != UR_PUT_ASSET && state != UR_PUT_BYTES && state != UR_PUT_ASIDE) {
+		ur_put_start(
+			&file->put, &c->rules, UR_PUT_ASSET, ur_age_is_begun(&file->doubt_since));
+	}
+}
+
+void ur_confirm_ask(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	struct ur_request *call = ur_call_begin(item);
+	begin(c, file);
+	const bool bytes = file->put.state != UR_PUT_ASSET;
 	const char *path = ur_arena_format(
 		&item->arena, bytes ? "/api/assets/%s/original" : "/api/assets/%s", file->asset);
-	if (call == NULL || path == NULL || (bytes && !make_check(decide, item, file))) {
-		ur_decide_rest(decide, item, item->step, 1000);
+	if (call == NULL || path == NULL || (bytes && !make_check(c, item, file))) {
+		ur_step_rest(c, item, item->step, 1000);
 		return;
 	}
 	call->method = "GET";
 	call->path = path;
-	call->answer_wait_ms = item->call_phase == UR_PHASE_AGAIN ? AGAIN_MS : ANSWER_MS;
+	call->answer_wait_ms = file->put.state == UR_PUT_ASIDE ? AGAIN_MS : ANSWER_MS;
 	item->call_date_ns = 0;
 	if (bytes) {
 		const struct check_bytes *check = item->call_state;
 		call->sink = take_bytes;
 		call->answer_wait_ms = check->whole ? BYTES_ANSWER_MS : call->answer_wait_ms;
-		say_range(decide, item, file, call);
+		say_range(c, item, file, call);
 	} else {
 		call->field = take_date;
 	}
-	decide->in_calls++;
-	ur_decide_submit(decide, call);
+	ur_call_item(c, call);
 }
 
 /* ---- (a): the asset -------------------------------------------------------------------------- */
@@ -207,46 +215,19 @@ static void stored_other(struct ur_item *item, struct ur_file *file)
 {
 	file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 	file->not_now = true;
-	ur_confirm_fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
-		ur_confirm_with_id(item,
+	ur_file_fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
+		ur_file_with_id(item,
 			"broken there: the server stored other bytes; the file is kept here",
 			file));
 }
 
-/** False when the file is closed, or kept, by what its asset is. */
-static bool judge_asset(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	const struct ur_asset *asset)
-{
-	const bool sidecar = file->class == UR_CLASS_SIDECAR;
-	switch (ur_immich_prove(asset, sidecar ? NULL : file->sha1, decide->run->server.user_id)) {
-	case UR_PROOF_HOLDS:
-		return true;
-	case UR_PROOF_OTHER_BYTES:
-		stored_other(item, file);
-		break;
-	case UR_PROOF_OTHER_OWNER:
-		ur_confirm_keep(decide, item, file, "kept: the asset belongs to another user");
-		break;
-	case UR_PROOF_TRASHED:
-		ur_confirm_fail(file, UR_TRASHED, UR_OUTCOME_REFUSED,
-			ur_confirm_with_id(item, "kept: it is in the server's trash", file));
-		break;
-	case UR_PROOF_EXTERNAL:
-		ur_confirm_keep(decide, item, file,
-			"kept: the asset is in an external library, its file may be this very one");
-		break;
-	}
-	file->not_now = true;
-	return false;
-}
-
 /** Why a file stays although nothing is wrong with its asset; NULL: it may go. */
-static const char *why_stays(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+static const char *why_stays(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_asset *asset, bool *ret_odd)
 {
 	*ret_odd = false;
-	if (!ur_confirm_goes_away(decide, file) || file->class == UR_CLASS_SIDECAR ||
-		ur_confirm_is_ours(file)) {
+	if (!ur_file_goes_away(c, file) || file->class == UR_CLASS_SIDECAR ||
+		ur_file_is_ours(file)) {
 		return NULL;
 	}
 	if (may_be_the_servers_own(item, file, asset)) {
@@ -254,36 +235,28 @@ static const char *why_stays(struct ur_decide *decide, struct ur_item *item, str
 		return "kept: it lies where Immich keeps its own files: the server's copy may be this "
 		       "very file, seen through a share or a mount";
 	}
-	const bool young = ur_confirm_is_young(decide, file) &&
+	const bool young = ur_file_is_young(c, file) &&
 			   ur_proof_server_age_ns(item->call_date_ns, asset->created_ns,
-				   ur_clock_wall_ns()) < ur_confirm_settle_after_ns(decide);
+				   ur_clock_wall_ns()) < ur_file_settle_after_ns(c);
 	return young ? "the server has it, but not for long: it is removed in a run after "
 		       "--settle-after"
 		     : NULL;
 }
 
-static void asset_answered(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
+/** (a) holds: on to the bytes, unless it stays for another reason. */
+static void holds(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_asset *asset)
 {
 	bool odd = false;
-	if (!judge_asset(decide, item, file, asset)) {
-		ur_confirm_next_file(decide, item);
-		return;
+	const char *why = why_stays(c, item, file, asset, &odd);
+	assert(file->put.state == UR_PUT_BYTES);
+	if (why == NULL || file->must_confirm) {
+		file->stays = why; // a suspect is asked for its bytes all the same
+	} else if (odd) {
+		ur_file_keep(c, item, file, why);
+	} else {
+		ur_file_keep_quietly(file, why);
 	}
-	const char *why = why_stays(decide, item, file, asset, &odd);
-	if (why != NULL && !file->must_confirm) {
-		if (odd) {
-			ur_confirm_keep(decide, item, file, why);
-		} else {
-			ur_confirm_keep_quietly(file, why);
-		}
-		ur_confirm_next_file(decide, item);
-		return;
-	}
-	file->stays = why; // a suspect is asked for its bytes all the same
-	item->call_phase = UR_PHASE_BYTES;
-	item->call_tries = 0;
-	ur_decide_go(decide, item, UR_STEP_CONFIRM);
 }
 
 /* ---- the answers ----------------------------------------------------------------------------- */
@@ -297,176 +270,207 @@ static bool is_other(const struct check_bytes *check, const struct ur_file *file
 						memcmp(xxh, file->xxh, sizeof xxh) != 0);
 }
 
-static bool try_later(struct ur_decide *decide, struct ur_item *item, int tries_max)
+/** The same question once more, after a pause. */
+static void ask_later(struct ur_coordinator *c, struct ur_item *item, const struct ur_file *file)
 {
-	if (++item->call_tries > tries_max) {
-		return false;
-	}
 	int64_t asked_ms = item->call->retry_after_ms;
-	if (ur_decide_is_sent_away(decide, item->call->status, asked_ms)) {
+	if (ur_outage_is_sent_away(c, item->call->status, asked_ms)) {
 		asked_ms = -1;
 	}
-	ur_decide_rest(
-		decide, item, item->step, ur_decide_pause(decide, item->call_tries, asked_ms));
-	return true;
+	assert(file->put.failures > 0);
+	ur_step_rest(c, item, item->step, ur_step_pause_ms(c, file->put.failures, asked_ms));
 }
 
 /** The key's rights were taken back in mid-run: that says nothing about any file. */
-static void forbidden(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void forbidden(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
-	if (!decide->may_not_read) {
-		ur_run_warn(decide->run,
+	if (!c->may_not_read) {
+		ur_run_warn(c->run,
 			"the server does not let this key read assets back any more (HTTP %d): from "
 			"here on files are imported and kept",
 			item->call->status);
 	}
-	decide->may_not_read = true;
+	c->may_not_read = true;
 	if (item->call->status == 401) {
-		ur_decide_doubt(decide); // the key as a whole, perhaps
+		ur_outage_doubt(c); // the key as a whole, perhaps
 	}
-	ur_confirm_keep(decide, item, file, "kept: the key may not read it back");
+	ur_file_keep(c, item, file, "kept: the key may not read it back");
 }
 
 /** Where one question after the other ends at a stranger, the rest is not asked. */
-static void met_stranger(struct ur_decide *decide, const struct ur_item *item)
+static void met_stranger(struct ur_coordinator *c, const struct ur_item *item)
 {
-	if (++decide->strangers_in_a_row != UR_LIBRARY_FAILURES) {
+	if (++c->strangers_in_a_row != UR_LIBRARY_FAILURES) {
 		return;
 	}
-	decide->strangers = true;
-	ur_run_warn(decide->run,
+	c->strangers = true;
+	ur_run_warn(c->run,
 		"something before the server answers in its place (HTTP %d%s): nothing can be confirmed, so "
 		"files are imported and kept; look at the proxy's rules for /api/assets",
 		item->call->status, item->call->html ? ", a page" : "");
 }
 
-static void answered_no(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	enum ur_meaning meaning)
+static const char *say_stranger(struct ur_item *item)
 {
-	switch (meaning) {
-	case UR_MEANS_LATER:
-		if (ur_decide_is_line(item->call)) {
-			ur_decide_doubt(decide);
-		}
-		if (try_later(decide, item, UR_CALL_TRIES)) {
-			return;
-		}
-		ur_confirm_keep(decide, item, file,
-			"kept: the server could not be asked whether it has the bytes");
-		break;
-	case UR_MEANS_STRANGER:
-		if (try_later(decide, item, STRANGER_TRIES)) {
-			return;
-		}
-		met_stranger(decide, item);
-		ur_confirm_keep(decide, item, file,
-			ur_arena_format(&item->arena,
-				"kept: what answered for it (HTTP %d) was not Immich but something "
-				"before it, a proxy or a login page",
-				item->call->status));
-		break;
-	case UR_MEANS_FORBIDDEN:
-		forbidden(decide, item, file);
-		break;
-	case UR_MEANS_GONE:
-		file->not_now = true;
-		ur_confirm_fail(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
-			ur_confirm_with_id(item,
-				"kept: it was delivered and is gone from the server now", file));
-		break;
-	case UR_MEANS_OTHER:
-		stored_other(item, file);
-		break;
-	case UR_MEANS_NO_BYTES:
-		if (!try_later(decide, item, LOST_TRIES)) {
-			ur_confirm_lacks(decide, item);
-		}
-		return;
-	case UR_MEANS_YES:
-	case UR_MEANINGS:
-		assert(!"that is no 'no'");
-	}
-	ur_confirm_next_file(decide, item);
+	return ur_arena_format(&item->arena,
+		"kept: what answered for it (HTTP %d) was not Immich but something before it, a proxy "
+		"or a login page",
+		item->call->status);
 }
 
-static void confirmed(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+/** What an answer says of an asset or its bytes that is no yes. */
+static void lacks_proof(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	file->not_now = true;
+	switch (file->put.verdict) {
+	case UR_PUT_LATER:
+		ur_file_keep(c, item, file,
+			"kept: the server could not be asked whether it has the bytes");
+		return;
+	case UR_PUT_STRANGER:
+		met_stranger(c, item);
+		ur_file_keep(c, item, file, say_stranger(item));
+		return;
+	case UR_PUT_KEY:
+	case UR_PUT_RIGHTS:
+		forbidden(c, item, file);
+		return;
+	case UR_PUT_GONE:
+		ur_file_fail(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
+			ur_file_with_id(item,
+				"kept: it was delivered and is gone from the server now", file));
+		return;
+	case UR_PUT_TRASHED:
+		ur_file_fail(file, UR_TRASHED, UR_OUTCOME_REFUSED,
+			ur_file_with_id(item, "kept: it is in the server's trash", file));
+		return;
+	case UR_PUT_OTHER_BYTES:
+		stored_other(item, file);
+		return;
+	case UR_PUT_OTHER_OWNER:
+		ur_file_keep(c, item, file, "kept: the asset belongs to another user");
+		return;
+	case UR_PUT_EXTERNAL:
+		ur_file_keep(c, item, file,
+			"kept: the asset is in an external library, its file may be this very one");
+		return;
+	case UR_PUT_NOTHING:
+	case UR_PUT_ABSENT:
+	case UR_PUT_THERE:
+	case UR_PUT_CREATED:
+	case UR_PUT_CLAIMED:
+	case UR_PUT_QUOTA:
+	case UR_PUT_TOO_LARGE:
+	case UR_PUT_REFUSED:
+	case UR_PUT_HOLDS:
+	case UR_PUT_GIVEN:
+	case UR_PUT_MISSED:
+	case UR_PUT_REJECTED:
+	case UR_PUT_UNREAD:
+	case UR_PUT_VERDICTS:
+		break;
+	}
+	assert(!"no question about a proof has this answer");
+}
+
+static void confirmed(struct ur_coordinator *c, struct ur_file *file)
+{
+	assert(file->put.state == UR_PUT_PROVED);
 	file->confirmed = true;
 	file->must_confirm = false; // it was, and its bytes came
 	file->confirmed_ns = ur_clock_wall_ns();
 	/* Where it is asked for once more, a doubt lasts until then. */
-	if (!ur_confirm_goes_away(decide, file) || !ur_confirm_asks_again(file) ||
-		file->stays != NULL) {
+	if (!ur_file_goes_away(c, file) || !ur_file_asks_again(file) || file->stays != NULL) {
 		file->doubt_since = (struct ur_age){0};
 	}
 	file->reason = file->stays != NULL ? file->stays : file->reason;
-	ur_confirm_gives(decide);
-	ur_confirm_next_file(decide, item);
+	ur_lack_gave(c);
 }
 
 /** While it stands aside: it goes, or all of its group go back to their names. */
-static void again_answered(struct ur_decide *decide, struct ur_item *item, struct ur_file *file,
-	enum ur_meaning meaning)
+static void again_answered(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
-	if (meaning == UR_MEANS_YES) {
+	const bool missed = file->put.verdict == UR_PUT_MISSED;
+	if (file->put.state == UR_PUT_ASIDE) {
+		ask_later(c, item, file);
+		return;
+	}
+	if (file->put.state == UR_PUT_PROVED) {
 		file->given_again = true;
 		file->doubt_since = (struct ur_age){0};
-		ur_decide_go(decide, item, UR_STEP_AGAIN);
-		return;
+	} else {
+		if (missed) {
+			file->doubt_since = ur_age_begin(); // whatever the reason: it is not proved
+		}
+		ur_file_keep(c, item, file,
+			missed ? "kept: while it stood aside the server could not give its bytes any "
+				 "more: the server's copy may be this very file"
+			       : "kept: while it stood aside the server could not be asked for its "
+				 "bytes");
 	}
-	if (try_later(decide, item, AGAIN_TRIES)) {
-		return;
-	}
-	if (meaning == UR_MEANS_NO_BYTES) {
-		file->doubt_since = ur_age_begin(); // whatever the reason: it is not proved
-	}
-	ur_confirm_keep(decide, item, file,
-		meaning == UR_MEANS_NO_BYTES
-			? "kept: while it stood aside the server could not give its bytes any more: the "
-			  "server's copy may be this very file"
-			: "kept: while it stood aside the server could not be asked for its bytes");
-	ur_decide_go(decide, item, UR_STEP_AGAIN);
+	ur_step_go(c, item, UR_STEP_AGAIN);
 }
 
-static enum ur_meaning meaning_of(
-	const struct ur_item *item, const struct ur_file *file, bool readable)
+static struct ur_put_answer answer_of(const struct ur_coordinator *c, const struct ur_item *item,
+	const struct ur_file *file, struct ur_asset *ret_asset)
 {
 	const struct ur_request *call = item->call;
 	const struct check_bytes *check = item->call_state;
-	const struct ur_reply reply = {
+	const bool sidecar = file->class == UR_CLASS_SIDECAR;
+	struct ur_put_answer answer = {
+		.asked = file->put.state,
 		.result = call->result,
 		.status = call->status,
 		.own = ur_proof_is_own(call),
-		.readable = readable,
+		.size = sidecar ? -1 : file->identity.size,
 		.total = ur_immich_total(call->content_range),
-		.got = check == NULL ? 0 : check->got,
-		.other = check != NULL && call->result == 0 && is_other(check, file),
 	};
-	if (item->call_phase == UR_PHASE_ASSET) {
-		return ur_proof_of_asset(&reply);
+	if (answer.asked == UR_PUT_ASSET) {
+		answer.readable =
+			call->result == 0 && call->status == 200 &&
+			ur_immich_asset_read(ur_text_get(&call->answer), ret_asset, NULL) == 0;
+		answer.proof = ur_immich_prove(
+			ret_asset, sidecar ? NULL : file->sha1, c->run->server.user_id);
+		return answer;
 	}
 	assert(check != NULL);
-	return ur_proof_of_bytes(&reply, check->sidecar ? -1 : file->identity.size, check->whole);
+	answer.got = check->got;
+	answer.whole = check->whole;
+	answer.other = call->result == 0 && is_other(check, file);
+	return answer;
 }
 
-void ur_confirm_answered(struct ur_decide *decide, struct ur_item *item)
+void ur_confirm_answered(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->cursor];
 	struct ur_asset asset = {0};
-	const struct ur_request *call = item->call;
-	decide->in_calls--;
-	const bool readable = call->result == 0 && call->status == 200 &&
-			      item->call_phase == UR_PHASE_ASSET &&
-			      ur_immich_asset_read(ur_text_get(&call->answer), &asset, NULL) == 0;
-	const enum ur_meaning meaning = meaning_of(item, file, readable);
+	ur_call_returned(c);
+	const struct ur_put_answer answer = answer_of(c, item, file, &asset);
+	const bool aside = answer.asked == UR_PUT_ASIDE;
 	free_check(item);
-	if (item->call_phase == UR_PHASE_AGAIN) {
-		again_answered(decide, item, file, meaning);
-	} else if (meaning != UR_MEANS_YES) {
-		answered_no(decide, item, file, meaning);
-	} else if (item->call_phase == UR_PHASE_ASSET) {
-		asset_answered(decide, item, file, &asset);
-	} else {
-		confirmed(decide, item, file);
+	const enum ur_put_state next = ur_put_step(&file->put, &answer);
+	if (!aside && file->put.verdict == UR_PUT_LATER &&
+		ur_retry_is_away(answer.result, answer.status)) {
+		ur_outage_doubt(c);
 	}
+	if (aside) {
+		again_answered(c, item, file);
+		return;
+	}
+	if (next == answer.asked) {
+		ask_later(c, item, file);
+		return;
+	}
+	if (file->put.verdict == UR_PUT_MISSED) {
+		ur_lack_park(c, item);
+		return;
+	}
+	if (next == UR_PUT_BYTES) {
+		holds(c, item, file, &asset);
+	} else if (next == UR_PUT_PROVED) {
+		confirmed(c, file);
+	} else {
+		lacks_proof(c, item, file);
+	}
+	ur_step_go(c, item, UR_STEP_CONFIRM);
 }

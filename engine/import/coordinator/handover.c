@@ -1,12 +1,12 @@
 /*
- * confirm_settle - what is proved goes to settle, a group at a time.
+ * handover - what is proved goes to settle, a group at a time.
  *
  *     choose ─▶ settle: ASIDE ─▶ asked once more? ─▶ settle: REMOVE, or BACK ─▶ settled
  */
-#include "engine/stage/confirm_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
-#include "engine/stage/group.h"
+#include "engine/import/coordinator/group.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -35,11 +35,11 @@ static void recheck_travel(const struct ur_item *item, struct ur_file *sidecar)
 }
 
 /** A sidecar goes only with all its pictures, and is deleted only if it travelled with them. */
-static void follow_owners(struct ur_decide *decide, struct ur_item *item, struct ur_file *sidecar)
+static void follow_owners(struct ur_coordinator *c, struct ur_item *item, struct ur_file *sidecar)
 {
-	const bool delete = decide->run->options->after == UR_AFTER_DELETE;
+	const bool delete = c->run->options->after == UR_AFTER_DELETE;
 	if (sidecar->class != UR_CLASS_SIDECAR || sidecar->owners == 0 ||
-		!ur_confirm_goes_away(decide, sidecar) || (delete &&!sidecar->travelled)) {
+		!ur_file_goes_away(c, sidecar) || (delete &&!sidecar->travelled)) {
 		return;
 	}
 	for (int i = 0; i < item->count; i++) {
@@ -52,42 +52,42 @@ static void follow_owners(struct ur_decide *decide, struct ur_item *item, struct
 
 /* ---- on to settle ---------------------------------------------------------------------------- */
 
-static void name_staged(struct ur_decide *decide, struct ur_file *file)
+static void name_staged(struct ur_coordinator *c, struct ur_file *file)
 {
 	(void)snprintf(file->staged, sizeof file->staged, "%" PRIx64 "x%" PRIx64,
-		(uint64_t)decide->run->id, ++decide->token);
+		(uint64_t)c->run->id, ++c->token);
 }
 
 /** Goes as far as it alone is concerned. */
-static bool is_ready(const struct ur_decide *decide, const struct ur_file *file)
+static bool is_ready(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	return file->confirmed && file->stays == NULL && ur_confirm_goes_away(decide, file);
+	return file->confirmed && file->stays == NULL && ur_file_goes_away(c, file);
 }
 
 /** Stays in its place by itself, and does not keep the others: see follow_owners(). */
-static bool stays_alone(const struct ur_decide *decide, const struct ur_file *file)
+static bool stays_alone(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	const bool beside = file->class == UR_CLASS_SIDECAR && ur_confirm_is_delivered(file) &&
-			    !file->travelled && decide->run->options->after == UR_AFTER_DELETE;
+	const bool beside = file->class == UR_CLASS_SIDECAR && ur_file_is_delivered(file) &&
+			    !file->travelled && c->run->options->after == UR_AFTER_DELETE;
 	const bool no_media =
 		file->judgement == UR_JUDGE_REFUSE || (file->state == UR_REFUSED && file->for_good);
 	return beside || no_media || file->outcome == UR_OUTCOME_VANISHED;
 }
 
 /** The bits of the files that go now: a group goes together or stays together. */
-static unsigned choose(const struct ur_decide *decide, struct ur_item *item)
+static unsigned choose(const struct ur_coordinator *c, struct ur_item *item)
 {
 	unsigned ready = 0;
 	unsigned alone = 0;
 	for (int i = 0; i < item->count; i++) {
-		ready |= is_ready(decide, &item->files[i]) ? 1u << i : 0;
-		alone |= stays_alone(decide, &item->files[i]) ? 1u << i : 0;
+		ready |= is_ready(c, &item->files[i]) ? 1u << i : 0;
+		alone |= stays_alone(c, &item->files[i]) ? 1u << i : 0;
 	}
 	ur_groups_of(item, item->together);
 	const unsigned go = ur_groups_choose(item->together, item->count, ready, alone);
 	for (int i = 0; i < item->count; i++) {
 		if ((ready & ~go & 1u << i) != 0) {
-			ur_confirm_keep_quietly(&item->files[i],
+			ur_file_keep_quietly(&item->files[i],
 				"kept until the others of its group (its sidecar, its live photo's other "
 				"half) can go with it");
 		}
@@ -96,77 +96,76 @@ static unsigned choose(const struct ur_decide *decide, struct ur_item *item)
 }
 
 /** Before the first file goes: a wrong server, user or key is seen while nothing is gone. */
-static void say_where_to(struct ur_decide *decide)
+static void say_where_to(struct ur_coordinator *c)
 {
-	const struct ur_run *run = decide->run;
-	if (decide->said_where_to || run->options->key_from == NULL) {
+	const struct ur_run *run = c->run;
+	if (c->said_where_to || run->options->key_from == NULL) {
 		return;
 	}
-	decide->said_where_to = true;
-	ur_run_warn(decide->run,
-		"%s what is proved to be at %s, in the library of %s (key from %s)",
+	c->said_where_to = true;
+	ur_run_warn(c->run, "%s what is proved to be at %s, in the library of %s (key from %s)",
 		run->options->after == UR_AFTER_MOVE ? "moving away" : "removing",
 		run->options->http.server, run->server.user_name, run->options->key_from);
 }
 
-static void hand_to_settle(struct ur_decide *decide, struct ur_item *item)
+static void hand_to_settle(struct ur_coordinator *c, struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
 		recheck_travel(item, &item->files[i]);
 	}
 	for (int i = 0; i < item->count; i++) {
-		follow_owners(decide, item, &item->files[i]);
+		follow_owners(c, item, &item->files[i]);
 	}
-	const unsigned go = choose(decide, item);
+	const unsigned go = choose(c, item);
 	bool again = false;
 	for (int i = 0; i < item->count; i++) {
-		again = again || ((go & 1u << i) != 0 && ur_confirm_asks_again(&item->files[i]));
+		again = again || ((go & 1u << i) != 0 && ur_file_asks_again(&item->files[i]));
 	}
 	if (go == 0) {
-		ur_decide_go(decide, item, UR_STEP_DONE);
+		ur_step_go(c, item, UR_STEP_DONE);
 		return;
 	}
-	if (again && decide->aside >= ASIDE_MAX) {
-		ur_decide_rest(decide, item, UR_STEP_CONFIRM, ASIDE_PAUSE_MS);
+	if (again && c->aside >= ASIDE_MAX) {
+		ur_step_rest(c, item, UR_STEP_CONFIRM, ASIDE_PAUSE_MS);
 		return;
 	}
-	say_where_to(decide);
+	say_where_to(c);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if ((go & 1u << i) != 0) {
 			file->state = UR_CONFIRMED;
-			file->ask_again = ur_confirm_asks_again(file);
-			name_staged(decide, file);
-			ur_book_file(decide, item, file);
+			file->ask_again = ur_file_asks_again(file);
+			name_staged(c, file);
+			ur_book_file(c, item, file);
 		}
 	}
 	item->step = UR_STEP_SETTLE;
 	item->settle_do = UR_SETTLE_ASIDE;
-	decide->aside += again ? 1 : 0;
+	c->aside += again ? 1 : 0;
 	item->counts_aside = again;
-	decide->durable = true;
-	decide->in_settle++;
-	ur_items_add(&decide->after_commit, item);
+	c->durable = true;
+	c->in_settle++;
+	ur_items_add(&c->after_commit, item);
 }
 
 /** Nothing is asked of a server that does not give anything, or does not let us ask. */
-static const char *why_not_ask(const struct ur_decide *decide)
+static const char *why_not_ask(const struct ur_coordinator *c)
 {
-	return decide->library_away   ? ur_confirm_library_away
-	       : decide->strangers    ? "kept: something before the server answers in its place"
-	       : decide->may_not_read ? "kept: the key may not read it back"
-				      : NULL;
+	return c->library_away   ? ur_lack_library_away
+	       : c->strangers    ? "kept: something before the server answers in its place"
+	       : c->may_not_read ? "kept: the key may not read it back"
+				 : NULL;
 }
 
 /** Named by itself, in a folder that the server has as an external library. */
-static bool is_in_library(const struct ur_decide *decide, const struct ur_item *item)
+static bool is_in_library(const struct ur_coordinator *c, const struct ur_item *item)
 {
-	const char *libraries = ur_text_get(&decide->run->libraries);
+	const char *libraries = ur_text_get(&c->run->libraries);
 	struct ur_text path = {0};
 	char named[UR_PATH_TAIL];
 	enum ur_cover cover = UR_COVER_NONE;
 	size_t count = 0;
-	if (!item->dir->root->loose || libraries[0] == '\0' || decide->run->options->no_library) {
+	if (!item->dir->root->loose || libraries[0] == '\0' || c->run->options->no_library) {
 		return false;
 	}
 	ur_dir_path(item->dir, NULL, &path);
@@ -178,59 +177,58 @@ static bool is_in_library(const struct ur_decide *decide, const struct ur_item *
 }
 
 /** What is the item's, whatever its files are: why none of them is asked about. */
-static const char *why_none(const struct ur_decide *decide, struct ur_item *item)
+static const char *why_none(const struct ur_coordinator *c, struct ur_item *item)
 {
 	char beside[256];
 	if (item->split) {
 		return "kept: there are more files of this name than can be told apart; which of them "
 		       "belong together is not known";
 	}
-	if (is_in_library(decide, item)) {
+	if (is_in_library(c, item)) {
 		return "kept: its folder may be an external library of the server, whose asset would go "
 		       "offline";
 	}
-	if (ur_run_removes(decide->run) && item->dir->root->loose &&
-		ur_group_has_beside(item, beside)) {
+	if (ur_run_removes(c->run) && item->dir->root->loose && ur_group_has_beside(item, beside)) {
 		return ur_arena_format(&item->arena,
 			"kept: '%s' lies beside it, may belong to it, and was not named with it: name them "
 			"one after the other, or the folder",
 			beside);
 	}
-	return why_not_ask(decide);
+	return why_not_ask(c);
 }
 
-void ur_confirm_next(struct ur_decide *decide, struct ur_item *item)
+void ur_handover_next(struct ur_coordinator *c, struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (!ur_confirm_is_due(decide, file) || file->not_now) {
+		if (!ur_confirm_is_due(c, file) || file->not_now) {
 			continue;
 		}
-		const char *why_not = why_none(decide, item);
+		const char *why_not = why_none(c, item);
 		if (why_not != NULL) {
-			ur_confirm_keep(decide, item, file, why_not);
+			ur_file_keep(c, item, file, why_not);
 			continue;
 		}
 		item->cursor = i;
-		ur_confirm_ask(decide, item, file);
+		ur_confirm_ask(c, item, file);
 		return;
 	}
-	hand_to_settle(decide, item);
+	hand_to_settle(c, item);
 }
 
 /* ---- while the group stands aside ------------------------------------------------------------ */
 
-static void back_to_settle(struct ur_decide *decide, struct ur_item *item, enum ur_settle_do what)
+static void back_to_settle(struct ur_coordinator *c, struct ur_item *item, enum ur_settle_do what)
 {
 	item->step = UR_STEP_SETTLE;
 	item->settle_do = what;
-	decide->in_settle++;
-	ur_items_add(&decide->after_commit, item);
+	c->in_settle++;
+	ur_items_add(&c->after_commit, item);
 }
 
-void ur_confirm_again(struct ur_decide *decide, struct ur_item *item)
+void ur_handover_again(struct ur_coordinator *c, struct ur_item *item)
 {
-	bool wrong = atomic_load(&decide->run->stop) || decide->away;
+	bool wrong = ur_step_is_stopping(c) || c->outage.on;
 	for (int i = 0; i < item->count && !wrong; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!file->ask_again || file->given_again) {
@@ -238,13 +236,15 @@ void ur_confirm_again(struct ur_decide *decide, struct ur_item *item)
 		}
 		if (!file->not_now) {
 			item->cursor = i;
-			item->call_phase = UR_PHASE_AGAIN;
-			ur_confirm_ask(decide, item, file);
+			if (file->put.state == UR_PUT_PROVED) {
+				ur_put_aside(&file->put);
+			}
+			ur_confirm_ask(c, item, file);
 			return;
 		}
 		wrong = true;
 	}
-	back_to_settle(decide, item, wrong ? UR_SETTLE_BACK : UR_SETTLE_REMOVE);
+	back_to_settle(c, item, wrong ? UR_SETTLE_BACK : UR_SETTLE_REMOVE);
 }
 
 /** Not a wait, and nobody else's doing: it was to be taken away, and could not. */
@@ -254,7 +254,7 @@ static bool could_not_go(int result)
 	       result != UR_SETTLE_GONE;
 }
 
-static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	if (file->settle_result == UR_SETTLE_STUCK) {
 		file->reason = file->settle_why; // its row still says where it stands
@@ -266,40 +266,41 @@ static void settled(struct ur_decide *decide, struct ur_item *item, struct ur_fi
 		file->state = UR_SETTLED;
 		file->settled_ns = ur_clock_wall_ns();
 	} else if (file->settle_result == -ESTALE) {
-		ur_judge_changed(item, file, file->settle_why);
+		ur_file_changed(item, file, file->settle_why);
 	} else {
 		file->state = UR_DELIVERED;
 		file->reason = file->not_now ? file->reason : file->settle_why;
 		file->warn = file->settle_result != -ECANCELED || file->warn;
-		atomic_fetch_add(&decide->run->kept, could_not_go(file->settle_result) ? 1 : 0);
+		atomic_fetch_add(&c->run->kept, could_not_go(file->settle_result) ? 1 : 0);
 		/* Our rename changed its ctime. */
 		file->remembered = file->remembered && !file->settle_renamed;
 	}
 	if (file->settle_result == UR_REMOVAL_WAITS) {
-		ur_quiet_settled(decide, file);
+		ur_quiet_settled(c, file);
 	}
 	if (file->settle_result == UR_SETTLE_GONE && !file->now_sent) {
-		ur_book_file(decide, item, file);
+		ur_book_file(c, item, file);
 		file->outcome = UR_OUTCOME_VANISHED; // perhaps named twice: it counts once
 	}
 }
 
-void ur_confirm_settled(struct ur_decide *decide, struct ur_item *item)
+void ur_handover_settled(struct ur_coordinator *c, struct ur_item *item)
 {
-	decide->in_settle--;
+	assert(item->step == UR_STEP_SETTLE);
+	assert(c->in_settle > 0);
+	c->in_settle--;
 	if (item->stands_aside) {
-		item->call_tries = 0;
-		ur_decide_go(decide, item, UR_STEP_AGAIN);
+		ur_step_go(c, item, UR_STEP_AGAIN);
 		return;
 	}
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (file->state == UR_CONFIRMED && file->staged[0] != '\0') {
-			settled(decide, item, file);
+			settled(c, item, file);
 		}
 	}
-	assert(!item->counts_aside || decide->aside > 0);
-	decide->aside -= item->counts_aside ? 1 : 0;
+	assert(!item->counts_aside || c->aside > 0);
+	c->aside -= item->counts_aside ? 1 : 0;
 	item->counts_aside = false;
-	ur_decide_go(decide, item, UR_STEP_DONE);
+	ur_step_go(c, item, UR_STEP_DONE);
 }

@@ -1,5 +1,5 @@
 /* book - from what is known of a file to its row in the ledger. */
-#include "engine/stage/decide_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
 
@@ -7,13 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
-void ur_book_fail(struct ur_decide *decide, int code, const struct ur_err *err)
+void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err)
 {
-	decide->broken = true;
-	ur_run_fail(decide->run, code, err);
+	c->broken = true;
+	ur_run_fail(c->run, code, err);
 }
 
-static int folder_of(struct ur_decide *decide, struct ur_dir *dir, int64_t *ret, struct ur_err *err)
+static int folder_of(struct ur_coordinator *c, struct ur_dir *dir, int64_t *ret, struct ur_err *err)
 {
 	*ret = atomic_load(&dir->ledger_id);
 	if (*ret != 0) {
@@ -21,10 +21,9 @@ static int folder_of(struct ur_decide *decide, struct ur_dir *dir, int64_t *ret,
 	}
 	struct ur_text path = {0};
 	ur_dir_path(dir, NULL, &path);
-	const int r =
-		ur_text_ok(&path)
-			? ur_ledger_folder(decide->ledger, path.bytes, path.size, true, ret, err)
-			: ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot name a folder");
+	const int r = ur_text_ok(&path)
+			      ? ur_ledger_folder(c->ledger, path.bytes, path.size, true, ret, err)
+			      : ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot name a folder");
 	ur_text_done(&path);
 	if (r == 0) {
 		atomic_store(&dir->ledger_id, *ret);
@@ -127,12 +126,12 @@ static void fill_place(const struct ur_item *item, struct ur_record *record)
 	}
 }
 
-void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
-	const bool plan = decide->run->options->plan;
+	const bool plan = c->run->options->plan;
 	struct ur_err err = {0};
 	struct ur_record record = {
-		.destination = decide->run->destination,
+		.destination = c->run->destination,
 		.name = file->name,
 		.identity = file->identity,
 		.remembered = file->remembered,
@@ -151,9 +150,9 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file
 		.doubt = file->doubt_since,
 		.tries = file->tries,
 		.next_ns = file->next_ns,
-		.run = decide->run->id,
+		.run = c->run->id,
 	};
-	if (decide->broken || (plan && !plan_may_write(file))) {
+	if (c->broken || (plan && !plan_may_write(file))) {
 		return;
 	}
 	memcpy(record.sha1, file->sha1, sizeof record.sha1);
@@ -168,20 +167,20 @@ void ur_book_file(struct ur_decide *decide, struct ur_item *item, struct ur_file
 	}
 	note_quiet(file, &record);
 	fill_looks(file, &record);
-	int r = folder_of(decide, item->dir, &record.folder, &err);
-	r = r < 0 ? r : ur_ledger_put(decide->ledger, &record, &err);
+	int r = folder_of(c, item->dir, &record.folder, &err);
+	r = r < 0 ? r : ur_ledger_put(c->ledger, &record, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 		return;
 	}
 	file->booked = digest;
-	if (decide->dirty_since_ns == 0) {
-		decide->dirty_since_ns = ur_clock_steady_ns();
+	if (c->dirty_since_ns == 0) {
+		c->dirty_since_ns = ur_clock_steady_ns();
 	}
 }
 
 struct look {
-	const struct ur_decide *decide;
+	const struct ur_coordinator *c;
 	const struct ur_file *file;
 	bool sent;
 };
@@ -189,68 +188,65 @@ struct look {
 static int look_at_row(void *context, const struct ur_record *row)
 {
 	struct look *look = context;
-	look->sent = row->run == look->decide->run->id && row->created &&
-		     row->state >= UR_DELIVERED && row->hashed &&
-		     memcmp(row->sha1, look->file->sha1, sizeof row->sha1) == 0;
+	look->sent = row->run == look->c->run->id && row->created && row->state >= UR_DELIVERED &&
+		     row->hashed && memcmp(row->sha1, look->file->sha1, sizeof row->sha1) == 0;
 	return 0;
 }
 
-bool ur_book_has_sent(struct ur_decide *decide, struct ur_item *item, const struct ur_file *file)
+bool ur_book_has_sent(struct ur_coordinator *c, struct ur_item *item, const struct ur_file *file)
 {
-	struct look look = {.decide = decide, .file = file};
+	struct look look = {.c = c, .file = file};
 	struct ur_err err = {0};
 	int64_t folder = 0;
 	bool found = false;
-	if (decide->broken) {
+	if (c->broken) {
 		return false;
 	}
-	int r = folder_of(decide, item->dir, &folder, &err);
+	int r = folder_of(c, item->dir, &folder, &err);
 	r = r < 0 ? r
-		  : ur_ledger_get(decide->ledger, decide->run->destination, folder, file->name,
-			    look_at_row, &look, &found, &err);
+		  : ur_ledger_get(c->ledger, c->run->destination, folder, file->name, look_at_row,
+			    &look, &found, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 	return r == 0 && look.sent;
 }
 
-void ur_book_planned(struct ur_decide *decide, const struct ur_file *file)
+void ur_book_planned(struct ur_coordinator *c, const struct ur_file *file)
 {
-	ur_filter_add(decide->planned, file->sha1);
+	ur_filter_add(c->planned, file->sha1);
 }
 
 bool ur_book_has_planned(
-	struct ur_decide *decide, const struct ur_item *item, const struct ur_file *file)
+	struct ur_coordinator *c, const struct ur_item *item, const struct ur_file *file)
 {
 	struct ur_err err = {0};
 	bool same = false;
-	if (decide->broken || !ur_filter_perhaps(decide->planned, file->sha1)) {
+	if (c->broken || !ur_filter_perhaps(c->planned, file->sha1)) {
 		return false;
 	}
-	const int r =
-		ur_ledger_same_in_run(decide->ledger, decide->run->destination, decide->run->id,
-			file->sha1, atomic_load(&item->dir->ledger_id), file->name, &same, &err);
+	const int r = ur_ledger_same_in_run(c->ledger, c->run->destination, c->run->id, file->sha1,
+		atomic_load(&item->dir->ledger_id), file->name, &same, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 	return same;
 }
 
-void ur_book_asset(struct ur_decide *decide, const struct ur_file *file)
+void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_err err = {0};
 	struct ur_ledger_asset asset = {
 		.created = file->now_sent || file->created,
-		.run = decide->run->id,
+		.run = c->run->id,
 		.at_ns = ur_clock_wall_ns(),
 	};
-	if (decide->broken) {
+	if (c->broken) {
 		return;
 	}
 	memcpy(asset.asset, file->asset, sizeof asset.asset);
-	const int r = ur_ledger_asset_put(
-		decide->ledger, decide->run->destination, file->sha1, &asset, &err);
+	const int r = ur_ledger_asset_put(c->ledger, c->run->destination, file->sha1, &asset, &err);
 	if (r < 0) {
-		ur_book_fail(decide, r, &err);
+		ur_book_fail(c, r, &err);
 	}
 }

@@ -4,40 +4,17 @@
  * A file is closed (it has an outcome) or a candidate.  Then the members of the group find each
  * other: sidecars their pictures, live movies their stills.
  */
-#include "engine/stage/decide_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/media/pair.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-
-void ur_judge_close(
-	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason)
-{
-	file->state = state;
-	file->outcome = outcome;
-	file->reason = reason;
-}
-
-bool ur_judge_is_doubtful(const struct ur_decide *decide, struct ur_file *file)
-{
-	const int64_t left_ns =
-		decide->run->options->suspect_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
-	if (!ur_age_is_begun(&file->doubt_since) || left_ns <= 0) {
-		return false;
-	}
-	file->next_ns = ur_clock_wall_ns() + left_ns; // for people
-	return true;
-}
-
-bool ur_judge_is_open(const struct ur_file *file)
-{
-	return file->outcome == UR_OUTCOME_OPEN;
-}
 
 static const char *format_errno(struct ur_item *item, const char *what, int code)
 {
@@ -54,49 +31,29 @@ static bool row_matches(const struct ur_file *file)
 	       memcmp(file->row->sha1, file->sha1, sizeof file->sha1) == 0;
 }
 
-/** Named a second time, and taken away by the first one's end: nothing has its name any more. */
-static bool is_gone(const struct ur_item *item, const struct ur_file *file)
-{
-	struct stat st;
-	const int dir = ur_dir_take(item->dir);
-	if (dir < 0) {
-		return dir == -ENOENT;
-	}
-	const int r = ur_sys.fstatat(dir, file->name, &st, AT_SYMLINK_NOFOLLOW);
-	ur_dir_give(item->dir, dir);
-	return r == -ENOENT;
-}
-
-void ur_judge_changed(const struct ur_item *item, struct ur_file *file, const char *why)
-{
-	ur_judge_close(
-		file, UR_SEEN, is_gone(item, file) ? UR_OUTCOME_VANISHED : UR_OUTCOME_WAITING, why);
-	file->remembered = false;
-}
-
 static void close_unread(struct ur_item *item, struct ur_file *file)
 {
 	switch (-file->error) {
 	case ENOENT:
 	case ENOTDIR:
-		ur_judge_close(file, UR_SEEN, UR_OUTCOME_VANISHED, "vanished while we looked");
+		ur_file_close(file, UR_SEEN, UR_OUTCOME_VANISHED, "vanished while we looked");
 		return;
 	case ESTALE:
-		ur_judge_changed(item, file,
+		ur_file_changed(item, file,
 			"it changed while it was being read: looked at again in the next run");
 		return;
 	case ELOOP:
 	case EINVAL:
 	case ENXIO:
-		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, "no regular file any more");
+		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, "no regular file any more");
 		return;
 	case EACCES:
 	case EPERM:
-		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
 			format_errno(item, "it cannot be read", file->error));
 		return;
 	default:
-		ur_judge_close(file, UR_FAILED, UR_OUTCOME_FAILED,
+		ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 			format_errno(item, "it could not be read", file->error));
 		return;
 	}
@@ -113,7 +70,7 @@ static void carry_over(struct ur_file *file)
 	file->doubt_since = ur_age_keep(&file->row->doubt);
 }
 
-static void close_young(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void close_young(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
 	/* What is durable about this very file stays as it is; only the clock goes on. */
@@ -122,8 +79,8 @@ static void close_young(struct ur_decide *decide, struct ur_item *item, struct u
 	const char *why = file->writers == UR_WRITERS_SOME
 				  ? "somebody has it open for writing"
 				  : ur_arena_format(&item->arena, "not yet quiet for %lld s",
-					    (long long)decide->run->options->min_age_ms / 1000);
-	ur_judge_close(file, keep ? row->state : UR_SEEN, UR_OUTCOME_WAITING, why);
+					    (long long)c->run->options->min_age_ms / 1000);
+	ur_file_close(file, keep ? row->state : UR_SEEN, UR_OUTCOME_WAITING, why);
 	if (keep) {
 		file->hashed = row->hashed;
 		file->remembered = row->remembered;
@@ -138,10 +95,10 @@ static void close_young(struct ur_decide *decide, struct ur_item *item, struct u
 	}
 }
 
-static bool group_waits(const struct ur_decide *decide, const struct ur_item *item)
+static bool group_waits(const struct ur_coordinator *c, const struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
-		if (ur_run_holds_up(decide->run, &item->files[i])) {
+		if (ur_run_holds_up(c->run, &item->files[i])) {
 			return true;
 		}
 	}
@@ -149,17 +106,17 @@ static bool group_waits(const struct ur_decide *decide, const struct ur_item *it
 }
 
 /** A doubt is as old as the boot clock says: no step of the wall clock ends it. */
-static void recall_suspect(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void recall_suspect(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	char when[UR_CLOCK_TEXT];
 	if (!ur_age_is_begun(&file->doubt_since)) {
 		file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
 	}
-	if (!ur_judge_is_doubtful(decide, file)) {
+	if (!ur_file_is_doubtful(c, file)) {
 		return;
 	}
 	ur_clock_local(file->next_ns, when);
-	ur_judge_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
+	ur_file_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
 		ur_arena_format(&item->arena,
 			"the server claims it after an upload that failed, or did not give its bytes; "
 			"asked again in a run after %s",
@@ -185,18 +142,44 @@ static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 	return item->dir->fs.trusted && ur_identity_same(&file->row->identity, &file->identity);
 }
 
+/** How much longer what an earlier run sent may still be being stored. */
+static int64_t may_come_ns(const struct ur_coordinator *c, const struct ur_file *file)
+{
+	return c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
+}
+
+static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
+{
+	assert(ur_age_is_begun(&file->doubt_since));
+	file->lost_until_ns = ur_clock_steady_ns() + may_come_ns(c, file);
+	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+}
+
+/** Asked by checksum, whatever comes then. */
+static void begin_put(struct ur_coordinator *c, struct ur_file *file)
+{
+	const bool doubted = ur_age_is_begun(&file->doubt_since);
+	if (file->put.state != UR_PUT_NEW) {
+		return;
+	}
+	if (doubted && may_come_ns(c, file) > 0) {
+		begin_lost(c, file);
+	} else {
+		ur_put_start(&file->put, &c->rules, UR_PUT_CHECK, doubted);
+	}
+}
+
 /** What the ledger remembers of these bytes at this place. */
-static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
-	const bool keep_mode = decide->run->options->after == UR_AFTER_KEEP;
-	const int64_t answer_ns = decide->run->options->answer_wait_ms * UR_MS_NS;
+	const bool keep_mode = c->run->options->after == UR_AFTER_KEEP;
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
 	file->tries = row->tries;
 	if (is_doubted(file)) {
-		recall_suspect(decide, item, file);
+		recall_suspect(c, item, file);
 		return;
 	}
 	switch (row->state) {
@@ -204,6 +187,9 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	case UR_DUPLICATE:
 	case UR_DELIVERED:
 	case UR_CONFIRMED:
+		if (row->asset[0] == '\0') {
+			return; // its twin's asset was never known: it is asked for itself
+		}
 		file->decided = true;
 		file->there = !file->created;
 		if (!ur_age_is_begun(&file->there_since)) {
@@ -211,7 +197,7 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 		}
 		file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
 		if (keep_mode || file->class == UR_CLASS_SIDECAR) {
-			ur_judge_close(file, UR_KNOWN, UR_OUTCOME_PRESENT,
+			ur_file_close(file, UR_KNOWN, UR_OUTCOME_PRESENT,
 				"delivered before, unchanged since");
 			file->state = row->state == UR_CONFIRMED ? UR_DELIVERED : row->state;
 		}
@@ -219,33 +205,31 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	case UR_REFUSED:
 		/* A sidecar that was refused for want of its picture gets another chance. */
 		if (file->class != UR_CLASS_SIDECAR || row->for_good) {
-			ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, row->reason);
+			ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, row->reason);
 			file->for_good = row->for_good;
 		}
 		return;
 	case UR_FAILED:
 		file->tries = 0;
 		if (row->for_good || file->later) {
-			ur_judge_close(file, UR_FAILED, UR_OUTCOME_FAILED, row->reason);
+			ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
 			file->tries = row->tries;
 			file->next_ns = row->next_ns;
 		}
 		return;
 	case UR_SUSPECT:
-		recall_suspect(decide, item, file);
+		recall_suspect(c, item, file);
 		return;
 	case UR_SENDING:
 		if (file->resume != NULL && file->resume->address[0] != '\0') {
 			return; // the gateway has what was sent, and nobody else
 		}
 		file->sending_ns = row->sending_ns;
-		item->asking_lost = true;
 		if (!ur_age_is_begun(&file->doubt_since)) {
 			file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
 		}
-		item->lost_until_ns =
-			ur_clock_steady_ns() + answer_ns - ur_age_ns(&file->doubt_since);
+		begin_lost(c, file);
 		return;
 	case UR_SEEN:
 	case UR_STABLE:
@@ -260,41 +244,43 @@ static void recall(struct ur_decide *decide, struct ur_item *item, struct ur_fil
 	}
 }
 
-static void judge_file(struct ur_decide *decide, struct ur_item *item, struct ur_file *file)
+static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	if (file->error != 0) {
 		close_unread(item, file);
 		return;
 	}
 	if (file->judgement == UR_JUDGE_REFUSE) {
-		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, file->note);
+		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, file->note);
 		file->for_good = true;
 		return;
 	}
 	if (file->unchanged && file->row != NULL && file->row->state == UR_REFUSED) {
-		recall(decide, item, file);
-		if (!ur_judge_is_open(file)) {
+		recall(c, item, file);
+		if (!ur_file_is_open(file)) {
 			return;
 		}
 	}
 	if (!file->hashed) {
 		if (file->later && file->row != NULL) {
-			ur_judge_close(
+			ur_file_close(
 				file, file->row->state, UR_OUTCOME_WAITING, file->row->reason);
 			return;
 		}
-		ur_judge_close(file, UR_SEEN, UR_OUTCOME_WAITING, "the run was stopped before it");
+		ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING, "the run was stopped before it");
 		return;
 	}
 	file->state = UR_PROBED;
 	if (row_matches(file)) {
 		carry_over(file);
 	}
-	ur_large_recall(decide, item, file);
+	ur_large_recall(c, item, file);
 	if (row_matches(file) && (file->unchanged || file->row->state >= UR_SENDING) &&
 		file->row->state != UR_SETTLED) {
-		recall(decide, item, file);
+		recall(c, item, file);
 	}
+	begin_put(c, file);
+	file->put.sends = (unsigned)file->tries;
 }
 
 /* ---- who belongs to whom --------------------------------------------------------------------- */
@@ -423,26 +409,26 @@ static void judge_sidecar(struct ur_item *item, struct ur_file *file)
 		beside = beside || (is_media(&item->files[i]) &&
 					   ur_pair_sidecar(item->files[i].name, file->name) != 0);
 	}
-	ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+	ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
 		beside ? "another sidecar of the same picture goes before it (NAME.EXT.xmp before NAME.xmp)"
 		       : "a sidecar without its picture beside it");
 }
 
-void ur_judge_item(struct ur_decide *decide, struct ur_item *item)
+void ur_judge_item(struct ur_coordinator *c, struct ur_item *item)
 {
-	const bool waits = group_waits(decide, item);
+	const bool waits = group_waits(c, item);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (waits && file->error == 0) {
-			close_young(decide, item, file);
+			close_young(c, item, file);
 		} else {
-			judge_file(decide, item, file);
+			judge_file(c, item, file);
 		}
 	}
 	if (!waits) {
 		match_sidecars(item);
 		match_movies(item);
-		ur_quiet_judge(decide, item);
+		ur_quiet_judge(c, item);
 		for (int i = 0; i < item->count; i++) {
 			judge_sidecar(item, &item->files[i]);
 		}
@@ -487,35 +473,35 @@ static struct tally tally_owners(const struct ur_item *item, const struct ur_fil
 }
 
 static void judge_one_sidecar(
-	struct ur_decide *decide, const struct ur_item *item, struct ur_file *file)
+	struct ur_coordinator *c, const struct ur_item *item, struct ur_file *file)
 {
 	const struct tally t = tally_owners(item, file);
-	const bool plan = decide->run->options->plan;
+	const bool plan = c->run->options->plan;
 	if (t.one != NULL) {
 		memcpy(file->asset, t.one->asset, sizeof file->asset);
 	}
 	if (t.sent > 0) {
 		file->travelled = !plan && t.sent == t.owners;
-		ur_judge_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_SENT,
+		ur_file_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_SENT,
 			"travels with its picture");
 	} else if (t.present > 0) {
-		ur_judge_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_PRESENT,
+		ur_file_close(file, plan ? UR_WANTED : UR_DELIVERED, UR_OUTCOME_PRESENT,
 			"its picture was there already: what the server lacked was set from it");
 	} else if (t.waiting > 0) {
-		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING,
+		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING,
 			"it goes with its picture, which waits");
 	} else {
-		ur_judge_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
 			"its picture was not taken, so it was not either");
 	}
 }
 
-void ur_judge_sidecars(struct ur_decide *decide, struct ur_item *item)
+void ur_judge_sidecars(struct ur_coordinator *c, struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (file->class == UR_CLASS_SIDECAR && ur_judge_is_open(file)) {
-			judge_one_sidecar(decide, item, file);
+		if (file->class == UR_CLASS_SIDECAR && ur_file_is_open(file)) {
+			judge_one_sidecar(c, item, file);
 		}
 	}
 }

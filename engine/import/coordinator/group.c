@@ -1,5 +1,5 @@
 /* group - the bonds between the files of an item, and what follows from them. */
-#include "engine/stage/group.h"
+#include "engine/import/coordinator/group.h"
 
 #include "engine/sys/sys.h"
 

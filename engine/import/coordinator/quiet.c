@@ -9,7 +9,7 @@
  * Who is held is held with all of its group.  Settle looks once more, with the file in its hands;
  * here is decided what need not even be tried.
  */
-#include "engine/stage/decide_parts.h"
+#include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
@@ -21,10 +21,9 @@
 
 /* ---- cut off --------------------------------------------------------------------------------- */
 
-static bool is_cut(const struct ur_decide *decide, const struct ur_file *file)
+static bool is_cut(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	return file->ending == UR_ENDING_CUT && !file->accepted &&
-	       !decide->run->options->accept_cut_off;
+	return file->ending == UR_ENDING_CUT && !file->accepted && !c->run->options->accept_cut_off;
 }
 
 /** Nothing of it has left the house, and nothing of it is known to be on the server. */
@@ -34,7 +33,7 @@ static bool is_untouched(const struct ur_file *file)
 	const bool sent = row != NULL && row->hashed && row->state >= UR_SENDING &&
 			  row->state != UR_SETTLED && row->state != UR_FAILED &&
 			  memcmp(row->sha1, file->sha1, sizeof row->sha1) == 0;
-	return ur_judge_is_open(file) && file->hashed && !file->decided && !sent;
+	return ur_file_is_open(file) && file->hashed && !file->decided && !sent;
 }
 
 static void time_in(int64_t left_ns, char ret[UR_CLOCK_TEXT])
@@ -63,11 +62,11 @@ static const char *say_cut(
 		when));
 }
 
-static const struct ur_file *first_cut(const struct ur_decide *decide, const struct ur_item *item)
+static const struct ur_file *first_cut(const struct ur_coordinator *c, const struct ur_item *item)
 {
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *file = &item->files[i];
-		if (is_cut(decide, file) && is_untouched(file) &&
+		if (is_cut(c, file) && is_untouched(file) &&
 			ur_age_ns(&file->quiet) < CUT_WAITS_NS) {
 			return file;
 		}
@@ -75,27 +74,27 @@ static const struct ur_file *first_cut(const struct ur_decide *decide, const str
 	return NULL;
 }
 
-void ur_quiet_judge(struct ur_decide *decide, struct ur_item *item)
+void ur_quiet_judge(struct ur_coordinator *c, struct ur_item *item)
 {
-	const struct ur_file *cut = ur_run_removes(decide->run) ? first_cut(decide, item) : NULL;
+	const struct ur_file *cut = ur_run_removes(c->run) ? first_cut(c, item) : NULL;
 	for (int i = 0; cut != NULL && i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!is_untouched(file) || (file->class == UR_CLASS_SIDECAR && file->owners == 0)) {
 			continue;
 		}
-		atomic_fetch_add(&decide->run->held, 1);
-		ur_judge_close(file, UR_PROBED, UR_OUTCOME_WAITING, say_cut(item, file, cut));
+		atomic_fetch_add(&c->run->held, 1);
+		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING, say_cut(item, file, cut));
 		file->tell = true;
 	}
 }
 
 /* ---- what may not go yet --------------------------------------------------------------------- */
 
-static bool would_go(const struct ur_decide *decide, const struct ur_file *file)
+static bool would_go(const struct ur_coordinator *c, const struct ur_file *file)
 {
 	/* A sidecar is deleted only if it travelled. */
 	const bool stays = file->class == UR_CLASS_SIDECAR && !file->travelled &&
-			   decide->run->options->after == UR_AFTER_DELETE;
+			   c->run->options->after == UR_AFTER_DELETE;
 	const bool there = file->outcome == UR_OUTCOME_SENT ||
 			   file->outcome == UR_OUTCOME_PRESENT ||
 			   file->outcome == UR_OUTCOME_DUPLICATE;
@@ -124,18 +123,18 @@ struct hold {
 	int64_t left_ns; // until all have been quiet for long enough
 };
 
-static struct hold look(const struct ur_decide *decide, const struct ur_item *item)
+static struct hold look(const struct ur_coordinator *c, const struct ur_item *item)
 {
-	const int64_t least_ns = decide->run->options->quiet_without_lease_ms * UR_MS_NS;
+	const int64_t least_ns = c->run->options->quiet_without_lease_ms * UR_MS_NS;
 	struct hold hold = {0};
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *file = &item->files[i];
-		const struct ur_quiet quiet = {file->writers, file->ending, !is_cut(decide, file),
+		const struct ur_quiet quiet = {file->writers, file->ending, !is_cut(c, file),
 			ur_age_ns(&file->quiet), least_ns};
 		if (is_unreadable(file)) {
 			hold.unreadable = file;
 		}
-		if (!would_go(decide, file)) {
+		if (!would_go(c, file)) {
 			continue;
 		}
 		switch (ur_removal_is_quiet(&quiet)) {
@@ -179,19 +178,19 @@ static const char *say_hold(
 		when));
 }
 
-void ur_quiet_hold(struct ur_decide *decide, struct ur_item *item)
+void ur_quiet_hold(struct ur_coordinator *c, struct ur_item *item)
 {
-	if (!ur_run_removes(decide->run) || decide->run->options->plan) {
+	if (!ur_run_removes(c->run) || c->run->options->plan) {
 		return;
 	}
-	const struct hold hold = look(decide, item);
+	const struct hold hold = look(c, item);
 	const bool named = hold.unreadable != NULL || hold.cut != NULL;
 	if (!named && (hold.left_ns == 0 || !folder_lets_go(item))) {
 		return;
 	}
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
-		if (!would_go(decide, file)) {
+		if (!would_go(c, file)) {
 			continue;
 		}
 		file->not_now = true;
@@ -203,20 +202,20 @@ void ur_quiet_hold(struct ur_decide *decide, struct ur_item *item)
 			file->outcome = UR_OUTCOME_WAITING;
 		}
 		if (named) {
-			atomic_fetch_add(&decide->run->held, 1);
+			atomic_fetch_add(&c->run->held, 1);
 		} else {
-			ur_run_see_unquiet(decide->run, hold.left_ns);
+			ur_run_see_unquiet(c->run, hold.left_ns);
 		}
 	}
 }
 
-void ur_quiet_settled(struct ur_decide *decide, struct ur_file *file)
+void ur_quiet_settled(struct ur_coordinator *c, struct ur_file *file)
 {
-	const int64_t least_ns = decide->run->options->quiet_without_lease_ms * UR_MS_NS;
+	const int64_t least_ns = c->run->options->quiet_without_lease_ms * UR_MS_NS;
 	const int64_t left_ns = least_ns - ur_age_ns(&file->quiet);
 	file->warn = false;
 	if (file->outcome != UR_OUTCOME_SENT) {
 		file->outcome = UR_OUTCOME_WAITING;
 	}
-	ur_run_see_unquiet(decide->run, left_ns > 0 ? left_ns : 0);
+	ur_run_see_unquiet(c->run, left_ns > 0 ? left_ns : 0);
 }

@@ -8,8 +8,8 @@
  *   Units    files as bits of an item: 1u << index
  *   Threads  any; pure
  */
-#ifndef UR_STAGE_GROUP_H
-#define UR_STAGE_GROUP_H
+#ifndef UR_COORDINATOR_GROUP_H
+#define UR_COORDINATOR_GROUP_H
 
 #include "engine/item.h"
 

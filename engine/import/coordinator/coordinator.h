@@ -1,9 +1,9 @@
 /**
- * decide - what becomes of each file: every transition, one thread, the ledger first.
+ * coordinator - what becomes of each file: every transition, one thread, the ledger first.
  *
- *     probe ─▶ judge ─▶ ask (by checksum, in batches) ─▶ send ⇄ upload
+ *     probe ─▶ judge ─▶ ask (by checksum, in batches) ─▶ deliver ⇄ upload
  *                                                          │
- *               done ◀── settle ◀── confirm ◀── amend ◀── link
+ *           done ◀── settle ◀── confirm ◀── amend ◀── link ◀┘
  *
  * An item goes through these steps; each turn of the loop takes in what has arrived, moves items
  * on, writes the ledger, commits, and only then lets the side effects go: a request, a removal.
@@ -14,15 +14,15 @@
  *   Errors   a file's failure is its row; a run's failure (ledger, key) ends it through ur_run_fail
  *   Threads  its own; answers arrive from http's thread through a queue
  */
-#ifndef UR_STAGE_DECIDE_H
-#define UR_STAGE_DECIDE_H
+#ifndef UR_COORDINATOR_H
+#define UR_COORDINATOR_H
 
 #include "engine/base/queue.h"
 #include "engine/run.h"
 
-struct ur_decide;
+struct ur_coordinator;
 
-struct ur_decide_wiring {
+struct ur_coordinator_wiring {
 	struct ur_queue *from_probe[UR_PROBES_MAX];
 	size_t probe_count;
 	struct ur_queue *free_items; // back to scan
@@ -41,10 +41,16 @@ struct ur_decide_wiring {
 	void *upload_context;
 };
 
-[[nodiscard]] int ur_decide_new(struct ur_run *run, const struct ur_decide_wiring *wiring,
-	struct ur_ledger *ledger, struct ur_http *http, struct ur_decide **ret, struct ur_err *err);
+[[nodiscard]] int ur_coordinator_new(struct ur_run *run, const struct ur_coordinator_wiring *wiring,
+	struct ur_ledger *ledger, struct ur_http *http, struct ur_coordinator **ret,
+	struct ur_err *err);
 /** Runs until every item is back in the pool and nothing more will come. */
-void ur_decide_run(struct ur_decide *decide);
-struct ur_decide *ur_decide_free(struct ur_decide *decide);
+void ur_coordinator_run(struct ur_coordinator *c);
+/**
+ * One turn of that, without a wait: false when there is nothing more to do; *ret_moved: something had
+ * come in.  For whoever has no threads (tests/sim).
+ */
+bool ur_coordinator_turn(struct ur_coordinator *c, bool *ret_moved);
+struct ur_coordinator *ur_coordinator_free(struct ur_coordinator *c);
 
 #endif

@@ -1,0 +1,101 @@
+/*
+ * link - a live movie that was sent now, to a still that was there already: looked at first, for what
+ * the server has linked stays.
+ */
+#include "engine/import/coordinator/internal.h"
+
+#include <string.h>
+
+enum {
+	PHASE_LOOK,
+	PHASE_SET,
+};
+
+static bool needs_link(const struct ur_item *item, const struct ur_file *still)
+{
+	/* With a still that is sent after its movie the link travels. */
+	if (still->movie == UR_NONE || still->linked || still->now_sent ||
+		still->asset[0] == '\0') {
+		return false;
+	}
+	const struct ur_file *movie = &item->files[still->movie];
+	return (movie->now_sent || movie->owes_link) && movie->asset[0] != '\0';
+}
+
+static bool put_link(struct ur_coordinator *c, struct ur_item *item, const struct ur_file *still)
+{
+	struct ur_text body = {0};
+	ur_text_addf(&body, "{\"livePhotoVideoId\":\"%s\"}", item->files[still->movie].asset);
+	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", still->asset);
+	const bool out = ur_call_put(c, item, path, &body);
+	ur_text_done(&body);
+	return out;
+}
+
+void ur_link_next(struct ur_coordinator *c, struct ur_item *item)
+{
+	for (int i = 0; i < item->count && !c->run->options->plan; i++) {
+		struct ur_file *still = &item->files[i];
+		if (!needs_link(item, still)) {
+			continue;
+		}
+		item->cursor = i;
+		if (!(item->call_phase == PHASE_LOOK ? ur_call_get_asset(c, item, still)
+						     : put_link(c, item, still))) {
+			ur_step_rest(c, item, UR_STEP_LINK, 1000);
+		}
+		return;
+	}
+	ur_step_go(c, item, UR_STEP_AMEND);
+}
+
+static void link_done(struct ur_coordinator *c, struct ur_item *item)
+{
+	item->files[item->cursor].linked = true;
+	item->call_phase = PHASE_LOOK;
+	item->call_tries = 0;
+	ur_step_go(c, item, UR_STEP_LINK);
+}
+
+/** What the server has linked already stays: it may be the phone's own movie. */
+static void link_looked(struct ur_coordinator *c, struct ur_item *item, struct ur_file *still)
+{
+	struct ur_asset asset = {0};
+	if (ur_immich_asset_read(ur_text_get(&item->call->answer), &asset, NULL) < 0) {
+		still->reason = "the picture was there and its movie was sent, but what the server "
+				"says of the picture makes no sense: they are not linked";
+		still->warn = true;
+	} else if (asset.live_movie[0] == '\0') {
+		item->call_phase = PHASE_SET;
+		item->call_tries = 0;
+		ur_step_go(c, item, UR_STEP_LINK);
+		return;
+	} else if (strcmp(asset.live_movie, item->files[still->movie].asset) != 0) {
+		still->reason =
+			"the server has it with another movie linked to it, which stays; the "
+			"movie that lies beside it here was sent as one of its own";
+		still->warn = true;
+	}
+	link_done(c, item);
+}
+
+void ur_link_answered(struct ur_coordinator *c, struct ur_item *item)
+{
+	struct ur_file *still = &item->files[item->cursor];
+	const struct ur_request *call = item->call;
+	ur_call_returned(c);
+	if (call->result < 0 || call->status >= 300) {
+		if (ur_outage_ask_later(c, item, UR_STEP_LINK)) {
+			return;
+		}
+		still->reason = ur_arena_format(&item->arena,
+			"the picture was there and its movie was sent, but they could not be linked: %s",
+			ur_call_why(item));
+		still->warn = true;
+		link_done(c, item);
+	} else if (item->call_phase == PHASE_LOOK) {
+		link_looked(c, item, still);
+	} else {
+		link_done(c, item);
+	}
+}
