@@ -37,6 +37,7 @@ UNIT_TESTS := \
 	delivery \
 	delivery_answer \
 	delivery_course \
+	delivery_related \
 	gate \
 	line \
 	limits \

@@ -25,6 +25,7 @@ static struct ur_put_answer heard_of(const struct ur_delivery *delivery)
 
 static void read_check(const struct ur_delivery *delivery, struct ur_heard *ret)
 {
+	assert(delivery->put.state == UR_PUT_CHECK || delivery->put.state == UR_PUT_LOST);
 	struct ur_check said = {0};
 	struct ur_put_answer *answer = &ret->answer;
 	const char *text = ur_text_get(&delivery->request.answer);
@@ -40,6 +41,7 @@ static void read_check(const struct ur_delivery *delivery, struct ur_heard *ret)
 
 static void read_sent(const struct ur_delivery *delivery, struct ur_heard *ret)
 {
+	assert(delivery->put.state == UR_PUT_SEND);
 	struct ur_put_answer *answer = &ret->answer;
 	const char *text = ur_text_get(&delivery->request.answer);
 	const bool taken = answer->status >= 200 && answer->status < 300;
@@ -51,6 +53,7 @@ static void read_sent(const struct ur_delivery *delivery, struct ur_heard *ret)
 
 static void read_asset(const struct ur_session *session, struct ur_heard *ret)
 {
+	assert(session->delivery->put.state == UR_PUT_ASSET);
 	struct ur_asset asset = {0};
 	struct ur_put_answer *answer = &ret->answer;
 	const char *text = ur_text_get(&session->delivery->request.answer);

@@ -13,6 +13,8 @@ struct ur_session *ur_delivery_session_of(struct ur_job *job)
 {
 	const struct ur_delivery *delivery =
 		(struct ur_delivery *)((char *)job - offsetof(struct ur_delivery, job));
+	const struct ur_session *session = delivery->request.context;
+	assert(session->delivery == delivery);
 	return delivery->request.context;
 }
 
@@ -31,6 +33,7 @@ static void write_down(struct ur_job *job)
 {
 	struct ur_session *session = ur_delivery_session_of(job);
 	struct ur_delivery *delivery = session->delivery;
+	assert(delivery->busy);
 	delivery->result = 0;
 	/* Before its picture, which is asked for again after a crash in between; it never would be. */
 	if (delivery->related != NULL && delivery->outcome.state == UR_SPOOL_CONFIRMED) {

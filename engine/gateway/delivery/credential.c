@@ -3,6 +3,7 @@
 
 #include "engine/gateway/seal.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/crypto.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential)
 {
+	assert(credential->line[0] != '\0');
 	uint8_t sealed[UR_SEAL_ROOM(sizeof credential->line + 1)];
 	char plain[sizeof credential->line + 1];
 	size_t size = 0;
@@ -34,6 +36,7 @@ void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upl
 
 void ur_delivery_recall_credential(struct ur_session *session)
 {
+	assert(!session->delivery->has_credential);
 	const struct ur_gateway *gateway = session->gateway;
 	struct ur_delivery *delivery = session->delivery;
 	uint8_t sealed[UR_SEAL_ROOM(sizeof delivery->credential.line + 1)];

@@ -31,6 +31,8 @@ static void advance(struct ur_session *session);
 static void on_tidied(struct ur_job *job)
 {
 	struct ur_session *session = ur_delivery_session_of(job);
+	assert(session->delivery->busy);
+	assert(session->delivery->step == UR_DELIVERY_SETTLED);
 	session->delivery->busy = false;
 	if (session->delivery->result < 0) { // the next start tries again
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
@@ -127,6 +129,8 @@ static void on_answer(struct ur_post *post)
 /** Where an earlier process left it, as far as its outcome tells. */
 static void begin(struct ur_delivery *delivery, struct ur_session *session)
 {
+	assert(!session->upload->is_sidecar);
+	assert(session->delivery == NULL);
 	const struct ur_spool_outcome *outcome = &session->upload->outcome;
 	const bool perhaps_sent = outcome->suspect && outcome->state == UR_SPOOL_COMPLETE;
 	delivery->fd = -1;

@@ -91,6 +91,7 @@ struct ur_next ur_delivery_again(struct ur_session *session, enum ur_delivery_st
 /** The same question; or, of a body that may have arrived, whether it has. */
 static struct ur_next unheard(struct ur_session *session, enum ur_put_state asked)
 {
+	assert(session->delivery->put.state != UR_PUT_OVER);
 	struct ur_delivery *delivery = session->delivery;
 	if (asked == UR_PUT_SEND && delivery->put.state == UR_PUT_LOST &&
 		delivery->request.result < 0) {
@@ -126,6 +127,7 @@ struct ur_next ur_delivery_refuse(struct ur_session *session, int status, const 
 
 static struct ur_next refused(struct ur_session *session, const char *words)
 {
+	assert(session->delivery->put.state == UR_PUT_OVER);
 	struct ur_delivery *delivery = session->delivery;
 	assert(delivery->metadata != NULL);
 	if (delivery->metadata->live_movie[0] != '\0' && !delivery->unlinked) {
@@ -140,6 +142,7 @@ static struct ur_next refused(struct ur_session *session, const char *words)
 /** Nothing is wrong with the file, and each try carries all of it: with long pauses. */
 static struct ur_next wait_for_quota(struct ur_session *session, const char *words)
 {
+	assert(session->delivery->put.state == UR_PUT_CHECK);
 	struct ur_delivery *delivery = session->delivery;
 	delivery->outcome.state = UR_SPOOL_REFUSED;
 	delivery->outcome.status = UR_STATUS_QUOTA;
@@ -153,6 +156,7 @@ static struct ur_next wait_for_quota(struct ur_session *session, const char *wor
 
 static struct ur_next drop_key(struct ur_session *session)
 {
+	assert(session->delivery->put.state == UR_PUT_OVER);
 	struct ur_delivery *delivery = session->delivery;
 	if (delivery->has_credential) {
 		ur_gate_forget(session->gateway->gate, &delivery->credential);
@@ -171,6 +175,7 @@ static struct ur_next drop_key(struct ur_session *session)
 
 static struct ur_next found_there(struct ur_session *session, const char *asset)
 {
+	assert(session->delivery->put.state == UR_PUT_ASSET);
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
 	struct ur_spool_outcome *outcome = &delivery->outcome;
@@ -196,6 +201,7 @@ static struct ur_next found_there(struct ur_session *session, const char *asset)
 /** Not a refusal of these bytes: what becomes of the copy in the trash is for somebody to decide. */
 static struct ur_next found_trashed(struct ur_session *session, const char *asset)
 {
+	assert(session->delivery->put.state == UR_PUT_OVER);
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_spool_outcome *outcome = &delivery->outcome;
 	const bool known = session->upload->outcome.state == UR_SPOOL_REFUSED;
@@ -284,6 +290,7 @@ static struct ur_next unconfirmed(struct ur_session *session, const char *why)
 
 static struct ur_next lacks_rights(struct ur_session *session)
 {
+	assert(session->delivery->put.state == UR_PUT_OVER);
 	session->delivery->lacks_proof = true;
 	return unconfirmed(session,
 		"delivered, but this key lacks asset.read or asset.download: the bytes are kept "
@@ -318,6 +325,7 @@ static struct ur_next confirmed(struct ur_session *session)
 
 static struct ur_next missed_first(struct ur_session *session)
 {
+	assert(session->upload->outcome.missed_ran_ms < 0);
 	static const char now[] =
 		"the server names it but does not give its bytes now; kept here, and asked again";
 	struct ur_delivery *delivery = session->delivery;

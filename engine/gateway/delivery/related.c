@@ -1,10 +1,9 @@
-/*
- * related - what belongs to an upload: its metadata, its sidecar, the movie of a live photo.
- */
+/* related - what belongs to an upload: its metadata, its sidecar, the movie of a live photo. */
 #include "engine/gateway/delivery/internal.h"
 
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +25,7 @@ static struct ur_spool_upload *relative(struct ur_session *session, const char *
  */
 static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sidecar)
 {
+	assert(sidecar->is_sidecar);
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_err err = {0};
 	const size_t size = (size_t)sidecar->length;
@@ -55,6 +55,7 @@ static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sid
 
 bool ur_delivery_gather(struct ur_session *session)
 {
+	assert(session->delivery->metadata != NULL);
 	struct ur_tus_metadata *said = session->delivery->metadata;
 	struct ur_spool_upload *sidecar = relative(session, said->sidecar_upload);
 	const struct ur_spool_upload *movie = relative(session, said->movie_upload);
@@ -109,6 +110,8 @@ void ur_delivery_find_related(struct ur_session *session)
 
 void ur_delivery_judge_sidecar(struct ur_delivery *delivery)
 {
+	assert(delivery->related != NULL);
+	assert(delivery->outcome.state == UR_SPOOL_CONFIRMED);
 	struct ur_spool_outcome *outcome = &delivery->related_outcome;
 	*outcome = delivery->outcome;
 	outcome->with[0] = '\0';

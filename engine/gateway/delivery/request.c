@@ -79,6 +79,7 @@ static int count_bytes(struct ur_request *request, const void *bytes, size_t siz
 
 static int ask_asset(struct ur_session *session)
 {
+	assert(session->upload->outcome.state == UR_SPOOL_DELIVERED);
 	struct ur_delivery *delivery = session->delivery;
 	const bool bytes = delivery->put.state == UR_PUT_BYTES;
 	const uint64_t length = session->upload->length;
@@ -125,6 +126,7 @@ static const char *or_null(const char *text)
 /** The first bytes are in the page cache, or will be: they are sent next. */
 static void name_of(const struct ur_session *session, char ret[UR_NAME_MAX])
 {
+	assert(session->delivery->fd >= 0);
 	const struct ur_delivery *delivery = session->delivery;
 	uint8_t head[UR_KIND_HEAD];
 	const ssize_t size = ur_sys_pread_all(delivery->fd, head, sizeof head, 0);
@@ -134,6 +136,8 @@ static void name_of(const struct ur_session *session, char ret[UR_NAME_MAX])
 
 static void write_body(struct ur_session *session, char boundary[64])
 {
+	assert(session->delivery->metadata != NULL);
+	assert(session->gateway->server.dialect != NULL);
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_tus_metadata *said = delivery->metadata;
 	char name[UR_NAME_MAX];
@@ -160,6 +164,7 @@ static void write_body(struct ur_session *session, char boundary[64])
 
 static void add_piece(struct ur_request *request, const void *bytes, size_t size)
 {
+	assert(request->piece_count < UR_HTTP_PIECES_MAX);
 	if (size > 0) {
 		request->pieces[request->piece_count++] =
 			(struct ur_piece){.bytes = bytes, .size = size};
@@ -168,6 +173,9 @@ static void add_piece(struct ur_request *request, const void *bytes, size_t size
 
 static int send(struct ur_session *session)
 {
+	assert(session->delivery->fd < 0);
+	assert(session->upload->outcome.state == UR_SPOOL_COMPLETE);
+	assert(session->upload->outcome.suspect);
 	struct ur_delivery *delivery = session->delivery;
 	char boundary[64];
 	char hex[2 * UR_SHA1_SIZE + 1];

@@ -42,12 +42,15 @@ static struct ur_next set_out(struct ur_session *session)
 
 static struct ur_next run_key(struct ur_session *session)
 {
+	assert(session->delivery->step == UR_DELIVERY_KEY);
 	return session->delivery->has_credential ? set_out(session)
 						 : ur_next_later(UR_DELIVERY_KEY, 0);
 }
 
 static struct ur_next run_related(struct ur_session *session)
 {
+	assert(session->delivery->put.state == UR_PUT_CHECK ||
+		session->delivery->put.state == UR_PUT_LOST);
 	if (ur_delivery_read_metadata(session) < 0) {
 		return wait_for_metadata(session, UR_DELIVERY_RELATED);
 	}
@@ -78,6 +81,7 @@ static const char *why_not_now(const struct ur_session *session)
 
 static struct ur_next run_put(struct ur_session *session)
 {
+	assert(session->delivery->put.state != UR_PUT_OVER);
 	const char *why = why_not_now(session);
 	if (why != NULL) {
 		ur_delivery_explain(session, "%s", why);
