@@ -96,22 +96,46 @@ ENGINE_SRC := \
 	engine/import/coordinator/confirm.c \
 	engine/import/coordinator/handover.c \
 	engine/import/coordinator/coordinator.c \
-	engine/gateway/spool.c \
-	engine/gateway/spool_bytes.c \
-	engine/gateway/spool_files.c \
-	engine/gateway/spool_life.c \
+	engine/gateway/spool/file.c \
+	engine/gateway/spool/slot.c \
+	engine/gateway/spool/record.c \
+	engine/gateway/spool/owner.c \
+	engine/gateway/spool/clock.c \
+	engine/gateway/spool/outcome.c \
+	engine/gateway/spool/bytes.c \
+	engine/gateway/spool/index.c \
+	engine/gateway/spool/beside.c \
+	engine/gateway/spool/make.c \
+	engine/gateway/spool/start.c \
+	engine/gateway/spool/rebuild.c \
+	engine/gateway/spool/spool.c \
 	engine/gateway/crew.c \
-	engine/gateway/name.c \
-	engine/gateway/verdict.c \
 	engine/gateway/gate.c \
 	engine/gateway/seal.c \
-	engine/gateway/route.c \
-	engine/gateway/create.c \
-	engine/gateway/receive.c \
-	engine/gateway/delivery.c \
-	engine/gateway/delivery_request.c \
-	engine/gateway/delivery_confirm.c \
+	engine/gateway/name.c \
+	engine/gateway/state.c \
+	engine/gateway/limits.c \
+	engine/gateway/life.c \
+	engine/gateway/session.c \
+	engine/gateway/visit.c \
+	engine/gateway/line.c \
+	engine/gateway/chore.c \
+	engine/gateway/upstream.c \
+	engine/gateway/delivery/wait.c \
+	engine/gateway/delivery/credential.c \
+	engine/gateway/delivery/related.c \
+	engine/gateway/delivery/conclude.c \
+	engine/gateway/delivery/request.c \
+	engine/gateway/delivery/answer.c \
+	engine/gateway/delivery/follow.c \
+	engine/gateway/delivery/steps.c \
+	engine/gateway/delivery/delivery.c \
 	engine/gateway/status.c \
+	engine/gateway/receive.c \
+	engine/gateway/create.c \
+	engine/gateway/sweep.c \
+	engine/gateway/resume.c \
+	engine/gateway/route.c \
 	engine/gateway/gateway.c \
 	engine/pipeline.c \
 	engine/pipeline_handshake.c

@@ -32,9 +32,18 @@ UNIT_TESTS := \
 	pair \
 	sidecar \
 	spool \
-	verdict \
+	life \
 	upload_name \
 	delivery \
+	delivery_answer \
+	delivery_course \
+	delivery_related \
+	gate \
+	line \
+	limits \
+	seal \
+	spool_index \
+	spool_outcome \
 	told \
 	staging \
 	recover \
@@ -47,3 +56,8 @@ UNIT_TESTS := \
 	chunks_slot \
 	probe_file \
 	settle_hash
+
+# These play the server, the loop and the crew themselves: what is handed to those comes to the test.
+UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
+UNIT_LINK_gate := $(UNIT_PLAYED)
+UNIT_LINK_delivery_course := $(UNIT_PLAYED)

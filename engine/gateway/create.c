@@ -6,14 +6,17 @@
  * The early answer is given only for what the server proves to hold: an asset with this checksum,
  * this user's, not trashed, and a byte of it with the right total size.
  */
-#include "engine/gateway/name.h"
-#include "engine/gateway/parts.h"
+#include "engine/gateway/create.h"
 
-#include <assert.h>
-#include <errno.h>
+#include "engine/gateway/delivery/delivery.h"
+#include "engine/gateway/limits.h"
+#include "engine/gateway/name.h"
+#include "engine/gateway/receive.h"
+#include "engine/gateway/upstream.h"
+#include "engine/net/proof.h"
+
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ANSWER_MS 20000
@@ -199,7 +202,7 @@ static void on_answer(struct ur_post *post)
 	struct ur_visit *visit =
 		(struct ur_visit *)((char *)post - offsetof(struct ur_visit, post));
 	if (visit->step == STEP_TYPES) {
-		ur_delivery_take_types(visit->gateway, &visit->request);
+		ur_upstream_take_types(visit->gateway, &visit->request);
 	}
 	if (visit->x == NULL) {
 		release(visit);
@@ -269,20 +272,12 @@ static void ask(struct ur_visit *visit, int step)
 
 /* ---- limits ---------------------------------------------------------------------------------- */
 
-bool ur_within_share(const struct ur_gateway *gateway, const char *user, uint64_t more)
-{
-	const uint64_t most = gateway->limits.user_bytes;
-	const uint64_t have = ur_spool_use_of(gateway->spool, user).bytes + gateway->making_bytes;
-	return most == 0 || (have <= most && more <= most - have);
-}
-
 /** False when it was answered. */
 static bool is_within_limits(struct ur_visit *visit)
 {
 	struct ur_gateway *gateway = visit->gateway;
 	const struct ur_spool_use use = ur_spool_use_of(gateway->spool, visit->who.user);
 	const uint64_t length = visit->has_length ? visit->length : 0;
-	uint64_t left = 0;
 	if (gateway->records + gateway->making >= UR_RECORDS_MAX) {
 		ur_visit_answer(
 			visit, 503, "the gateway remembers too many uploads; try again later");
@@ -293,14 +288,11 @@ static bool is_within_limits(struct ur_visit *visit)
 			"too many unfinished uploads; finish or terminate some of them first");
 		return false;
 	}
-	if (!ur_within_share(gateway, visit->who.user, length)) {
+	if (!ur_limits_share(gateway, visit->who.user, length)) {
 		ur_visit_answer(visit, 403, UR_SHARE_WORDS);
 		return false;
 	}
-	if (ur_spool_space(gateway->spool, &left) == 0 &&
-		(left < gateway->limits.keep_free ||
-			left - gateway->limits.keep_free < gateway->making_bytes ||
-			left - gateway->limits.keep_free - gateway->making_bytes < length)) {
+	if (!ur_limits_fits(gateway, length)) {
 		gateway->counters.disk_full++;
 		ur_visit_answer(visit, 507,
 			"the gateway has no room for this upload at present; try again later");

@@ -1,155 +1,29 @@
-/* gateway - the rooms wired together, the sweep of what is over, and the way out. */
+/* gateway - the rooms wired together, what they do once a second, and the way out. */
 #include "engine/gateway/gateway.h"
 
-#include "engine/base/clock.h"
-#include "engine/gateway/parts.h"
+#include "engine/gateway/delivery/delivery.h"
+#include "engine/gateway/receive.h"
+#include "engine/gateway/resume.h"
+#include "engine/gateway/route.h"
 #include "engine/gateway/seal.h"
+#include "engine/gateway/state.h"
+#include "engine/gateway/status.h"
+#include "engine/gateway/sweep.h"
+#include "engine/gateway/upstream.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <openssl/crypto.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HOUR_MS (3600 * INT64_C(1000))
-#define DAY_MS (24 * HOUR_MS)
-#define SWEEP_MS 5000
 #define CLOCK_MS (INT64_C(5) * 60 * 1000)
 #define CONNECT_MS 10000
 #define STALL_MS 120000
 #define BUFFER (512u << 10)
 #define QUESTIONS_MAX 16u
 #define DELIVERIES_MAX 8u
-
-struct ur_gateway_limits ur_gateway_limits_default(void)
-{
-	return (struct ur_gateway_limits){
-		.size_max = UINT64_C(64) << 30,
-		.user_uploads = 1000,
-		.user_bytes = 0,
-		.keep_free = UINT64_C(1) << 30,
-		.expire_ms = 7 * DAY_MS,
-		.keep_refused_ms = 30 * DAY_MS,
-		.keep_outcome_ms = 7 * DAY_MS,
-		.settle_after_ms = 60000,
-		.suspect_wait_ms = HOUR_MS,
-		.answer_wait_ms = HOUR_MS,
-		.deliveries = 2,
-	};
-}
-
-void ur_gateway_log(struct ur_gateway *gateway, int level, const char *format, ...)
-{
-	char text[1024];
-	va_list list;
-	if (gateway->options.log == NULL) {
-		return;
-	}
-	va_start(list, format);
-	(void)vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	gateway->options.log(gateway->options.context, level, text);
-}
-
-int64_t ur_gateway_now_ms(void)
-{
-	return ur_clock_steady_ns() / UR_MS_NS;
-}
-
-/* ---- sessions -------------------------------------------------------------------------------- */
-
-struct ur_session *ur_session_of(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	if (upload->session == NULL) {
-		struct ur_session *session = calloc(1, sizeof *session);
-		if (session == NULL) {
-			return NULL;
-		}
-		session->gateway = gateway;
-		session->upload = upload;
-		session->mark.length = upload->length;
-		upload->session = session;
-	}
-	return upload->session;
-}
-
-void ur_session_rest(struct ur_session *session)
-{
-	if (session->current != NULL || session->line_first != NULL || session->committing ||
-		session->removing || session->stepping) {
-		return;
-	}
-	ur_spool_rest(session->upload);
-	if (session->delivery == NULL && session->failed == 0 && session->mismatches == 0) {
-		session->upload->session = NULL;
-		free(session);
-	}
-}
-
-/* ---- what is over ---------------------------------------------------------------------------- */
-
-/** What is only remembered makes room for what comes, long before there is none. */
-static struct ur_life life_of(
-	const struct ur_gateway *gateway, const struct ur_spool_upload *upload)
-{
-	struct ur_life life = ur_verdict_life(upload, &gateway->limits);
-	if (upload->bytes_gone && gateway->records > UR_RECORDS_MAX / 2 && life.keep_ms > HOUR_MS) {
-		life.keep_ms = HOUR_MS;
-	}
-	return life;
-}
-
-int64_t ur_gateway_ends_ms(const struct ur_gateway *gateway, const struct ur_spool_upload *upload)
-{
-	const struct ur_life life = life_of(gateway, upload);
-	const int64_t passed = ur_spool_ran_ms(gateway->spool) - life.since_ran_ms;
-	const int64_t left = life.keep_ms - (passed > 0 ? passed : 0);
-	return life.ends ? ur_clock_wall_ns() / UR_MS_NS + (left > 0 ? left : 0) : 0;
-}
-
-static void sweep_one(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	const struct ur_spool_outcome *outcome = &upload->outcome;
-	const bool is_over =
-		outcome->state == UR_SPOOL_CONFIRMED ||
-		(outcome->state == UR_SPOOL_REFUSED && outcome->status == UR_STATUS_EXPIRED);
-	if (is_over && !upload->bytes_gone && !upload->is_damaged && upload->session == NULL) {
-		ur_receive_empty(gateway, upload); // a crash came in between
-		return;
-	}
-	const struct ur_life life = life_of(gateway, upload);
-	if (!life.ends || ur_spool_ran_ms(gateway->spool) - life.since_ran_ms < life.keep_ms) {
-		return;
-	}
-	if (outcome->state == UR_SPOOL_RECEIVING) {
-		ur_receive_expire(gateway, upload);
-		return;
-	}
-	if (outcome->state == UR_SPOOL_REFUSED && !upload->bytes_gone) {
-		ur_gateway_log(gateway, 4,
-			"upload %s: immich-server refused it %lld days of run time ago (%s); its bytes "
-			"go now",
-			upload->id, (long long)(life.keep_ms / DAY_MS), outcome->words);
-	}
-	ur_receive_remove(gateway, upload);
-}
-
-static void sweep(struct ur_gateway *gateway)
-{
-	const int64_t now = ur_gateway_now_ms();
-	const int64_t every =
-		gateway->limits.expire_ms < SWEEP_MS ? gateway->limits.expire_ms : SWEEP_MS;
-	if (now < gateway->swept_ms + every) {
-		return;
-	}
-	gateway->swept_ms = now;
-	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
-		at = ur_spool_next(gateway->spool, at)) {
-		sweep_one(gateway, at);
-	}
-}
 
 /* ---- the time it runs ------------------------------------------------------------------------ */
 
@@ -197,8 +71,11 @@ static void tick(void *context)
 	}
 	ur_status_wake(gateway, NULL);
 	if (!atomic_load(&gateway->stopping)) {
-		ur_delivery_tick(gateway);
-		sweep(gateway);
+		if (gateway->options.immich != NULL) {
+			ur_upstream_tick(gateway);
+			ur_delivery_tick(gateway);
+		}
+		ur_sweep(gateway);
 		tick_clock(gateway);
 	} else {
 		ur_receive_cut(gateway);
@@ -249,62 +126,6 @@ static int make_http(
 	return ur_http_new(&options, NULL, ret, err);
 }
 
-static bool is_on_its_way(const struct ur_spool_upload *upload)
-{
-	const struct ur_spool_outcome *outcome = &upload->outcome;
-	return !upload->is_sidecar && !ur_spool_is_over(outcome) &&
-	       (outcome->state == UR_SPOOL_COMPLETE || outcome->state == UR_SPOOL_REFUSED ||
-		       (outcome->state == UR_SPOOL_DELIVERED &&
-			       upload->length != UR_SPOOL_LENGTH_UNKNOWN));
-}
-
-void ur_gateway_deliver(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	if (gateway->options.immich != NULL && is_on_its_way(upload)) {
-		ur_delivery_add(gateway, upload, NULL);
-	}
-}
-
-static void log_damage(struct ur_gateway *gateway)
-{
-	if (ur_spool_damaged(gateway->spool) > 0) {
-		ur_gateway_log(gateway, 3,
-			"%zu uploads in the spool cannot be read (%s …); they stay as they are, and are "
-			"looked at again at the next start",
-			ur_spool_damaged(gateway->spool), ur_spool_damage(gateway->spool));
-	}
-}
-
-/** What an earlier process left on its way, and what has to be read first. */
-static void resume(struct ur_gateway *gateway)
-{
-	size_t count = 0;
-	size_t waiting = 0;
-	log_damage(gateway);
-	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
-		at = ur_spool_next(gateway->spool, at)) {
-		gateway->records++;
-		if (at->is_damaged) {
-			ur_gateway_log(gateway, 3, "upload %s: its files are damaged%s", at->id,
-				at->is_unread ? "; its bytes are read"
-					      : "; they are kept as they are");
-		}
-		if (at->is_unread) {
-			ur_receive_rebuild(gateway, at);
-		} else if (gateway->options.immich != NULL && is_on_its_way(at)) {
-			ur_gateway_deliver(gateway, at);
-			waiting += ur_delivery_has_key(at) ? 0 : 1;
-			count++;
-		}
-	}
-	if (count > 0) {
-		ur_gateway_log(gateway, 5,
-			"%zu uploads are on their way to immich-server; %zu of them wait for the "
-			"next request of their owners",
-			count, waiting);
-	}
-}
-
 static int make_parts(struct ur_gateway *gateway, struct ur_err *err)
 {
 	int r = ur_seal_start();
@@ -323,7 +144,7 @@ static int make_parts(struct ur_gateway *gateway, struct ur_err *err)
 		r = r < 0 ? r : ur_gate_new(gateway->httpd, gateway->ask, &gateway->gate, err);
 	}
 	if (r == 0) {
-		resume(gateway);
+		ur_resume(gateway);
 	}
 	return r;
 }
@@ -383,8 +204,7 @@ static void free_visits(struct ur_gateway *gateway)
 		ur_visit_end(gateway->visits);
 	}
 	while (gateway->deliveries != NULL) {
-		gateway->deliveries->delivery->busy = false;
-		ur_delivery_free(gateway->deliveries);
+		ur_delivery_abandon(gateway->deliveries);
 	}
 	for (struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
 		at = ur_spool_next(gateway->spool, at)) {

@@ -9,9 +9,15 @@
  * crew while more bytes arrive; when too much would be lost with the process, the sender waits.  An
  * offset that leaves this room is durable.
  */
-#include "engine/gateway/parts.h"
+#include "engine/gateway/receive.h"
 
-#include "engine/base/clock.h"
+#include "engine/gateway/chore.h"
+#include "engine/gateway/delivery/delivery.h"
+#include "engine/gateway/life.h"
+#include "engine/gateway/limits.h"
+#include "engine/gateway/line.h"
+#include "engine/gateway/state.h"
+#include "engine/gateway/status.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -21,80 +27,13 @@
 
 #define MISMATCHES_MAX \
 	3u // a whole file that is not what it promised: its last chunk is asked for again
-
-static void step(struct ur_session *session);
-
-static struct ur_session *session_of(struct ur_job *job)
-{
-	return (struct ur_session *)((char *)job - offsetof(struct ur_session, job));
-}
-
-/** Nobody else touches the upload until done() has run. */
-static void begin_chore(struct ur_session *session, void (*run)(struct ur_job *job),
-	void (*done)(struct ur_job *job))
-{
-	session->removing = true;
-	session->job.run = run;
-	session->job.done = done;
-	ur_crew_submit(session->gateway->crew, &session->job);
-}
-
-/* ---- the line -------------------------------------------------------------------------------- */
-
-static void leave(struct ur_visit *visit)
-{
-	struct ur_session *session = visit->session;
-	struct ur_visit **at = &session->line_first;
-	struct ur_visit *before = NULL;
-	if (visit->receiving) {
-		visit->receiving = false;
-		session->gateway->receiving--;
-	}
-	if (session->current == visit) {
-		session->current = NULL;
-		visit->session = NULL;
-		return;
-	}
-	while (*at != visit) {
-		before = *at;
-		at = &(*at)->next;
-	}
-	*at = visit->next;
-	if (session->line_last == visit) {
-		session->line_last = before;
-	}
-	visit->next = NULL;
-	visit->session = NULL;
-}
-
-/** Answers the current visit, which leaves the room. */
-static void close_current(struct ur_session *session, int status, const char *sentence)
-{
-	struct ur_visit *visit = session->current;
-	leave(visit);
-	ur_visit_answer(visit, status, sentence);
-}
-
-/** The sender's connection is done for: what arrived stays. */
-static void cut_off(struct ur_session *session)
-{
-	struct ur_visit *visit = session->current;
-	assert(visit != NULL);
-	leave(visit);
-	ur_visit_end(visit);
-}
+#define UNSAFE_MAX (6u << 20) // bytes that may be lost with the process: then the sender waits
 
 /* ---- checkpoints ----------------------------------------------------------------------------- */
 
-static void commit(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->result = ur_spool_commit(session->upload, &session->mark, &session->err);
-}
-
 static void on_committed(struct ur_job *job)
 {
-	struct ur_session *session = session_of(job);
+	struct ur_session *session = ur_chore_session(job);
 	session->committing = false;
 	session->gateway->counters.checkpoints++;
 	if (session->result == 0) {
@@ -104,17 +43,13 @@ static void on_committed(struct ur_job *job)
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
 			session->err.text);
 	}
-	step(session);
+	ur_receive_step(session);
 }
 
 static void checkpoint(struct ur_session *session)
 {
-	assert(!session->committing);
 	ur_spool_mark(session->upload, &session->mark);
-	session->committing = true;
-	session->job.run = commit;
-	session->job.done = on_committed;
-	ur_crew_submit(session->gateway->crew, &session->job);
+	ur_chore_begin(session, UR_CHORE_COMMIT, on_committed);
 }
 
 static bool is_safe(const struct ur_session *session)
@@ -130,34 +65,28 @@ static uint64_t unsafe_bytes(const struct ur_spool_upload *upload)
 
 /* ---- removal --------------------------------------------------------------------------------- */
 
-static void remove_upload(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->result = ur_spool_remove(session->gateway->spool, session->upload, &session->err);
-}
-
 static void on_removed(struct ur_job *job)
 {
-	struct ur_session *session = session_of(job);
+	struct ur_session *session = ur_chore_session(job);
 	struct ur_gateway *gateway = session->gateway;
 	struct ur_spool_upload *upload = session->upload;
 	if (session->result < 0) {
 		ur_gateway_log(gateway, 3, "upload %s: %s", upload->id, session->err.text);
 		if (session->current != NULL) {
-			close_current(session, 500, "the gateway's disk failed; try again later");
+			ur_line_answer(session, 500, "the gateway's disk failed; try again later");
 		}
 		session->removing = false;
-		step(session);
+		ur_receive_step(session);
 		return;
 	}
 	gateway->counters.terminated += session->current != NULL ? 1 : 0;
 	session->stepping = true; // an answer may bring the next request about it
 	if (session->current != NULL) {
-		close_current(session, 204, "");
+		ur_line_answer(session, 204, "");
 	}
 	while (session->line_first != NULL) {
 		struct ur_visit *visit = session->line_first;
-		leave(visit);
+		ur_line_leave(visit);
 		ur_visit_answer(visit, 404, "there is no such upload");
 	}
 	ur_delivery_unrelate(gateway, upload);
@@ -173,11 +102,11 @@ static void on_removed(struct ur_job *job)
 static void begin_remove(struct ur_session *session)
 {
 	if (ur_delivery_is_busy(session)) {
-		close_current(session, 409,
+		ur_line_answer(session, 409,
 			"it is being delivered to immich-server just now; try again in a moment");
 		return;
 	}
-	begin_chore(session, remove_upload, on_removed);
+	ur_chore_begin(session, UR_CHORE_REMOVE, on_removed);
 }
 
 void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *upload)
@@ -187,104 +116,7 @@ void ur_receive_remove(struct ur_gateway *gateway, struct ur_spool_upload *uploa
 		session->committing || ur_delivery_is_busy(session)) {
 		return; // the next sweep comes by
 	}
-	begin_chore(session, remove_upload, on_removed);
-}
-
-static void expire(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_REFUSED,
-		.status = UR_STATUS_EXPIRED,
-		.missed_ran_ms = UR_SPOOL_NEVER,
-	};
-	ur_spool_stamp(session->gateway->spool, &session->outcome);
-	(void)snprintf(session->outcome.words, sizeof session->outcome.words,
-		"the upload has expired: nobody went on with it; start it anew");
-	session->result = ur_spool_conclude(session->upload, &session->outcome, &session->err);
-}
-
-static void empty(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->result = ur_spool_empty(session->upload, &session->err);
-}
-
-static void on_emptied(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->removing = false;
-	if (session->result < 0) {
-		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id,
-			session->err.text);
-	}
-	step(session);
-}
-
-static void on_expired(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	if (session->result < 0) {
-		on_emptied(job);
-		return;
-	}
-	ur_spool_concluded(session->upload, &session->outcome);
-	session->gateway->counters.expired++;
-	ur_receive_empty(session->gateway, session->upload);
-}
-
-void ur_receive_empty(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	struct ur_session *session = ur_session_of(gateway, upload);
-	if (session != NULL) {
-		begin_chore(session, empty, on_emptied);
-	}
-}
-
-void ur_receive_expire(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	struct ur_session *session = ur_session_of(gateway, upload);
-	if (session == NULL || session->removing || session->current != NULL ||
-		session->committing) {
-		return;
-	}
-	begin_chore(session, expire, on_expired);
-}
-
-/* ---- damage ---------------------------------------------------------------------------------- */
-
-static void rebuild(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	session->result = ur_spool_rebuild(session->upload, &session->found, &session->err);
-}
-
-static void on_rebuilt(struct ur_job *job)
-{
-	struct ur_session *session = session_of(job);
-	struct ur_gateway *gateway = session->gateway;
-	struct ur_spool_upload *upload = session->upload;
-	session->removing = false;
-	if (session->result == -ECANCELED) {
-		return; // the next start reads it
-	}
-	if (ur_spool_found(upload, &session->found, session->result)) {
-		ur_gateway_log(gateway, 5, "upload %s: its files were damaged; its bytes are whole",
-			upload->id);
-	} else {
-		ur_gateway_log(gateway, 3, "upload %s: %s; they are kept as they are", upload->id,
-			session->err.text);
-	}
-	ur_gateway_deliver(gateway, upload);
-	step(session);
-}
-
-void ur_receive_rebuild(struct ur_gateway *gateway, struct ur_spool_upload *upload)
-{
-	struct ur_session *session = ur_session_of(gateway, upload);
-	if (session != NULL) {
-		begin_chore(session, rebuild, on_rebuilt);
-	}
+	ur_chore_begin(session, UR_CHORE_REMOVE, on_removed);
 }
 
 /* ---- the end of a request -------------------------------------------------------------------- */
@@ -336,7 +168,7 @@ static void answer_received(struct ur_session *session, struct ur_visit *visit)
 			ur_visit_set_location(visit, upload);
 		}
 	}
-	close_current(session, visit->verb == UR_VERB_CREATE ? 201 : 204, "");
+	ur_line_answer(session, visit->verb == UR_VERB_CREATE ? 201 : 204, "");
 }
 
 static void break_upload(struct ur_session *session)
@@ -347,7 +179,7 @@ static void break_upload(struct ur_session *session)
 	(void)snprintf(upload->outcome.words, sizeof upload->outcome.words,
 		"its bytes are not what its checksum promised; start it anew");
 	session->gateway->counters.broken++;
-	close_current(session, UR_TUS_STATUS_CHECKSUM, upload->outcome.words);
+	ur_line_answer(session, UR_TUS_STATUS_CHECKSUM, upload->outcome.words);
 }
 
 /** All of this request is here and durable. */
@@ -358,7 +190,7 @@ static void finish_visit(struct ur_session *session, struct ur_visit *visit)
 		if (visit->x != NULL) {
 			ur_visit_set_offset(visit, upload->durable);
 		}
-		close_current(session,
+		ur_line_answer(session,
 			visit->refused == -EBADMSG    ? UR_TUS_STATUS_CHECKSUM
 			: ur_is_full(visit->refused)  ? 507
 			: visit->refused == -EACCES   ? 403
@@ -399,7 +231,7 @@ static void stop_bytes(
 		visit->paused = true;
 		ur_exchange_pause(visit->x);
 	}
-	step(session);
+	ur_receive_step(session);
 }
 
 static void sum_up(struct ur_visit *visit, const void *bytes, size_t size)
@@ -409,12 +241,6 @@ static void sum_up(struct ur_visit *visit, const void *bytes, size_t size)
 	} else if (visit->checksum.algorithm == UR_TUS_XXH128) {
 		ur_xxh_feed(visit->xxh, bytes, size);
 	}
-}
-
-static bool has_room(struct ur_gateway *gateway)
-{
-	uint64_t left = 0;
-	return ur_spool_space(gateway->spool, &left) < 0 || left >= gateway->limits.keep_free;
 }
 
 void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
@@ -434,7 +260,7 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 		return;
 	}
 	if (upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
-		!ur_within_share(session->gateway, upload->owner, size)) {
+		!ur_limits_share(session->gateway, upload->owner, size)) {
 		stop_bytes(session, visit, -EACCES, UR_SHARE_WORDS);
 		return;
 	}
@@ -451,7 +277,7 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 		return;
 	}
 	sum_up(visit, bytes, size);
-	step(session);
+	ur_receive_step(session);
 }
 
 void ur_receive_end(struct ur_visit *visit)
@@ -465,7 +291,7 @@ void ur_receive_end(struct ur_visit *visit)
 		take_back(session, visit,
 			"these bytes are not what Upload-Checksum promised; send them again");
 	}
-	step(session);
+	ur_receive_step(session);
 }
 
 void ur_receive_gone(struct ur_visit *visit)
@@ -474,9 +300,9 @@ void ur_receive_gone(struct ur_visit *visit)
 	if (session->current == visit && session->removing) {
 		return; // the removal goes on; there is nobody left to tell
 	}
-	leave(visit);
+	ur_line_leave(visit);
 	ur_visit_end(visit);
-	step(session);
+	ur_receive_step(session);
 }
 
 /* ---- each verb's turn ------------------------------------------------------------------------ */
@@ -487,7 +313,7 @@ static void tell_head(struct ur_session *session)
 	const struct ur_spool_upload *upload = session->upload;
 	char *metadata = NULL;
 	if (visit->x == NULL) {
-		cut_off(session);
+		ur_line_cut(session);
 		return;
 	}
 	const bool receiving = upload->outcome.state == UR_SPOOL_RECEIVING;
@@ -504,7 +330,7 @@ static void tell_head(struct ur_session *session)
 		ur_exchange_set(visit->x, "Upload-Metadata", "%s", metadata);
 	}
 	free(metadata);
-	close_current(session, 200, "");
+	ur_line_answer(session, 200, "");
 }
 
 /** Lets the bytes come; false when it was answered instead. */
@@ -518,7 +344,7 @@ static bool open_bytes(struct ur_session *session, struct ur_visit *visit)
 	r = r == 0 && xxh ? ur_xxh_new(&visit->xxh) : r;
 	if (r < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
-		close_current(session, 500, "the gateway's disk failed; go on later");
+		ur_line_answer(session, 500, "the gateway's disk failed; go on later");
 		return false;
 	}
 	if (xxh) {
@@ -557,17 +383,17 @@ static void begin_patch(struct ur_session *session)
 	const bool receiving = upload->outcome.state == UR_SPOOL_RECEIVING;
 	const uint64_t offset = receiving ? upload->durable : upload->length;
 	if (visit->x == NULL) {
-		cut_off(session);
+		ur_line_cut(session);
 		return;
 	}
 	if (visit->offset != offset) {
 		ur_visit_set_offset(visit, offset);
-		close_current(session, 409, "the upload stands at another offset");
+		ur_line_answer(session, 409, "the upload stands at another offset");
 		return;
 	}
 	if (!receiving && visit->x->has_body) {
 		ur_visit_set_offset(visit, offset);
-		close_current(session, 413, "the upload is complete already");
+		ur_line_answer(session, 413, "the upload is complete already");
 		return;
 	}
 	if (!receiving) {
@@ -576,31 +402,31 @@ static void begin_patch(struct ur_session *session)
 	}
 	if (visit->has_length && upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
 		visit->length > upload->offset &&
-		!ur_within_share(session->gateway, upload->owner, visit->length - upload->offset)) {
-		close_current(session, 403, UR_SHARE_WORDS);
+		!ur_limits_share(session->gateway, upload->owner, visit->length - upload->offset)) {
+		ur_line_answer(session, 403, UR_SHARE_WORDS);
 		return;
 	}
 	const char *why = declare(upload, visit);
 	if (why != NULL) {
-		close_current(session, 400, why);
+		ur_line_answer(session, 400, why);
 		return;
 	}
 	if (upload->length != UR_SPOOL_LENGTH_UNKNOWN && visit->x->has_length &&
 		visit->x->length > upload->length - upload->offset) {
 		ur_visit_set_offset(visit, offset);
-		close_current(
+		ur_line_answer(
 			session, 413, "the request holds more bytes than the upload has left");
 		return;
 	}
 	if (session->failed != 0) {
-		close_current(session, 500,
+		ur_line_answer(session, 500,
 			"the gateway's disk failed under this upload; it goes on after a restart of "
 			"the gateway");
 		return;
 	}
-	if (visit->x->has_body && !has_room(session->gateway)) {
+	if (visit->x->has_body && !ur_limits_room(session->gateway)) {
 		session->gateway->counters.disk_full++;
-		close_current(session, 507,
+		ur_line_answer(session, 507,
 			"the gateway's disk is full; what is there stays, go on later");
 		return;
 	}
@@ -609,13 +435,9 @@ static void begin_patch(struct ur_session *session)
 
 static void begin_turn(struct ur_session *session)
 {
-	struct ur_visit *visit = session->line_first;
-	session->line_first = visit->next;
-	session->line_last = session->line_first == NULL ? NULL : session->line_last;
-	visit->next = NULL;
-	session->current = visit;
+	struct ur_visit *visit = ur_line_next(session);
 	if (session->upload->outcome.status == UR_STATUS_EXPIRED && visit->verb != UR_VERB_DELETE) {
-		close_current(session, 410, session->upload->outcome.words);
+		ur_line_answer(session, 410, session->upload->outcome.words);
 		return;
 	}
 	switch (visit->verb) {
@@ -627,7 +449,7 @@ static void begin_turn(struct ur_session *session)
 		return;
 	case UR_VERB_CREATE:
 		if (visit->x == NULL) {
-			cut_off(session);
+			ur_line_cut(session);
 		} else {
 			(void)open_bytes(session, visit);
 		}
@@ -651,10 +473,10 @@ static void begin_turn(struct ur_session *session)
 static void regulate(struct ur_session *session, struct ur_visit *visit)
 {
 	const uint64_t unsafe = unsafe_bytes(session->upload);
-	if (visit->paused && unsafe < UR_UNSAFE_MAX) {
+	if (visit->paused && unsafe < UNSAFE_MAX) {
 		visit->paused = false;
 		ur_exchange_resume(visit->x);
-	} else if (!visit->paused && unsafe >= UR_UNSAFE_MAX) {
+	} else if (!visit->paused && unsafe >= UNSAFE_MAX) {
 		visit->paused = true;
 		ur_exchange_pause(visit->x);
 	}
@@ -683,7 +505,7 @@ static void step_sender(struct ur_session *session, struct ur_visit *visit)
 		return;
 	}
 	if (!session->committing && unsafe_bytes(session->upload) >= UR_SPOOL_STEP) {
-		if (!has_room(session->gateway)) {
+		if (!ur_limits_room(session->gateway)) {
 			session->gateway->counters.disk_full++;
 			stop_bytes(session, visit, -ENOSPC,
 				"the gateway's disk is full; what is there stays, go on later");
@@ -714,7 +536,7 @@ static void step_line(struct ur_session *session)
  * All decisions about what is next; every event ends here.  An answer may bring the peer's next
  * request at once, and so this function again: then it goes round once more instead.
  */
-static void step(struct ur_session *session)
+void ur_receive_step(struct ur_session *session)
 {
 	session->again = true;
 	if (session->stepping) {
@@ -745,16 +567,16 @@ void ur_receive_enter(struct ur_visit *visit, struct ur_spool_upload *upload)
 		ur_visit_answer(visit, 503, "the gateway is short of memory; try again");
 		return;
 	}
-	visit->session = session;
-	*(session->line_last == NULL ? &session->line_first : &session->line_last->next) = visit;
-	session->line_last = visit;
+	ur_line_join(session, visit);
 	if (session->current != NULL && session->current->receiving &&
 		!session->current->complete) {
 		session->gateway->counters.taken_over++;
-		cut_off(session);
+		ur_line_cut(session);
 	}
-	step(session);
+	ur_receive_step(session);
 }
+
+/* ---- the end of the process ------------------------------------------------------------------ */
 
 static struct ur_visit *first_body(const struct ur_gateway *gateway)
 {
@@ -771,8 +593,8 @@ void ur_receive_cut(struct ur_gateway *gateway)
 	struct ur_visit *visit = NULL;
 	while ((visit = first_body(gateway)) != NULL) {
 		struct ur_session *session = visit->session;
-		cut_off(session);
-		step(session);
+		ur_line_cut(session);
+		ur_receive_step(session);
 	}
 }
 

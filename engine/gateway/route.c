@@ -5,113 +5,23 @@
  *
  * Nothing of a body is read before the last of these.
  */
-#include "engine/gateway/parts.h"
+#include "engine/gateway/route.h"
 
-#include "engine/base/clock.h"
+#include "engine/gateway/create.h"
+#include "engine/gateway/delivery/delivery.h"
+#include "engine/gateway/receive.h"
+#include "engine/gateway/status.h"
+#include "engine/gateway/visit.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <openssl/crypto.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define ALLOWED "POST, GET, HEAD, PATCH, DELETE, OPTIONS"
 #define ALLOWED_HEADERS                                                                      \
 	"Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Defer-Length, " \
 	"Upload-Length, Upload-Metadata, Upload-Offset, X-Api-Key, X-HTTP-Method-Override, " \
 	"X-Request-ID, X-Requested-With"
-#define EXPOSED_HEADERS                                                                      \
-	"Location, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, "     \
-	"Tus-Version, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, " \
-	"Upload-Offset, Uringest-Asset, Uringest-Result"
-
-/* ---- the answer ------------------------------------------------------------------------------ */
-
-static void set_common(struct ur_visit *visit)
-{
-	struct ur_exchange *x = visit->x;
-	ur_exchange_set(x, "Tus-Resumable", "%s", UR_TUS_VERSION);
-	ur_exchange_set(x, "X-Content-Type-Options", "nosniff");
-	if (ur_exchange_field(x, "origin") != NULL) {
-		ur_exchange_set(x, "Access-Control-Allow-Origin", "*");
-		ur_exchange_set(x, "Access-Control-Expose-Headers", "%s", EXPOSED_HEADERS);
-	}
-}
-
-void ur_visit_set_offset(struct ur_visit *visit, uint64_t offset)
-{
-	ur_exchange_set(visit->x, "Upload-Offset", "%llu", (unsigned long long)offset);
-}
-
-void ur_visit_set_expires(struct ur_visit *visit, const struct ur_spool_upload *upload)
-{
-	if (upload->outcome.state != UR_SPOOL_RECEIVING) {
-		return;
-	}
-	const time_t at = (time_t)(ur_gateway_ends_ms(visit->gateway, upload) / 1000);
-	struct tm parts;
-	char text[64];
-	if (gmtime_r(&at, &parts) != NULL &&
-		strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts) > 0) {
-		ur_exchange_set(visit->x, "Upload-Expires", "%s", text);
-	}
-}
-
-void ur_visit_set_location(struct ur_visit *visit, const struct ur_spool_upload *upload)
-{
-	ur_exchange_set(visit->x, "Location", "%sfiles/%s", visit->gateway->base, upload->id);
-}
-
-void ur_visit_answer(struct ur_visit *visit, int status, const char *sentence)
-{
-	char text[512];
-	if (visit->x == NULL) {
-		ur_visit_end(visit);
-		return;
-	}
-	set_common(visit);
-	const int size = sentence[0] == '\0' ? 0 : snprintf(text, sizeof text, "%s\n", sentence);
-	ur_exchange_answer(visit->x, status, size > 0 ? "text/plain; charset=utf-8" : NULL, text,
-		size < (int)sizeof text ? (size_t)size : sizeof text - 1);
-	visit->x = NULL;
-	ur_visit_end(visit);
-}
-
-void ur_visit_end(struct ur_visit *visit)
-{
-	assert(visit->session == NULL);
-	if (visit->x != NULL) {
-		visit->x->owner = NULL;
-		ur_exchange_drop(visit->x);
-	}
-	*(visit->newer == NULL ? &visit->gateway->visits : &visit->newer->older) = visit->older;
-	if (visit->older != NULL) {
-		visit->older->newer = visit->newer;
-	}
-	ur_credential_wipe(&visit->credential);
-	OPENSSL_cleanse(visit->request.header, sizeof visit->request.header);
-	ur_request_done(&visit->request);
-	ur_text_done(&visit->question);
-	(void)ur_xxh_free(visit->xxh);
-	free(visit->metadata);
-	free(visit->metadata_text);
-	free(visit);
-}
-
-static void refuse(struct ur_visit *visit, int status, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-static void refuse(struct ur_visit *visit, int status, const char *format, ...)
-{
-	char text[480];
-	va_list list;
-	va_start(list, format);
-	(void)vsnprintf(text, sizeof text, format, list);
-	va_end(list);
-	ur_visit_answer(visit, status, text);
-}
 
 /* ---- which request --------------------------------------------------------------------------- */
 
@@ -151,7 +61,7 @@ static bool find_upload_verb(struct ur_visit *visit, const char *rest)
 	(void)snprintf(visit->id, sizeof visit->id, "%.*s", (int)size, rest);
 	if (size != UR_SPOOL_ID - 1 || !ur_tus_is_id(visit->id) ||
 		(slash != NULL && strcmp(slash, "/status") != 0)) {
-		refuse(visit, 404, "there is no such upload");
+		ur_visit_refuse(visit, 404, "there is no such upload");
 		return false;
 	}
 	if (slash != NULL) {
@@ -167,7 +77,8 @@ static bool find_upload_verb(struct ur_visit *visit, const char *rest)
 	if (slash == NULL || method[0] == '\0') {
 		ur_exchange_set(visit->x, "Allow", "%s",
 			slash == NULL ? "HEAD, PATCH, DELETE, GET, OPTIONS" : "GET, OPTIONS");
-		refuse(visit, 405, "an upload answers HEAD, PATCH, DELETE and GET, its status GET");
+		ur_visit_refuse(visit, 405,
+			"an upload answers HEAD, PATCH, DELETE and GET, its status GET");
 		return false;
 	}
 	return true;
@@ -178,7 +89,7 @@ static bool find_verb(struct ur_visit *visit)
 	const char *rest = below_base(visit->gateway, visit->x->path);
 	const char *method = visit->x->method;
 	if (rest == NULL) {
-		refuse(visit, 404, "nothing is here; uploads begin at %sfiles/",
+		ur_visit_refuse(visit, 404, "nothing is here; uploads begin at %sfiles/",
 			visit->gateway->base);
 		return false;
 	}
@@ -199,7 +110,7 @@ static bool find_verb(struct ur_visit *visit)
 		visit->verb = UR_VERB_CREATE;
 		if (!says(method_of(visit->x), "POST")) {
 			ur_exchange_set(visit->x, "Allow", "POST, OPTIONS");
-			refuse(visit, 405, "uploads are made here, by POST");
+			ur_visit_refuse(visit, 405, "uploads are made here, by POST");
 			return false;
 		}
 		return true;
@@ -207,7 +118,8 @@ static bool find_verb(struct ur_visit *visit)
 	if (strncmp(rest, "files/", 6) == 0) {
 		return find_upload_verb(visit, rest + 6);
 	}
-	refuse(visit, 404, "nothing is here; uploads begin at %sfiles/", visit->gateway->base);
+	ur_visit_refuse(
+		visit, 404, "nothing is here; uploads begin at %sfiles/", visit->gateway->base);
 	return false;
 }
 
@@ -224,7 +136,7 @@ static bool read_number(struct ur_visit *visit, const char *name, bool *ret_ther
 	const char *text = ur_exchange_field(visit->x, name);
 	*ret_there = text != NULL;
 	if (text != NULL && ur_tus_number(text, ret) < 0) {
-		refuse(visit, 400, "the header %s is no number of bytes (0 to %lld)", name,
+		ur_visit_refuse(visit, 400, "the header %s is no number of bytes (0 to %lld)", name,
 			(long long)INT64_MAX);
 		return false;
 	}
@@ -239,16 +151,17 @@ static bool read_lengths(struct ur_visit *visit)
 		return false;
 	}
 	if (visit->verb == UR_VERB_CREATE && (defer != NULL) == visit->has_length) {
-		refuse(visit, 400, "a creation says Upload-Length, or Upload-Defer-Length: 1");
+		ur_visit_refuse(
+			visit, 400, "a creation says Upload-Length, or Upload-Defer-Length: 1");
 		return false;
 	}
 	if (visit->verb == UR_VERB_CREATE && defer != NULL && strcmp(defer, "1") != 0) {
-		refuse(visit, 400, "Upload-Defer-Length has no other value than 1");
+		ur_visit_refuse(visit, 400, "Upload-Defer-Length has no other value than 1");
 		return false;
 	}
 	visit->deferred = defer != NULL;
 	if (visit->has_length && visit->length > most) {
-		refuse(visit, 413, "an upload has at most %llu bytes here",
+		ur_visit_refuse(visit, 413, "an upload has at most %llu bytes here",
 			(unsigned long long)most);
 		return false;
 	}
@@ -261,7 +174,7 @@ static bool read_checksum(struct ur_visit *visit)
 	struct ur_err err = {0};
 	visit->has_checksum = text != NULL;
 	if (text != NULL && ur_tus_checksum_read(text, &visit->checksum, &err) < 0) {
-		refuse(visit, 400, "%s", err.text);
+		ur_visit_refuse(visit, 400, "%s", err.text);
 		return false;
 	}
 	return true;
@@ -282,15 +195,15 @@ static bool read_metadata(struct ur_visit *visit)
 	visit->metadata = calloc(1, sizeof *visit->metadata);
 	visit->metadata_text = strdup(text == NULL ? "" : text);
 	if (visit->metadata == NULL || visit->metadata_text == NULL) {
-		refuse(visit, 503, "the gateway is short of memory; try again");
+		ur_visit_refuse(visit, 503, "the gateway is short of memory; try again");
 		return false;
 	}
 	if (text != NULL && ur_tus_metadata_read(text, visit->metadata, &err) < 0) {
-		refuse(visit, 400, "%s", err.text);
+		ur_visit_refuse(visit, 400, "%s", err.text);
 		return false;
 	}
 	if (says(visit->metadata->visibility, "locked")) {
-		refuse(visit, 400,
+		ur_visit_refuse(visit, 400,
 			"visibility locked is not taken: nobody could ask afterwards whether the server "
 			"holds the file; lock it when it is there");
 		return false;
@@ -301,15 +214,16 @@ static bool read_metadata(struct ur_visit *visit)
 static bool read_create(struct ur_visit *visit)
 {
 	if (ur_exchange_field(visit->x, "upload-concat") != NULL) {
-		refuse(visit, 400, "uploads are not concatenated here");
+		ur_visit_refuse(visit, 400, "uploads are not concatenated here");
 		return false;
 	}
 	if (visit->x->has_body && !is_offset_stream(visit->x)) {
-		refuse(visit, 415, "bytes of an upload are %s", UR_TUS_CONTENT_TYPE);
+		ur_visit_refuse(visit, 415, "bytes of an upload are %s", UR_TUS_CONTENT_TYPE);
 		return false;
 	}
 	if (visit->has_length && visit->x->has_length && visit->x->length > visit->length) {
-		refuse(visit, 413, "the request holds more bytes than Upload-Length announces");
+		ur_visit_refuse(
+			visit, 413, "the request holds more bytes than Upload-Length announces");
 		return false;
 	}
 	return read_metadata(visit);
@@ -319,14 +233,14 @@ static bool read_patch(struct ur_visit *visit)
 {
 	bool there = false;
 	if (!is_offset_stream(visit->x)) {
-		refuse(visit, 415, "bytes of an upload are %s", UR_TUS_CONTENT_TYPE);
+		ur_visit_refuse(visit, 415, "bytes of an upload are %s", UR_TUS_CONTENT_TYPE);
 		return false;
 	}
 	if (!read_number(visit, "upload-offset", &there, &visit->offset)) {
 		return false;
 	}
 	if (!there) {
-		refuse(visit, 400, "a PATCH says at which Upload-Offset its bytes begin");
+		ur_visit_refuse(visit, 400, "a PATCH says at which Upload-Offset its bytes begin");
 		return false;
 	}
 	return true;
@@ -377,14 +291,14 @@ static struct ur_spool_upload *find_upload(struct ur_visit *visit)
 {
 	struct ur_spool_upload *upload = ur_spool_find(visit->gateway->spool, visit->id);
 	if (upload == NULL || strcmp(upload->owner, visit->who.user) != 0) {
-		refuse(visit, 404, "there is no such upload");
+		ur_visit_refuse(visit, 404, "there is no such upload");
 		return NULL;
 	}
 	const bool expired = upload->outcome.state == UR_SPOOL_REFUSED &&
 			     upload->outcome.status == UR_STATUS_EXPIRED;
 	const bool broken = upload->outcome.state == UR_SPOOL_BROKEN;
 	if ((expired || broken) && visit->verb != UR_VERB_STATUS && visit->verb != UR_VERB_DELETE) {
-		refuse(visit, 410, "%s", upload->outcome.words);
+		ur_visit_refuse(visit, 410, "%s", upload->outcome.words);
 		return NULL;
 	}
 	return upload;
@@ -405,7 +319,7 @@ static void enter(struct ur_visit *visit)
 	}
 	if ((visit->verb == UR_VERB_CREATE || visit->verb == UR_VERB_PATCH) &&
 		!visit->who.may_upload) {
-		refuse(visit, 403,
+		ur_visit_refuse(visit, 403,
 			"this key lacks the permission asset.upload; make one that has it");
 	} else if (visit->verb == UR_VERB_STATUS) {
 		ur_status_answer(visit, upload);
@@ -435,7 +349,7 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 		if (verdict == UR_VERDICT_BUSY || verdict == UR_VERDICT_AWAY) {
 			ur_exchange_set(visit->x, "Retry-After", "5");
 		}
-		refuse(visit, statuses[verdict], "%s", words);
+		ur_visit_refuse(visit, statuses[verdict], "%s", words);
 		return;
 	}
 	visit->who = *who;
@@ -453,7 +367,7 @@ static void ask_who(struct ur_visit *visit)
 	}
 	ur_credential_of(visit->x, &visit->credential);
 	if (visit->credential.line[0] == '\0') {
-		refuse(visit, 401,
+		ur_visit_refuse(visit, 401,
 			"who are you? send an Immich API key as x-api-key, or a session's token as "
 			"Authorization: Bearer");
 		return;
@@ -497,7 +411,7 @@ static bool answer_anybody(struct ur_visit *visit)
 		ur_visit_answer(visit, visit->gateway->stopping ? 503 : 200,
 			visit->gateway->stopping ? "stopping" : "ok");
 	} else if (visit->verb == UR_VERB_METRICS && !is_inside(visit->x)) {
-		refuse(visit, 404, "nothing is here");
+		ur_visit_refuse(visit, 404, "nothing is here");
 	} else if (visit->verb == UR_VERB_METRICS) {
 		ur_status_metrics(visit);
 	} else {
@@ -506,28 +420,22 @@ static bool answer_anybody(struct ur_visit *visit)
 	return true;
 }
 
+/* ---- the life of a request ------------------------------------------------------------------- */
+
 void ur_route_begin(void *context, struct ur_exchange *x)
 {
-	struct ur_visit *visit = calloc(1, sizeof *visit);
+	struct ur_visit *visit = ur_visit_begin(context, x);
 	if (visit == NULL) {
 		ur_exchange_answer(x, 503, NULL, NULL, 0);
 		return;
 	}
-	visit->gateway = context;
-	visit->older = visit->gateway->visits;
-	if (visit->older != NULL) {
-		visit->older->newer = visit;
-	}
-	visit->gateway->visits = visit;
-	visit->x = x;
-	x->owner = visit;
 	if (!find_verb(visit) || answer_anybody(visit)) {
 		return;
 	}
 	const char *version = ur_exchange_field(x, "tus-resumable");
 	if (speaks_tus(visit) && !says(version, UR_TUS_VERSION)) {
 		ur_exchange_set(x, "Tus-Version", "%s", UR_TUS_VERSION);
-		refuse(visit, 412, "this gateway speaks tus %s; say so by Tus-Resumable",
+		ur_visit_refuse(visit, 412, "this gateway speaks tus %s; say so by Tus-Resumable",
 			UR_TUS_VERSION);
 		return;
 	}

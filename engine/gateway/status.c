@@ -1,14 +1,15 @@
 /* status - what is told about an upload, its bytes, and figures for the house. */
-#include "engine/gateway/parts.h"
+#include "engine/gateway/status.h"
 
 #include "engine/base/clock.h"
+#include "engine/gateway/gate.h"
+#include "engine/gateway/life.h"
+#include "engine/gateway/session.h"
+#include "engine/gateway/state.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define AWAIT_MS 5000 // an answer waits no longer for bytes
 
@@ -63,7 +64,7 @@ static void write_status(
 	add_time(ret, "touched", upload->touched_ms);
 	ur_text_addf(ret, ",\"suspect\":%s,\"damaged\":%s", outcome->suspect ? "true" : "false",
 		upload->is_damaged ? "true" : "false");
-	const int64_t ends_ms = ur_gateway_ends_ms(gateway, upload);
+	const int64_t ends_ms = ur_life_ends_ms(gateway, upload);
 	if (ends_ms != 0 && !upload->bytes_gone) {
 		add_time(ret, "expires", ends_ms);
 	}

@@ -89,7 +89,7 @@ anchors() { # FILE
 
 @test "every state of an upload is explained, in the words of the gateway" {
   local state
-  for state in $(sed -nE 's/^\tUR_SPOOL_([A-Z]+),? .*/\1/p' engine/gateway/spool.h | tr '[:upper:]' '[:lower:]'); do
+  for state in $(sed -nE 's/^\tUR_SPOOL_([A-Z]+),? .*/\1/p' engine/gateway/spool/spool.h | tr '[:upper:]' '[:lower:]'); do
     grep -q "^| $state |" md/immich-operations.md || { echo "nothing about '$state'" && return 1; }
   done
 }

@@ -13,8 +13,8 @@
  *     STEP=N   every N-th point only (3)
  *     ONLY=N   this point alone; the folders are kept
  */
-#include "engine/gateway/spool.h"
-#include "engine/gateway/spool_parts.h"
+#include "engine/gateway/spool/internal.h"
+#include "engine/gateway/spool/spool.h"
 #include "engine/sys/sys.h"
 
 #include <dirent.h>

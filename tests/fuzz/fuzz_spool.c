@@ -4,7 +4,7 @@
  *     i  info     o  outcome     s  a slot of `state`, given the right checksum where it has none
  */
 #include "engine/base/clock.h"
-#include "engine/gateway/spool_parts.h"
+#include "engine/gateway/spool/internal.h"
 #include "engine/media/hash.h"
 
 #include <assert.h>

@@ -2,7 +2,7 @@
  * delivery - what an earlier process left on its way to immich-server, taken up again: a real spool,
  * and a gateway that has nobody to ask, so that only its next step shows.
  */
-#include "engine/gateway/delivery_parts.h"
+#include "engine/gateway/delivery/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/gateway/seal.h"
@@ -138,6 +138,12 @@ static int64_t wait_of(const struct ur_delivery *delivery)
 	return delivery->due_ms - ur_gateway_now_ms();
 }
 
+static void assert_asks(const struct ur_delivery *delivery, enum ur_put_state question)
+{
+	assert_int_equal(delivery->step, UR_DELIVERY_PUT);
+	assert_int_equal(delivery->put.state, question);
+}
+
 static void what_was_delivered_is_asked_for_and_not_sent_again(void **state)
 {
 	struct house *house = *state;
@@ -148,7 +154,7 @@ static void what_was_delivered_is_asked_for_and_not_sent_again(void **state)
 			.asset = ASSET,
 			.there_ran_ms = ur_spool_ran_ms(house->gateway.spool)});
 	const struct ur_delivery *delivery = take_up_again(house);
-	assert_int_equal(delivery->step, UR_DELIVERY_ASSET);
+	assert_asks(delivery, UR_PUT_ASSET);
 	assert_true(delivery->has_credential);
 	assert_string_equal(delivery->credential.line, KEY);
 	assert_in_range(wait_of(delivery), 50000, 60000); // of what is left of settle_after
@@ -159,8 +165,8 @@ static void what_was_not_delivered_is_checked_first(void **state)
 	struct house *house = *state;
 	(void)make(house);
 	const struct ur_delivery *delivery = take_up_again(house);
-	assert_int_equal(delivery->step, UR_DELIVERY_CHECK);
-	assert_false(delivery->suspect);
+	assert_asks(delivery, UR_PUT_CHECK);
+	assert_false(delivery->put.doubted);
 	assert_string_equal(delivery->metadata->filename, "a.jpg");
 }
 
@@ -179,8 +185,8 @@ static void doubt_survives_a_restart(void **state)
 					.asset = ASSET,
 					.there_ran_ms = ur_spool_ran_ms(house->gateway.spool)});
 			const struct ur_delivery *delivery = take_up_again(house);
-			assert_true(delivery->suspect);
-			assert_int_equal(delivery->step, UR_DELIVERY_ASSET);
+			assert_true(delivery->put.doubted);
+			assert_asks(delivery, UR_PUT_ASSET);
 			assert_true(wait_of(delivery) > 3500000);
 		}
 	}
@@ -211,8 +217,8 @@ static void what_may_have_been_sent_is_doubted_and_may_still_come(void **state)
 	conclude(house, upload,
 		(struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE, .suspect = true, .tries = 1});
 	const struct ur_delivery *delivery = take_up_again(house);
-	assert_true(delivery->suspect);
-	assert_int_equal(delivery->step, UR_DELIVERY_CHECK);
+	assert_true(delivery->put.doubted);
+	assert_asks(delivery, UR_PUT_LOST); // checked, and it may still come
 	assert_true(delivery->lost_until_ms > ur_gateway_now_ms());
 }
 
@@ -233,7 +239,7 @@ static void metadata_that_cannot_be_read_now_is_waited_for(void **state)
 	assert_int_equal(rename(gone, path), 0);
 	delivery->due_ms = 0;
 	ur_delivery_tick(&house->gateway);
-	assert_int_equal(delivery->step, UR_DELIVERY_CHECK);
+	assert_asks(delivery, UR_PUT_CHECK);
 }
 
 static void metadata_of_a_delivered_one_is_waited_for_too(void **state)
@@ -255,7 +261,7 @@ static void metadata_of_a_delivered_one_is_waited_for_too(void **state)
 	delivery->due_ms = 0;
 	ur_spool_pass(house->gateway.spool, -1000); // the asset was not seen that long ago
 	ur_delivery_tick(&house->gateway);
-	assert_int_equal(delivery->step, UR_DELIVERY_ASSET);
+	assert_asks(delivery, UR_PUT_ASSET);
 }
 
 static void without_a_key_its_owner_is_waited_for(void **state)

@@ -1185,6 +1185,121 @@ static void an_asset_is_left_alone_and_a_doubt_never_shortens_that(void **state)
 	assert_int_equal(ur_put_wait_ms(true, 60000, hour, -5), hour); // nobody wrote it down
 }
 
+/* ---- what a gateway may not get wrong, which has the only copy ---------------------------------- */
+
+static enum ur_put_verdict own(enum ur_put_state asked, int status)
+{
+	const struct ur_put_answer a = {
+		.asked = asked, .status = status, .own = true, .size = SIZE, .total = -1};
+	return ur_put_judge(&a);
+}
+
+static enum ur_put_state after(enum ur_put_state asked, struct ur_put_answer a)
+{
+	struct ur_put put = at(asked, &ur_put_gateway);
+	a.asked = asked;
+	a.size = SIZE;
+	return ur_put_step(&put, &a);
+}
+
+static bool is_about_bytes(enum ur_put_state state)
+{
+	return state == UR_PUT_BYTES || state == UR_PUT_ASIDE;
+}
+
+static bool is_proving(enum ur_put_state state)
+{
+	return state == UR_PUT_ASSET || is_about_bytes(state);
+}
+
+static void no_answer_is_no_verdict(void **state)
+{
+	static const int codes[] = {-ECONNREFUSED, -ECONNRESET, -ETIMEDOUT, -EPROTO, -ECANCELED};
+	(void)state;
+	for (size_t i = 0; i < sizeof codes / sizeof *codes; i++) {
+		for (size_t q = 0; q < QUESTIONS; q++) {
+			const enum ur_put_state asked = questions[q];
+			const enum ur_put_state again = asked == UR_PUT_SEND    ? UR_PUT_CHECK
+							: asked == UR_PUT_BYTES ? UR_PUT_ASSET
+										: asked;
+			struct ur_put_answer a = {.result = codes[i]};
+			assert_int_equal(after(asked, a), again);
+			a.body_gone = true;
+			assert_int_equal(
+				after(asked, a), asked == UR_PUT_SEND ? UR_PUT_LOST : again);
+		}
+	}
+}
+
+static void what_went_out_whole_may_have_been_kept(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < STATUSES; i++) {
+		struct ur_put_answer a = {.status = statuses[i], .body_gone = true};
+		assert_int_equal(after(UR_PUT_SEND, a), UR_PUT_LOST); // whoever said so
+		a.body_gone = false;
+		a.own = true;
+		if (a.status >= 500) {
+			assert_int_equal(after(UR_PUT_SEND, a), UR_PUT_LOST);
+		}
+	}
+	const struct ur_put_answer busy = {.status = 429, .own = true};
+	assert_int_equal(after(UR_PUT_SEND, busy), UR_PUT_CHECK);
+}
+
+static void a_want_of_room_is_no_refusal(void **state)
+{
+	const struct ur_put_answer quota = {
+		.asked = UR_PUT_SEND, .status = 400, .own = true, .quota = true};
+	(void)state;
+	assert_int_equal(ur_put_judge(&quota), UR_PUT_QUOTA);
+	for (size_t q = 0; q < QUESTIONS; q++) {
+		for (size_t i = 0; i < STATUSES; i++) {
+			assert_int_equal(own(questions[q], statuses[i]) == UR_PUT_REFUSED,
+				questions[q] == UR_PUT_SEND && statuses[i] == 400);
+		}
+	}
+}
+
+static void keys_and_rights_are_told_apart(void **state)
+{
+	(void)state;
+	for (size_t q = 0; q < QUESTIONS; q++) {
+		assert_int_equal(own(questions[q], 401), UR_PUT_KEY);
+		assert_int_equal(own(questions[q], 403),
+			is_proving(questions[q]) ? UR_PUT_RIGHTS : UR_PUT_KEY);
+	}
+}
+
+static void a_proof_is_read_and_its_want_is_no_verdict_about_the_file(void **state)
+{
+	const struct ur_put_answer read = {.status = 200, .own = true, .readable = true};
+	const struct ur_put_answer taken = {
+		.status = 201, .own = true, .readable = true, .body_gone = true};
+	const struct ur_put_answer part = {.status = 206, .own = true, .total = SIZE, .got = 1};
+	const struct ur_put_answer whole = {.status = 200, .own = true, .total = -1, .got = SIZE};
+	(void)state;
+	assert_int_equal(after(UR_PUT_CHECK, read), UR_PUT_SEND);
+	assert_int_equal(after(UR_PUT_SEND, read), UR_PUT_ASSET);
+	assert_int_equal(after(UR_PUT_SEND, taken), UR_PUT_ASSET);
+	assert_int_equal(after(UR_PUT_ASSET, read), UR_PUT_BYTES);
+	assert_int_equal(after(UR_PUT_BYTES, part), UR_PUT_PROVED);
+	assert_int_equal(after(UR_PUT_BYTES, whole), UR_PUT_PROVED);
+	assert_true(says_nothing(own(UR_PUT_CHECK, 200)));
+	assert_true(says_nothing(own(UR_PUT_ASSET, 200)));
+	assert_int_equal(own(UR_PUT_ASSET, 400), UR_PUT_GONE);
+	assert_int_equal(own(UR_PUT_ASSET, 404), UR_PUT_GONE);
+	assert_true(says_nothing(own(UR_PUT_ASSET, 500)));
+	assert_int_equal(own(UR_PUT_BYTES, 206), UR_PUT_MISSED); // of another size
+	assert_int_equal(own(UR_PUT_BYTES, 200), UR_PUT_MISSED);
+	assert_int_equal(own(UR_PUT_BYTES, 404), UR_PUT_MISSED);
+	assert_int_equal(own(UR_PUT_BYTES, 416), UR_PUT_MISSED); // shorter than it was
+	assert_int_equal(own(UR_PUT_BYTES, 500), UR_PUT_MISSED);
+	for (int status = 501; status < 600; status++) {
+		assert_true(says_nothing(own(UR_PUT_BYTES, status)));
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1205,6 +1320,11 @@ int main(void)
 		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
 		cmocka_unit_test(one_failure_is_a_suspect_and_many_are_the_library),
 		cmocka_unit_test(an_asset_is_left_alone_and_a_doubt_never_shortens_that),
+		cmocka_unit_test(no_answer_is_no_verdict),
+		cmocka_unit_test(what_went_out_whole_may_have_been_kept),
+		cmocka_unit_test(a_want_of_room_is_no_refusal),
+		cmocka_unit_test(keys_and_rights_are_told_apart),
+		cmocka_unit_test(a_proof_is_read_and_its_want_is_no_verdict_about_the_file),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

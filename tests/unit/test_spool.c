@@ -2,10 +2,10 @@
  * spool - real folders: what is made, written and committed is there after a restart, and what is
  * half made, torn, strange or somebody else's is dealt with.
  */
-#include "engine/gateway/spool.h"
+#include "engine/gateway/spool/spool.h"
 
 #include "engine/base/clock.h"
-#include "engine/gateway/spool_parts.h"
+#include "engine/gateway/spool/internal.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
 /*
- * spool_bytes - what happens while bytes come in.
+ * bytes - what happens while bytes come in.
  *
  *     loop:  append ─▶ bytes, hash, offset …… append …… mark ──┐          committed(mark)
  *     crew:                                                    └▶ commit: fdatasync(bytes)
@@ -13,7 +13,7 @@
  * an upload, and the next start cuts off what no slot vouches for.  A slot whose flush failed is
  * spoiled, so that the next start does not take it for durable either.
  */
-#include "engine/gateway/spool_parts.h"
+#include "engine/gateway/spool/internal.h"
 
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
@@ -44,6 +44,9 @@ static int cannot_write(int code, struct ur_err *err)
 
 static int open_both(struct ur_spool_own *own, int root, const char *id)
 {
+	assert(root >= 0);
+	assert(own->bytes < 0);
+	assert(own->state < 0);
 	const int dir = ur_spool_folder_open(root, id);
 	if (dir < 0) {
 		return dir;
@@ -74,6 +77,7 @@ int ur_spool_wake(struct ur_spool_upload *upload, struct ur_err *err)
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
 	}
+	assert(upload->offset == upload->durable);
 	struct ur_spool_own *own = calloc(1, sizeof *own);
 	if (own == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot open the upload");
@@ -107,128 +111,19 @@ void ur_spool_rest(struct ur_spool_upload *upload)
 	}
 }
 
-/* ---- bytes come in --------------------------------------------------------------------------- */
-
-static bool is_known(uint64_t length)
-{
-	return length != UR_SPOOL_LENGTH_UNKNOWN;
-}
-
-static int check_room(const struct ur_spool_upload *upload, size_t size, struct ur_err *err)
-{
-	const uint64_t most = is_known(upload->length) ? upload->length : (uint64_t)INT64_MAX;
-	if (size > most - upload->offset) {
-		return ur_err_say(err, -EFBIG, UR_FAULT_FILE,
-			"more bytes than the upload's length of %llu", (unsigned long long)most);
-	}
-	return 0;
-}
-
-/** In whole pages: the last one will be written again. */
-static void start_writeback(struct ur_spool_upload *upload)
-{
-	struct ur_spool_own *own = upload->own;
-	if (upload->offset - own->ahead >= AHEAD && !upload->spool->no_sync) {
-		const uint64_t end = upload->offset & ~(uint64_t)(PAGE - 1);
-		(void)ur_sys.sync_ahead(own->bytes, (off_t)own->ahead, (off_t)(end - own->ahead));
-		own->ahead = end;
-	}
-}
-
-static int write_bytes(
-	struct ur_spool_upload *upload, const char *bytes, size_t size, struct ur_err *err)
-{
-	struct ur_spool_own *own = upload->own;
-	while (size > 0) {
-		const ssize_t n = ur_sys.pwrite(own->bytes, bytes, size, (off_t)upload->offset);
-		if (n <= 0) {
-			return cannot_write(n < 0 ? (int)n : -EIO, err);
-		}
-		if (!upload->spool->no_hash) {
-			ur_sha1_feed(&own->sha1, bytes, (size_t)n);
-		}
-		upload->offset += (uint64_t)n;
-		bytes += n;
-		size -= (size_t)n;
-	}
-	return 0;
-}
-
-/** A slot must not speak of bytes that are about to be overwritten. */
-static int commit_rewound(struct ur_spool_upload *upload, struct ur_err *err)
-{
-	struct ur_spool_mark mark;
-	ur_spool_mark(upload, &mark);
-	const int r = ur_spool_commit(upload, &mark, err);
-	if (r == 0) {
-		ur_spool_committed(upload, &mark);
-	}
-	return r;
-}
-
-int ur_spool_append(
-	struct ur_spool_upload *upload, const void *bytes, size_t size, struct ur_err *err)
-{
-	assert(upload->own != NULL);
-	if (upload->untrusted) {
-		return distrusted(-EIO, err);
-	}
-	int r = check_room(upload, size, err);
-	if (r == 0 && upload->offset < upload->durable) {
-		r = commit_rewound(upload, err);
-	}
-	if (r == 0) {
-		r = write_bytes(upload, bytes, size, err);
-		upload->touched_ms = ur_clock_wall_ns() / UR_MS_NS;
-		upload->touched_ran_ms = ur_spool_ran_ms(upload->spool);
-		start_writeback(upload);
-	}
-	if (!is_known(upload->length)) {
-		ur_spool_recount(upload);
-	}
-	return r;
-}
-
-void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret)
-{
-	assert(upload->own != NULL);
-	*ret = (struct ur_spool_mark){.offset = upload->offset, .length = upload->length};
-	ur_sha1_save(&upload->own->sha1, ret->words, ret->tail);
-}
-
-void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
-{
-	struct ur_spool_own *own = upload->own;
-	assert(own != NULL);
-	assert(mark->offset <= upload->offset);
-	upload->offset = mark->offset;
-	upload->length = mark->length;
-	own->ahead = mark->offset < own->ahead ? mark->offset & ~(uint64_t)(PAGE - 1) : own->ahead;
-	/* It began with a kernel that computes right, and still does. */
-	const int r = ur_sha1_load(&own->sha1, mark->offset, mark->words, mark->tail);
-	assert(r == 0);
-	ur_spool_recount(upload);
-}
-
-void ur_spool_declare(struct ur_spool_upload *upload, uint64_t length)
-{
-	assert(!is_known(upload->length));
-	assert(length <= INT64_MAX);
-	assert(length >= upload->offset);
-	upload->length = length;
-	ur_spool_recount(upload);
-}
-
 /* ---- durable --------------------------------------------------------------------------------- */
 
 static int sync_data(const struct ur_spool *spool, int fd)
 {
+	assert(fd >= 0);
 	return spool->no_sync ? 0 : ur_sys.fdatasync(fd);
 }
 
 /** Into the slot that is not the newest, so that there is always a whole one. */
 static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(mark->offset <= mark->length);
+	assert(upload->own->newest < UR_SLOTS);
 	static const uint8_t spoiled[UR_SLOT_BYTES];
 	struct ur_spool_own *own = upload->own;
 	uint8_t bytes[UR_SLOT_BYTES];
@@ -260,6 +155,7 @@ static int write_slot(struct ur_spool_upload *upload, const struct ur_spool_mark
 /** A rewound upload may have had more bytes once than it has in the end. */
 static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(upload->own != NULL);
 	struct stat st;
 	if (mark->offset != mark->length) {
 		return 0;
@@ -278,8 +174,8 @@ static int trim(const struct ur_spool_upload *upload, const struct ur_spool_mark
 static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
 {
 	const uint64_t from = mark->offset > own->reserved ? mark->offset : own->reserved;
-	if (!is_known(mark->length) || from >= mark->length || from - mark->offset > RESERVE / 2 ||
-		mark->length - from < UR_SPOOL_STEP) {
+	if (!ur_spool_is_known(mark->length) || from >= mark->length ||
+		from - mark->offset > RESERVE / 2 || mark->length - from < UR_SPOOL_STEP) {
 		return;
 	}
 	const uint64_t left = mark->length - from;
@@ -291,6 +187,7 @@ static void reserve(struct ur_spool_own *own, const struct ur_spool_mark *mark)
 int ur_spool_commit(
 	struct ur_spool_upload *upload, const struct ur_spool_mark *mark, struct ur_err *err)
 {
+	assert(mark->offset <= mark->length);
 	assert(upload->own != NULL);
 	if (upload->untrusted) {
 		return distrusted(-EIO, err);
@@ -313,7 +210,121 @@ int ur_spool_commit(
 
 void ur_spool_committed(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
 {
+	assert(mark->offset <= mark->length);
 	upload->durable = mark->offset;
+}
+
+/* ---- bytes come in --------------------------------------------------------------------------- */
+
+void ur_spool_mark(const struct ur_spool_upload *upload, struct ur_spool_mark *ret)
+{
+	assert(upload->own != NULL);
+	*ret = (struct ur_spool_mark){.offset = upload->offset, .length = upload->length};
+	ur_sha1_save(&upload->own->sha1, ret->words, ret->tail);
+}
+
+static int check_room(const struct ur_spool_upload *upload, size_t size, struct ur_err *err)
+{
+	assert(upload->offset <= upload->length);
+	const uint64_t most =
+		ur_spool_is_known(upload->length) ? upload->length : (uint64_t)INT64_MAX;
+	if (size > most - upload->offset) {
+		return ur_err_say(err, -EFBIG, UR_FAULT_FILE,
+			"more bytes than the upload's length of %llu", (unsigned long long)most);
+	}
+	return 0;
+}
+
+/** In whole pages: the last one will be written again. */
+static void start_writeback(struct ur_spool_upload *upload)
+{
+	assert(upload->own->ahead <= upload->offset);
+	struct ur_spool_own *own = upload->own;
+	if (upload->offset - own->ahead >= AHEAD && !upload->spool->no_sync) {
+		const uint64_t end = upload->offset & ~(uint64_t)(PAGE - 1);
+		(void)ur_sys.sync_ahead(own->bytes, (off_t)own->ahead, (off_t)(end - own->ahead));
+		own->ahead = end;
+	}
+}
+
+static int write_bytes(
+	struct ur_spool_upload *upload, const char *bytes, size_t size, struct ur_err *err)
+{
+	struct ur_spool_own *own = upload->own;
+	while (size > 0) {
+		const ssize_t n = ur_sys.pwrite(own->bytes, bytes, size, (off_t)upload->offset);
+		if (n <= 0) {
+			return cannot_write(n < 0 ? (int)n : -EIO, err);
+		}
+		if (!upload->spool->no_hash) {
+			ur_sha1_feed(&own->sha1, bytes, (size_t)n);
+		}
+		upload->offset += (uint64_t)n;
+		bytes += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+/** A slot must not speak of bytes that are about to be overwritten. */
+static int commit_rewound(struct ur_spool_upload *upload, struct ur_err *err)
+{
+	assert(upload->offset < upload->durable);
+	struct ur_spool_mark mark;
+	ur_spool_mark(upload, &mark);
+	const int r = ur_spool_commit(upload, &mark, err);
+	if (r == 0) {
+		ur_spool_committed(upload, &mark);
+	}
+	return r;
+}
+
+int ur_spool_append(
+	struct ur_spool_upload *upload, const void *bytes, size_t size, struct ur_err *err)
+{
+	assert(size == 0 || upload->outcome.state == UR_SPOOL_RECEIVING);
+	assert(upload->own != NULL);
+	if (upload->untrusted) {
+		return distrusted(-EIO, err);
+	}
+	int r = check_room(upload, size, err);
+	if (r == 0 && upload->offset < upload->durable) {
+		r = commit_rewound(upload, err);
+	}
+	if (r == 0) {
+		r = write_bytes(upload, bytes, size, err);
+		upload->touched_ms = ur_clock_wall_ns() / UR_MS_NS;
+		upload->touched_ran_ms = ur_spool_ran_ms(upload->spool);
+		start_writeback(upload);
+	}
+	if (!ur_spool_is_known(upload->length)) {
+		ur_spool_recount(upload);
+	}
+	return r;
+}
+
+void ur_spool_rewind(struct ur_spool_upload *upload, const struct ur_spool_mark *mark)
+{
+	assert(mark->offset <= mark->length);
+	struct ur_spool_own *own = upload->own;
+	assert(own != NULL);
+	assert(mark->offset <= upload->offset);
+	upload->offset = mark->offset;
+	upload->length = mark->length;
+	own->ahead = mark->offset < own->ahead ? mark->offset & ~(uint64_t)(PAGE - 1) : own->ahead;
+	/* It began with a kernel that computes right, and still does. */
+	const int r = ur_sha1_load(&own->sha1, mark->offset, mark->words, mark->tail);
+	assert(r == 0);
+	ur_spool_recount(upload);
+}
+
+void ur_spool_declare(struct ur_spool_upload *upload, uint64_t length)
+{
+	assert(!ur_spool_is_known(upload->length));
+	assert(length <= INT64_MAX);
+	assert(length >= upload->offset);
+	upload->length = length;
+	ur_spool_recount(upload);
 }
 
 bool ur_spool_finish(struct ur_spool_upload *upload)

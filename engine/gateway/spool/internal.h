@@ -1,18 +1,22 @@
 /**
- * spool_parts - what the spool's files look like; shared by the parts of `spool`.
+ * internal - what the files of the spool share; nobody else includes it.
  *
- *     spool.c        the index, an upload's life
- *     spool_bytes.c  append, commit, the hash: what happens while bytes come in
- *     spool_files.c  files written whole, JSON, slots: how things look on disk
- *     spool_life.c   the time it has run, outcomes in place, damaged uploads rebuilt
+ *     spool                                   the root: opened, locked, read, let go
+ *     start    make    rebuild    beside      what a start finds; an upload's folder; damage
+ *     index    bytes                          uploads by id; what happens while bytes come in
+ *     outcome                                 concluded, on disk
+ *     owner    clock    record    slot        who has how much; run time; JSON; offsets
+ *     file                                    files of our own
+ *
+ * A file calls those in the lines below its own; start calls index, and index calls bytes.
  *
  *   Threads  as spool.h says; what stands here keeps no state of its own
  */
-#ifndef UR_GATEWAY_SPOOL_PARTS_H
-#define UR_GATEWAY_SPOOL_PARTS_H
+#ifndef UR_GATEWAY_SPOOL_INTERNAL_H
+#define UR_GATEWAY_SPOOL_INTERNAL_H
 
 #include "engine/base/text.h"
-#include "engine/gateway/spool.h"
+#include "engine/gateway/spool/spool.h"
 #include "engine/media/hash_stream.h"
 
 #include <stdatomic.h>
@@ -24,7 +28,9 @@
 #define UR_INFO_MAX (32u << 10)
 #define UR_BLOCK_BYTES ((size_t)2048) // of an outcome, with its checksum
 #define UR_OUTCOME_BYTES (UR_SLOT_APART + UR_BLOCK_BYTES)
-#define UR_SPOOL_LAYOUT 2 // 1: without lives in run time, outcomes replaced by a rename
+#define UR_SPOOL_NEW ".new-"   // an upload's folder that is being made
+#define UR_SPOOL_GONE ".gone-" // and one that is being removed
+#define UR_SPOOL_LAYOUT 2      // 1: without lives in run time, outcomes replaced by a rename
 
 /** Somebody's uploads, counted.  `bytes` is written by the crew too, when bytes are removed. */
 struct ur_spool_owner {
@@ -73,25 +79,19 @@ struct ur_spool_own {
 	uint64_t reserved; // blocks were taken up to here; UINT64_MAX: not to be had
 };
 
-/** One slot of `state`. */
-struct ur_spool_slot {
-	uint64_t sequence;
-	int64_t touched_ms;
-	int64_t touched_ran_ms;
-	struct ur_spool_mark mark;
-};
-void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_BYTES]);
-/** False for anything torn, strange or impossible. */
-bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot *ret);
-/**
- * The newest slot of a state file; -EBADMSG when there is none.  `ret_spoilt` (NULL: not asked) says
- * whether the other one had something written to it that cannot be read: perhaps the newer one.
- */
-[[nodiscard]] int ur_spool_slot_pick(
-	int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt);
+static inline bool ur_spool_is_known(uint64_t length)
+{
+	return length != UR_SPOOL_LENGTH_UNKNOWN;
+}
+/** The bytes may go. */
+static inline bool ur_spool_may_go(enum ur_spool_state state)
+{
+	return state == UR_SPOOL_CONFIRMED || state == UR_SPOOL_REFUSED;
+}
 
-/* Files in an upload's folder. */
-
+/* file */
+/** The folder of an upload, opened and looked at. */
+[[nodiscard]] int ur_spool_folder_open(int root, const char *name);
 /** A regular file of ours that nobody else may touch: a descriptor, or -EPERM. */
 [[nodiscard]] int ur_spool_file_open(int dir, const char *name, int flags);
 /** New and synced, but for its name. */
@@ -115,8 +115,33 @@ bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot
 /** Calls `visit` for every name in a folder, which may remove it; until it returns an error. */
 [[nodiscard]] int ur_spool_each_name(
 	int dir, int (*visit)(int dir, const char *name, void *context), void *context);
+/**
+ * One of two of a kind, in place: nothing was promised of it yet, and where it may not be on disk it
+ * is spoiled.
+ */
+[[nodiscard]] int ur_spool_block_put(
+	int fd, const void *bytes, size_t size, unsigned index, bool sync);
 
-/* JSON. */
+/* slot */
+/** One slot of `state`. */
+struct ur_spool_slot {
+	uint64_t sequence;
+	int64_t touched_ms;
+	int64_t touched_ran_ms;
+	struct ur_spool_mark mark;
+};
+void ur_spool_slot_write(const struct ur_spool_slot *slot, uint8_t ret[UR_SLOT_BYTES]);
+/** False for anything torn, strange or impossible. */
+bool ur_spool_slot_read(const uint8_t bytes[UR_SLOT_BYTES], struct ur_spool_slot *ret);
+/**
+ * The newest slot of a state file; -EBADMSG when there is none.  `ret_spoilt` (NULL: not asked) says
+ * whether the other one had something written to it that cannot be read: perhaps the newer one.
+ */
+[[nodiscard]] int ur_spool_slot_pick(
+	int state, struct ur_spool_slot *ret, unsigned *ret_index, bool *ret_spoilt);
+
+/* record */
+bool ur_spool_is_id(const char *text);
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret);
 /**
@@ -129,23 +154,35 @@ void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_te
 [[nodiscard]] int ur_spool_outcome_read(
 	const char *json, size_t size, struct ur_spool_outcome *ret);
 
-/* Lives and outcomes. */
+/* owner */
+/** The upload brought an entry with it; it is used, or there is one. */
+void ur_spool_owner_join(struct ur_spool *spool, struct ur_spool_upload *upload);
+void ur_spool_owner_leave(struct ur_spool *spool, struct ur_spool_upload *upload);
+/** Corrects what the upload counts for at its owner's and in all. */
+void ur_spool_recount(struct ur_spool_upload *upload);
+void ur_spool_owners_done(struct ur_spool *spool);
+
+/* clock */
 /** Reads SPOOL/clock, or begins one; -EPROTO: of a newer layout. */
 [[nodiscard]] int ur_spool_clock_open(struct ur_spool *spool);
+
+/* outcome */
 /** Two blocks, with `outcome` in the first; NULL: nothing is concluded yet. */
 [[nodiscard]] int ur_spool_outcome_make(int dir, const struct ur_spool_outcome *outcome);
 /** The newest whole block, or an older layout's file; -ENOENT: nothing was concluded yet. */
 [[nodiscard]] int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret);
-/** Into the other block, durable; the file is made anew where it is of an older layout. */
-[[nodiscard]] int ur_spool_outcome_store(
-	const struct ur_spool *spool, int dir, const struct ur_spool_outcome *outcome);
-/** Puts an older layout's files into this one. */
-[[nodiscard]] int ur_spool_take_over(
-	int dir, const struct ur_spool_upload *upload, const char *metadata);
 
-/** The folder of an upload, opened and looked at. */
-[[nodiscard]] int ur_spool_folder_open(int root, const char *name);
-/** Corrects what the upload counts for at its owner's and in all. */
-void ur_spool_recount(struct ur_spool_upload *upload);
+/* index */
+/** With an entry for its owner; NULL when memory is short.  dismiss() it. */
+struct ur_spool_upload *ur_spool_upload_new(struct ur_spool *spool);
+/** upload->owner is filled in. */
+void ur_spool_name_owner(struct ur_spool_upload *upload);
+[[nodiscard]] int ur_spool_index_init(struct ur_spool *spool);
+/** Every upload in it is freed, but for what owners have. */
+void ur_spool_index_done(struct ur_spool *spool);
+
+/* start */
+/** Every folder of the root; those that cannot be read are counted as damaged. */
+[[nodiscard]] int ur_spool_read_all(struct ur_spool *spool);
 
 #endif

@@ -1,0 +1,135 @@
+/* related - what belongs to an upload: its metadata, its sidecar, the movie of a live photo. */
+#include "engine/gateway/delivery/internal.h"
+
+#include "engine/sys/sys.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SIDECAR_MAX (1u << 20)
+
+static struct ur_spool_upload *relative(struct ur_session *session, const char *id)
+{
+	struct ur_spool_upload *found =
+		id[0] == '\0' ? NULL : ur_spool_find(session->gateway->spool, id);
+	return found != NULL && strcmp(found->owner, session->upload->owner) == 0 ? found : NULL;
+}
+
+/**
+ * False when it could not be read now: the picture waits, for its owner takes the sidecar for
+ * delivered with it.  One that no server takes stays behind.
+ */
+static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sidecar)
+{
+	assert(sidecar->is_sidecar);
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_err err = {0};
+	const size_t size = (size_t)sidecar->length;
+	free(delivery->sidecar);
+	delivery->sidecar = NULL;
+	delivery->sidecar_size = 0;
+	delivery->related = NULL;
+	const bool fits = size > 0 && size <= SIDECAR_MAX;
+	const int fd = fits ? ur_spool_open(sidecar, &err) : -EFBIG;
+	char *bytes = fd < 0 ? NULL : malloc(size);
+	if (bytes != NULL && ur_sys_pread_all(fd, bytes, size, 0) == (ssize_t)size) {
+		delivery->sidecar = bytes;
+		delivery->sidecar_size = size;
+		delivery->related = sidecar;
+	} else {
+		free(bytes);
+		ur_gateway_log(session->gateway, 4,
+			fits ? "upload %s: its sidecar %s could not be read; both wait"
+			     : "upload %s: its sidecar %s is empty or too large and stays behind",
+			session->upload->id, sidecar->id);
+	}
+	if (fd >= 0) {
+		(void)close(fd);
+	}
+	return delivery->related != NULL || !fits;
+}
+
+bool ur_delivery_gather(struct ur_session *session)
+{
+	assert(session->delivery->metadata != NULL);
+	struct ur_tus_metadata *said = session->delivery->metadata;
+	struct ur_spool_upload *sidecar = relative(session, said->sidecar_upload);
+	const struct ur_spool_upload *movie = relative(session, said->movie_upload);
+	if (sidecar != NULL &&
+		(sidecar->outcome.state == UR_SPOOL_RECEIVING || sidecar->is_unread)) {
+		return false;
+	}
+	if (movie != NULL && !movie->is_sidecar && // which is never an asset
+		(movie->outcome.state == UR_SPOOL_RECEIVING || movie->is_unread ||
+			movie->outcome.state == UR_SPOOL_COMPLETE)) {
+		return false;
+	}
+	if (movie != NULL && !movie->is_sidecar && // which is never an asset
+		(movie->outcome.state == UR_SPOOL_DELIVERED ||
+			movie->outcome.state == UR_SPOOL_CONFIRMED)) {
+		memcpy(said->live_movie, movie->outcome.asset, sizeof said->live_movie);
+	}
+	return sidecar == NULL || !sidecar->is_sidecar ||
+	       sidecar->outcome.state != UR_SPOOL_COMPLETE || take_sidecar(session, sidecar);
+}
+
+int ur_delivery_read_metadata(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	char *text = NULL;
+	if (delivery->metadata != NULL) {
+		return 0;
+	}
+	struct ur_tus_metadata *said = calloc(1, sizeof *said);
+	int r = said == NULL ? -ENOMEM : ur_spool_metadata(session->upload, &text);
+	r = r < 0 || text[0] == '\0' ? r : ur_tus_metadata_read(text, said, NULL);
+	free(text);
+	if (r < 0) {
+		free(said);
+		return r;
+	}
+	delivery->metadata = said;
+	return 0;
+}
+
+void ur_delivery_find_related(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	/* What went along is written down; what its client names may be anything. */
+	delivery->related = relative(session, session->upload->outcome.with);
+	if (delivery->related != NULL &&
+		(!delivery->related->is_sidecar ||
+			delivery->related->outcome.state != UR_SPOOL_COMPLETE)) {
+		delivery->related = NULL;
+	}
+}
+
+void ur_delivery_judge_sidecar(struct ur_delivery *delivery)
+{
+	assert(delivery->related != NULL);
+	assert(delivery->outcome.state == UR_SPOOL_CONFIRMED);
+	struct ur_spool_outcome *outcome = &delivery->related_outcome;
+	*outcome = delivery->outcome;
+	outcome->with[0] = '\0';
+	if (outcome->duplicate) {
+		outcome->state = UR_SPOOL_REFUSED;
+		(void)snprintf(outcome->words, sizeof outcome->words,
+			"its picture was on the server already, and a sidecar travels only with a new one");
+	} else if (outcome->status != 201 ||
+		   strcmp(delivery->outcome.with, delivery->related->id) != 0) {
+		outcome->state = UR_SPOOL_REFUSED;
+		outcome->status = 0; // no word of the server's about it: it is kept
+		(void)snprintf(outcome->words, sizeof outcome->words,
+			"its picture is on the server, and nobody can tell whether it travelled with it");
+	}
+}
+
+void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spool_outcome *outcome)
+{
+	(void)snprintf(outcome->with, sizeof outcome->with, "%s",
+		delivery->related != NULL ? delivery->related->id : "");
+}
