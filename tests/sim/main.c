@@ -1,7 +1,7 @@
 /*
  * main - seeds: a world each, and whether the promises were kept in it.
  *
- *     sim_NAME                    100,000 worlds, as a test
+ *     sim_NAME                    so many worlds as it has, as a test
  *     sim_NAME --count N          so many
  *     sim_NAME --seed N           this one, with all that happens; made small if it fails
  *
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT 100000
 #define FAILURES_SHOWN 5
 
 struct sim_world sim;
@@ -73,12 +72,49 @@ void sim_say(const char *format, ...)
 	(void)putchar('\n');
 }
 
+/** What the server has before anybody comes. */
+static void make_server(void)
+{
+	for (int i = 0; i < sim.plan.contents; i++) {
+		struct sim_content *content = &sim_contents[i];
+		if (sim_lies(LIE_OTHERS)) {
+			content->row = content->stored = content->by_others = true;
+		} else if (sim_lies(LIE_TRASH)) {
+			content->row = content->stored = content->trashed = true;
+		} else if (sim_lies(LIE_HALF)) {
+			content->row = true;
+		}
+	}
+}
+
+void sim_pass_time(void)
+{
+	static const int64_t waits_s[] = {2, 30, 90, 600, 3700, 30000, 90000};
+	for (int i = 0; i < sim.plan.contents; i++) {
+		struct sim_content *content = &sim_contents[i];
+		if (!content->row && content->storing_ns == 0 && sim_lies(LIE_OTHERS)) {
+			content->row = content->stored = content->by_others = true;
+		}
+		if (content->row && sim_lies(LIE_TRASH)) {
+			content->trashed = !content->trashed;
+		}
+	}
+	sim_pass(waits_s[sim_below(7)] * UR_SECOND_NS);
+	if (sim_once_in(6)) {
+		sim_reboot();
+	}
+	if (sim_once_in(6)) {
+		sim_step_wall(((int64_t)sim_below(200000) - 100000) * UR_SECOND_NS);
+	}
+}
+
 void sim_begin(const struct sim_plan *plan)
 {
 	sim = (struct sim_world){.plan = *plan, .verbose = sim.verbose};
 	chance = plan->seed ^ UINT64_C(0xabcdef);
 	sim_clock_begin();
 	sim_server_begin();
+	make_server();
 }
 
 /* ---- a plan ----------------------------------------------------------------------------------- */
@@ -183,7 +219,7 @@ static int try_seed(uint64_t seed, bool explain)
 int main(int argc, char **argv)
 {
 	uint64_t first = number_of("UR_SEED", 1);
-	uint64_t count = number_of("SIM_COUNT", COUNT);
+	uint64_t count = number_of("SIM_COUNT", sim_count);
 	struct sim_plan plan;
 	if (read_plan(&plan)) {
 		show(&plan);

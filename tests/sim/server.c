@@ -22,6 +22,8 @@ struct sim_content sim_contents[SIM_CONTENTS];
 static struct pending {
 	struct sim_event event;
 	struct ur_request *request; // NULL: free
+	bool arrived;               // an upload: its body
+	struct sim_sent sent;
 } pending[PENDING];
 
 static struct later {
@@ -381,6 +383,58 @@ static void finish(struct pending *p)
 	request->done(request);
 }
 
+static bool is_upload(const struct ur_request *r)
+{
+	return strcmp(r->method, "POST") == 0 && strcmp(r->path, "/api/assets") == 0;
+}
+
+static int content_of_upload(const struct ur_request *r)
+{
+	for (int i = 0; i < SIM_CONTENTS; i++) {
+		char hex[2 * UR_HASH_SHA1 + 1];
+		ur_hex(sim_contents[i].sha1, UR_HASH_SHA1, hex);
+		if (strstr(r->header[1], hex) != NULL) {
+			return i;
+		}
+	}
+	abort();
+}
+
+static void answer_upload(struct ur_request *r, const struct sim_sent *sent)
+{
+	const struct sim_content *content = &sim_contents[content_of_upload(r)];
+	r->body_gone = true;
+	if (sent->result < 0) {
+		r->result = sent->result;
+	} else if (sent->status >= 400 && sent->own) {
+		complain(r, sent->status);
+	} else if (!sent->readable) {
+		show_page(r, sent->status);
+	} else {
+		answer(r, sent->status, sent->own, "application/json");
+		ur_text_addf(&r->answer, "{\"id\":\"%s\",\"status\":\"%s\"}", content->asset,
+			sent->duplicate ? "duplicate" : "created");
+	}
+}
+
+/** True when its body has just arrived, and the answer is to come. */
+static bool goes_on(struct pending *p)
+{
+	if (p->arrived) {
+		answer_upload(p->request, &p->sent);
+		return false;
+	}
+	if (sim_lies(LIE_LINE)) {
+		p->request->result = -ECONNRESET;
+		p->request->body_gone = false;
+		return false;
+	}
+	p->arrived = true;
+	p->sent = sim_server_upload(content_of_upload(p->request));
+	sim_later(&p->event, (int64_t)sim_below(3000) * UR_MS_NS);
+	return true;
+}
+
 static void happens(struct sim_event *event)
 {
 	struct pending *p = (struct pending *)((char *)event - offsetof(struct pending, event));
@@ -388,7 +442,11 @@ static void happens(struct sim_event *event)
 		return; // it was cancelled
 	}
 	ur_text_clear(&p->request->answer);
-	if (sim.dead) {
+	if (is_upload(p->request)) {
+		if (goes_on(p)) {
+			return;
+		}
+	} else if (sim.dead) {
 		p->request->result = -ECANCELED;
 	} else if (!lie(p->request)) {
 		answer_truly(p->request);
@@ -416,12 +474,20 @@ void __wrap_ur_http_submit(struct ur_http *http, struct ur_request *request)
 	for (size_t i = 0; i < PENDING; i++) {
 		if (pending[i].request == NULL && !pending[i].event.waits) {
 			pending[i].request = request;
+			pending[i].arrived = false;
 			pending[i].event.happen = happens;
 			sim_later(&pending[i].event, (int64_t)(1 + sim_below(300)) * UR_MS_NS);
 			return;
 		}
 	}
 	abort(); // more requests than items
+}
+
+void sim_server_forget(void)
+{
+	for (size_t i = 0; i < PENDING; i++) {
+		pending[i].request = NULL;
+	}
 }
 
 void __wrap_ur_http_wake(struct ur_http *http)

@@ -11,8 +11,8 @@
  *     importer_run.c   a run: scan, probe, upload and settle played, the coordinator real
  *     ledger.c         rows and assets; a commit makes them durable, a crash forgets the rest
  *
- *     sim_gateway.c    uploads and the promises about them; the deliveries real
- *     spool.c          outcomes: what was concluded outlives a crash
+ *     sim_gateway.c    uploads and the promises about them; the deliveries real, the spool played
+
  *
  * Coordinator and deliveries are those that ship; the linker puts these in their neighbours' place
  * (--wrap).
@@ -115,6 +115,8 @@ struct sim_content {
 extern struct sim_content sim_contents[SIM_CONTENTS];
 
 void sim_server_begin(void);
+/** Whoever asked is no more: nobody hears any answer. */
+void sim_server_forget(void);
 /** Whether a file whose bytes are the server's own stands where the server sees it: the world's. */
 bool sim_own_is_there(int own_file, bool *ret_aside);
 /** The whole truth, whatever is answered: the server has these bytes elsewhere than in `asking`. */
@@ -145,11 +147,14 @@ extern struct sim_world sim;
 
 /** A world as its plan begins; the world's own parts are its own to begin. */
 void sim_begin(const struct sim_plan *plan);
+/** Between two runs: others upload, trash, take out; hours pass, machines boot, clocks step. */
+void sim_pass_time(void);
 void sim_break(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void sim_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /** Whose promises, and a whole life: the promise that was broken, "" when none was.  The world's. */
 extern const char sim_name[];
+extern const uint64_t sim_count; // of worlds, as a test
 const char *sim_live(const struct sim_plan *plan);
 
 #endif

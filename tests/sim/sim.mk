@@ -5,7 +5,7 @@
 comma := ,
 SIM_COMMON := main clock server
 SIM_IMPORTER := sim_importer importer_run ledger
-SIM_NAMES := importer
+SIM_NAMES := importer gateway
 SIM_BIN := $(SIM_NAMES:%=$(OUT)/tests/sim/sim_%)
 
 SIM_WRAPPED := ur_clock_steady_ns ur_clock_wall_ns ur_clock_boot_ns ur_clock_boot_id ur_clock_local \
@@ -18,6 +18,15 @@ $(OUT)/tests/sim/sim_importer: $(patsubst %,$(OUT)/tests/sim/%.o,$(SIM_COMMON) $
 		$(OUT)/liburingest.a
 	@echo "  LD  $@"
 	$(Q)$(CC) $(LDFLAGS_ALL) $(patsubst %,-Wl$(comma)--wrap=%,$(SIM_WRAPPED) $(SIM_IMPORTER_WRAPPED)) \
+		-o $@ $^ $(call pkg_libs,$(ENGINE_PKGS)) -lm
+
+SIM_GATEWAY_WRAPPED := ur_crew_submit ur_httpd_post ur_gate_forget ur_gateway_log ur_upstream_note \
+	$(addprefix ur_spool_,ran_ms stamp conclude concluded empty find wipe metadata open rest)
+
+$(OUT)/tests/sim/sim_gateway: $(patsubst %,$(OUT)/tests/sim/%.o,$(SIM_COMMON) sim_gateway) \
+		$(OUT)/liburingest.a
+	@echo "  LD  $@"
+	$(Q)$(CC) $(LDFLAGS_ALL) $(patsubst %,-Wl$(comma)--wrap=%,$(SIM_WRAPPED) $(SIM_GATEWAY_WRAPPED)) \
 		-o $@ $^ $(call pkg_libs,$(ENGINE_PKGS)) -lm
 
 sim: $(SIM_BIN) ## the decisions on 100,000 worlds that lie, lose and die

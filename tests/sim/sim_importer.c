@@ -7,6 +7,7 @@
 #include <string.h>
 
 const char sim_name[] = "importer";
+const uint64_t sim_count = 65000;
 struct sim_file sim_files[SIM_FILES];
 
 bool sim_own_is_there(int own_file, bool *ret_aside)
@@ -43,46 +44,15 @@ static void make_files(void)
 	}
 }
 
-/** What the server has before anybody comes. */
-static void make_server(void)
+/** Files that are the server's own. */
+static void make_own(void)
 {
-	for (int i = 0; i < sim.plan.contents; i++) {
-		struct sim_content *content = &sim_contents[i];
-		if (sim_lies(LIE_OTHERS)) {
-			content->row = content->stored = content->by_others = true;
-		} else if (sim_lies(LIE_TRASH)) {
-			content->row = content->stored = content->trashed = true;
-		} else if (sim_lies(LIE_HALF)) {
-			content->row = true;
-		}
-	}
 	for (int i = 0; i < sim.plan.files; i++) {
 		struct sim_content *content = &sim_contents[sim_files[i].content];
 		if (sim_files[i].class != UR_CLASS_SIDECAR && !content->row && sim_lies(LIE_OWN)) {
 			content->row = content->by_others = true;
 			content->own_file = i;
 		}
-	}
-}
-
-static void pass_time(void)
-{
-	static const int64_t waits_s[] = {2, 30, 90, 600, 3700, 30000, 90000};
-	for (int i = 0; i < sim.plan.contents; i++) {
-		struct sim_content *content = &sim_contents[i];
-		if (!content->row && content->storing_ns == 0 && sim_lies(LIE_OTHERS)) {
-			content->row = content->stored = content->by_others = true;
-		}
-		if (content->row && sim_lies(LIE_TRASH)) {
-			content->trashed = !content->trashed;
-		}
-	}
-	sim_pass(waits_s[sim_below(7)] * UR_SECOND_NS);
-	if (sim_once_in(6)) {
-		sim_reboot();
-	}
-	if (sim_once_in(6)) {
-		sim_step_wall(((int64_t)sim_below(200000) - 100000) * UR_SECOND_NS);
 	}
 }
 
@@ -146,11 +116,11 @@ const char *sim_live(const struct sim_plan *plan)
 	sim_begin(plan);
 	sim_ledger_begin();
 	make_files();
-	make_server();
+	make_own();
 	for (int i = 0; i < plan->runs && sim.broken[0] == '\0'; i++) {
 		sim_run();
 		check_kept();
-		pass_time();
+		sim_pass_time();
 	}
 	sim.honest = true;
 	for (int i = 0; i < 6 && sim.broken[0] == '\0'; i++) {

@@ -89,12 +89,11 @@ struct ur_next ur_delivery_again(struct ur_session *session, enum ur_delivery_st
 }
 
 /** The same question; or, of a body that may have arrived, whether it has. */
-static struct ur_next unheard(struct ur_session *session, enum ur_put_state asked)
+static struct ur_next unheard(struct ur_session *session, const struct ur_put_answer *answer)
 {
 	assert(session->delivery->put.state != UR_PUT_OVER);
 	struct ur_delivery *delivery = session->delivery;
-	if (asked == UR_PUT_SEND && delivery->put.state == UR_PUT_LOST &&
-		delivery->request.result < 0) {
+	if (answer->asked == UR_PUT_SEND && ur_put_may_come(answer)) {
 		delivery->lost_until_ms =
 			ur_gateway_now_ms() + ur_delivery_lost_ms(session->gateway);
 	}
@@ -230,7 +229,8 @@ static struct ur_next begin_send(struct ur_session *session)
 	struct ur_delivery *delivery = session->delivery;
 	const struct ur_gateway *gateway = session->gateway;
 	assert(delivery->put.state == UR_PUT_SEND);
-	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries) {
+	if (gateway->server.dialect == NULL || gateway->carrying >= gateway->limits.deliveries ||
+		ur_delivery_is_twin(session)) {
 		ur_delivery_restart(delivery, UR_PUT_CHECK);
 		return ur_next_later(
 			UR_DELIVERY_PUT, UR_DELIVERY_TURN_MS); // in the meantime it may have come
@@ -419,7 +419,7 @@ struct ur_next ur_delivery_hear(struct ur_session *session)
 	case UR_PUT_REJECTED:
 	case UR_PUT_TOO_LARGE:
 	case UR_PUT_UNREAD:
-		return unheard(session, asked);
+		return unheard(session, &heard.answer);
 	case UR_PUT_NOTHING:
 	case UR_PUT_VERDICTS:
 		break;

@@ -120,6 +120,12 @@ bool ur_delivery_gather(struct ur_session *session);
 void ur_delivery_judge_sidecar(struct ur_delivery *delivery);
 void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spool_outcome *outcome);
 
+/**
+ * True when another upload of this owner, with these bytes, is being sent, or was and may still arrive:
+ * what becomes of that one is waited for.
+ */
+bool ur_delivery_is_twin(const struct ur_session *session);
+
 /* conclude */
 /**
  * Crew, then done() on the loop's thread.  delivery->outcome becomes durable, and its sidecar's before

@@ -133,3 +133,28 @@ void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spoo
 	(void)snprintf(outcome->with, sizeof outcome->with, "%s",
 		delivery->related != NULL ? delivery->related->id : "");
 }
+
+/* ---- the same bytes twice -------------------------------------------------------------------- */
+
+/** It is being sent, or what was sent of it may still arrive. */
+static bool is_on_the_wire(const struct ur_delivery *delivery)
+{
+	const enum ur_put_state state = delivery->put.state;
+	return delivery->step == UR_DELIVERY_PUT &&
+	       (state == UR_PUT_SEND ||
+		       (state == UR_PUT_LOST && ur_gateway_now_ms() < delivery->lost_until_ms));
+}
+
+bool ur_delivery_is_twin(const struct ur_session *session)
+{
+	const struct ur_spool_upload *upload = session->upload;
+	for (const struct ur_session *at = session->gateway->deliveries; at != NULL;
+		at = at->delivery->next) {
+		if (at != session && is_on_the_wire(at->delivery) &&
+			memcmp(at->upload->sha1, upload->sha1, sizeof upload->sha1) == 0 &&
+			strcmp(at->upload->owner, upload->owner) == 0) {
+			return true;
+		}
+	}
+	return false;
+}

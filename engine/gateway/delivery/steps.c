@@ -76,6 +76,9 @@ static const char *why_not_now(const struct ur_session *session)
 	if (gateway->server.dialect == NULL) {
 		return "immich-server does not answer at present; it is tried again";
 	}
+	if (ur_delivery_is_twin(session)) {
+		return "waits for another upload with the same bytes";
+	}
 	return gateway->carrying >= gateway->limits.deliveries ? "waits for its turn" : NULL;
 }
 
