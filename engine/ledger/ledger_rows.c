@@ -289,11 +289,19 @@ int ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, int64_t
 	return 0;
 }
 
+static void take_younger(struct ur_age *youngest, const struct ur_age *age)
+{
+	if (ur_age_is_begun(age) &&
+		(!ur_age_is_begun(youngest) || ur_age_ns(age) < ur_age_ns(youngest))) {
+		*youngest = ur_age_keep(age);
+	}
+}
+
 int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err)
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err)
 {
 	sqlite3_stmt *s = ur_ledger_use(ledger, FILE_DOUBTS, err);
-	struct ur_age youngest = {0};
+	struct ur_ledger_doubt doubt = {0};
 	int code = 0;
 	if (s == NULL) {
 		return -EIO;
@@ -302,14 +310,14 @@ int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
 	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
 		const struct ur_age age = read_age(s, 0);
-		if (!ur_age_is_begun(&youngest) ||
-			(ur_age_is_begun(&age) && ur_age_ns(&age) < ur_age_ns(&youngest))) {
-			youngest = age;
+		take_younger(&doubt.since, &age);
+		if (sqlite3_column_int(s, 1) == UR_SENDING) {
+			take_younger(&doubt.sending, &age);
 		}
 	}
 	const int r = code == SQLITE_DONE ? 0 : ur_ledger_complain(ledger, err, "be read");
 	(void)sqlite3_reset(s);
-	*ret = r < 0 ? *ret : ur_age_keep(&youngest);
+	*ret = r < 0 ? *ret : doubt;
 	return r;
 }
 

@@ -62,7 +62,7 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
 	struct ur_err *err);
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err);
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err);
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
@@ -142,17 +142,27 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 	abort(); // only a plan asks
 }
 
+static void take_younger(struct ur_age *youngest, const struct ur_age *age)
+{
+	if (ur_age_is_begun(age) &&
+		(!ur_age_is_begun(youngest) || ur_age_ns(age) < ur_age_ns(youngest))) {
+		*youngest = ur_age_keep(age);
+	}
+}
+
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *ret, struct ur_err *err)
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err)
 {
 	(void)ledger, (void)destination, (void)err;
-	*ret = (struct ur_age){0};
+	*ret = (struct ur_ledger_doubt){0};
 	for (int i = 0; i < SIM_FILES; i++) {
 		const struct ur_record *row = &open_book.rows[i];
-		if (open_book.has_row[i] && memcmp(row->sha1, sha1, UR_LEDGER_SHA1) == 0 &&
-			ur_age_is_begun(&row->doubt) &&
-			(!ur_age_is_begun(ret) || ur_age_ns(&row->doubt) < ur_age_ns(ret))) {
-			*ret = ur_age_keep(&row->doubt);
+		if (!open_book.has_row[i] || memcmp(row->sha1, sha1, UR_LEDGER_SHA1) != 0) {
+			continue;
+		}
+		take_younger(&ret->since, &row->doubt);
+		if (row->state == UR_SENDING) {
+			take_younger(&ret->sending, &row->doubt);
 		}
 	}
 	return 0;

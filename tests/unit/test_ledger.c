@@ -551,38 +551,50 @@ static void who_only_reads_has_an_older_ledger_brought_up_to_date(void **state)
 }
 
 /** A second run opens it, as another process does. */
+static struct ur_ledger_doubt doubt_of(
+	const struct place *p, int64_t destination, const uint8_t sha1[UR_LEDGER_SHA1])
+{
+	struct ur_ledger_doubt doubt = {.since = ur_age_begin()};
+	assert_int_equal(ur_ledger_doubt(p->ledger, destination, sha1, &doubt, NULL), 0);
+	return doubt;
+}
+
 static void a_doubt_is_about_bytes_whichever_file_has_them(void **state)
 {
 	struct place *p = *state;
 	struct ur_record one = row_of(p, "one.jpg");
 	struct ur_record other = row_of(p, "other.jpg");
 	const uint8_t strange[UR_LEDGER_SHA1] = {9, 9, 9};
-	struct ur_age doubt = ur_age_begin();
 
-	one.hashed = other.hashed = true;
-	memcpy(other.sha1, one.sha1, sizeof other.sha1);
 	one.doubt = other.doubt = (struct ur_age){0};
 	assert_int_equal(ur_ledger_put(p->ledger, &one, NULL), 0);
 	assert_int_equal(ur_ledger_put(p->ledger, &other, NULL), 0);
-	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
-	assert_false(ur_age_is_begun(&doubt));
+	struct ur_ledger_doubt doubt = doubt_of(p, p->destination, one.sha1);
+	assert_false(ur_age_is_begun(&doubt.since));
 
 	other.doubt = ur_age_begin();
 	other.doubt.had_ns = 7200 * UR_SECOND_NS;
 	assert_int_equal(ur_ledger_put(p->ledger, &other, NULL), 0);
-	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
-	assert_true(ur_age_ns(&doubt) >= 7200 * UR_SECOND_NS);
+	doubt = doubt_of(p, p->destination, one.sha1);
+	assert_true(ur_age_ns(&doubt.since) >= 7200 * UR_SECOND_NS);
+	assert_false(ur_age_is_begun(&doubt.sending));
 
 	one.doubt = ur_age_begin(); // the younger one counts
 	assert_int_equal(ur_ledger_put(p->ledger, &one, NULL), 0);
-	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, &doubt, NULL), 0);
-	assert_true(ur_age_is_begun(&doubt));
-	assert_true(ur_age_ns(&doubt) < 3600 * UR_SECOND_NS);
+	doubt = doubt_of(p, p->destination, one.sha1);
+	assert_true(ur_age_is_begun(&doubt.since));
+	assert_true(ur_age_ns(&doubt.since) < 3600 * UR_SECOND_NS);
 
-	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, strange, &doubt, NULL), 0);
-	assert_false(ur_age_is_begun(&doubt));
-	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination + 1, one.sha1, &doubt, NULL), 0);
-	assert_false(ur_age_is_begun(&doubt)); // another user's server copy is another one
+	other.state = UR_SENDING;
+	assert_int_equal(ur_ledger_put(p->ledger, &other, NULL), 0);
+	doubt = doubt_of(p, p->destination, one.sha1);
+	assert_true(ur_age_ns(&doubt.sending) >= 7200 * UR_SECOND_NS);
+	assert_true(ur_age_ns(&doubt.since) < 3600 * UR_SECOND_NS);
+
+	doubt = doubt_of(p, p->destination, strange);
+	assert_false(ur_age_is_begun(&doubt.since));
+	doubt = doubt_of(p, p->destination + 1, one.sha1);
+	assert_false(ur_age_is_begun(&doubt.since)); // another user's copy is another one
 }
 
 static int open_elsewhere(const char *path, char ret[UR_ERR_TEXT_MAX])

@@ -171,15 +171,19 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 	if (c->run->options->plan || ur_age_is_begun(&file->doubt_since)) {
 		return;
 	}
-	file->doubt_since = ur_book_doubt(c, file);
-	if (!ur_age_is_begun(&file->doubt_since)) {
+	const struct ur_ledger_doubt doubt = ur_book_doubt(c, file);
+	const unsigned sends = file->put.sends;
+	const bool sending = ur_age_is_begun(&doubt.sending);
+	if (!ur_age_is_begun(&doubt.since)) {
 		return;
 	}
-	const int64_t left_ns =
-		c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
-	const unsigned sends = file->put.sends;
-	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
-	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+	file->doubt_since = doubt.since;
+	if (sending) {
+		file->lost_until_ns = ur_clock_steady_ns() +
+				      c->run->options->answer_wait_ms * UR_MS_NS -
+				      ur_age_ns(&doubt.sending);
+	}
+	ur_put_start(&file->put, &c->rules, sending ? UR_PUT_LOST : UR_PUT_CHECK, true);
 	file->put.sends = sends;
 }
 

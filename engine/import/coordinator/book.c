@@ -233,10 +233,10 @@ bool ur_book_has_planned(
 	return same;
 }
 
-struct ur_age ur_book_doubt(struct ur_coordinator *c, const struct ur_file *file)
+struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_err err = {0};
-	struct ur_age doubt = {0};
+	struct ur_ledger_doubt doubt = {0};
 	if (c->broken) {
 		return doubt;
 	}

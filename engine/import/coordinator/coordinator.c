@@ -113,10 +113,11 @@ static bool take_in(struct ur_coordinator *c)
 
 /* ---- what goes on ---------------------------------------------------------------------------- */
 
-/** What may have arrived is as good as being sent; a twin that waited for its asset knows none. */
+/** What may still arrive is as good as being sent; a twin that waited for its asset knows none. */
 static enum ur_state open_state(const struct ur_file *file)
 {
-	const bool lost = file->put.state == UR_PUT_LOST && file->state != UR_DUPLICATE;
+	const bool lost = file->put.state == UR_PUT_LOST && file->state != UR_DUPLICATE &&
+			  ur_clock_steady_ns() < file->lost_until_ns;
 	const bool none = file->state == UR_DUPLICATE && file->asset[0] == '\0';
 	return lost ? UR_SENDING : none ? UR_PROBED : file->state;
 }

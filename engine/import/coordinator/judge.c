@@ -142,31 +142,13 @@ static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 	return item->dir->fs.trusted && ur_identity_same(&file->row->identity, &file->identity);
 }
 
-/** How much longer what an earlier run sent may still be being stored. */
-static int64_t may_come_ns(const struct ur_coordinator *c, const struct ur_file *file)
-{
-	return c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
-}
-
+/** What an earlier run was sending may still be being stored. */
 static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
 {
 	assert(ur_age_is_begun(&file->doubt_since));
-	file->lost_until_ns = ur_clock_steady_ns() + may_come_ns(c, file);
+	file->lost_until_ns = ur_clock_steady_ns() + c->run->options->answer_wait_ms * UR_MS_NS -
+			      ur_age_ns(&file->doubt_since);
 	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
-}
-
-/** Asked by checksum, whatever comes then. */
-static void begin_put(struct ur_coordinator *c, struct ur_file *file)
-{
-	const bool doubted = ur_age_is_begun(&file->doubt_since);
-	if (file->put.state != UR_PUT_NEW) {
-		return;
-	}
-	if (doubted && may_come_ns(c, file) > 0) {
-		begin_lost(c, file);
-	} else {
-		ur_put_start(&file->put, &c->rules, UR_PUT_CHECK, doubted);
-	}
 }
 
 /** What the ledger remembers of these bytes at this place. */
@@ -279,7 +261,10 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 		file->row->state != UR_SETTLED) {
 		recall(c, item, file);
 	}
-	begin_put(c, file);
+	if (file->put.state == UR_PUT_NEW) {
+		ur_put_start(
+			&file->put, &c->rules, UR_PUT_CHECK, ur_age_is_begun(&file->doubt_since));
+	}
 	file->put.sends = (unsigned)file->tries;
 }
 
