@@ -172,14 +172,22 @@ static struct ur_next drop_key(struct ur_session *session)
 
 /* ---- is it there already? -------------------------------------------------------------------- */
 
+/** It may be the row of an upload that is just being stored, and may fail. */
+static struct ur_next ask_later(struct ur_session *session)
+{
+	ur_delivery_restart(session->delivery, UR_PUT_CHECK);
+	return ur_next_later(UR_DELIVERY_PUT, UR_DELIVERY_TURN_MS);
+}
+
 static struct ur_next found_there(struct ur_session *session, const char *asset)
 {
 	assert(session->delivery->put.state == UR_PUT_ASSET);
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
 	struct ur_spool_outcome *outcome = &delivery->outcome;
-	const bool doubted = delivery->put.doubted;
+	const bool doubted = delivery->put.doubted || ur_delivery_shares_doubt(session);
 	assert(asset[0] != '\0');
+	delivery->put.doubted = doubted;
 	delivery->pauses = 0;
 	*outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_DELIVERED,
@@ -381,7 +389,8 @@ struct ur_next ur_delivery_hear(struct ur_session *session)
 			       ? begin_send(session)
 			       : ur_delivery_again(session, UR_DELIVERY_PUT);
 	case UR_PUT_THERE:
-		return found_there(session, heard.asset);
+		return ur_delivery_is_twin(session) ? ask_later(session)
+						    : found_there(session, heard.asset);
 	case UR_PUT_TRASHED:
 		return asked == UR_PUT_ASSET
 			       ? unconfirmed(session,

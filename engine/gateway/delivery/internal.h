@@ -125,6 +125,8 @@ void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spoo
  * what becomes of that one is waited for.
  */
 bool ur_delivery_is_twin(const struct ur_session *session);
+/** A doubt is about bytes: another upload with these has one. */
+bool ur_delivery_shares_doubt(const struct ur_session *session);
 
 /* conclude */
 /**

@@ -145,16 +145,32 @@ static bool is_on_the_wire(const struct ur_delivery *delivery)
 		       (state == UR_PUT_LOST && ur_gateway_now_ms() < delivery->lost_until_ms));
 }
 
-bool ur_delivery_is_twin(const struct ur_session *session)
+static bool is_doubted(const struct ur_delivery *delivery)
+{
+	return delivery->put.doubted;
+}
+
+/** Another upload of this owner with these bytes is so. */
+static bool has_twin(const struct ur_session *session, bool (*is)(const struct ur_delivery *))
 {
 	const struct ur_spool_upload *upload = session->upload;
 	for (const struct ur_session *at = session->gateway->deliveries; at != NULL;
 		at = at->delivery->next) {
-		if (at != session && is_on_the_wire(at->delivery) &&
+		if (at != session && is(at->delivery) &&
 			memcmp(at->upload->sha1, upload->sha1, sizeof upload->sha1) == 0 &&
 			strcmp(at->upload->owner, upload->owner) == 0) {
 			return true;
 		}
 	}
 	return false;
+}
+
+bool ur_delivery_is_twin(const struct ur_session *session)
+{
+	return has_twin(session, is_on_the_wire);
+}
+
+bool ur_delivery_shares_doubt(const struct ur_session *session)
+{
+	return has_twin(session, is_doubted);
 }

@@ -214,6 +214,9 @@ static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 	if (c->broken) {
 		return NOT_YET; // and the run ends
 	}
+	if (ur_under_way_other(c, file) != NULL) {
+		return NOT_YET; // what it says may be about an upload that has not ended yet
+	}
 	share_doubt(c, file);
 	const struct ur_put_answer answer = answer_of(file, check);
 	if (check->there && !check->trashed && ur_large_claims(c, item, file)) {
@@ -221,9 +224,6 @@ static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 		ur_put_go_on(&file->put);
 		want(c, file);
 		return ANSWERED;
-	}
-	if (!check->there && ur_under_way_other(c, file) != NULL) {
-		return NOT_YET;
 	}
 	if (!check->there && ur_under_way_was(c, file, question->number) && !answer.may_come) {
 		return STALE;
