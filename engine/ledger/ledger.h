@@ -165,13 +165,14 @@ void ur_ledger_let_go(struct ur_ledger *ledger);
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
 	struct ur_err *err);
 
-/** The youngest doubts about some bytes, whichever rows have them; not begun: none. */
+/** The youngest doubts about some bytes, whichever other rows have them; not begun: none. */
 struct ur_ledger_doubt {
 	struct ur_age since;   // the server's claim to have them is in doubt
 	struct ur_age sending; // a request may have gone out, and nobody knows how it ended
 };
 [[nodiscard]] int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err);
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
+	struct ur_ledger_doubt *ret, struct ur_err *err);
 
 /**
  * True when files of `folder` (its path) or of a folder below it were taken away by a run before

@@ -298,7 +298,8 @@ static void take_younger(struct ur_age *youngest, const struct ur_age *age)
 }
 
 int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err)
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
+	struct ur_ledger_doubt *ret, struct ur_err *err)
 {
 	sqlite3_stmt *s = ur_ledger_use(ledger, FILE_DOUBTS, err);
 	struct ur_ledger_doubt doubt = {0};
@@ -308,6 +309,8 @@ int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	}
 	(void)sqlite3_bind_int64(s, 1, destination);
 	(void)sqlite3_bind_blob(s, 2, sha1, UR_LEDGER_SHA1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(s, 3, not_folder);
+	bind_name(s, 4, not_name);
 	while ((code = sqlite3_step(s)) == SQLITE_ROW) {
 		const struct ur_age age = read_age(s, 0);
 		take_younger(&doubt.since, &age);

@@ -62,7 +62,8 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name, bool *ret,
 	struct ur_err *err);
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err);
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
+	struct ur_ledger_doubt *ret, struct ur_err *err);
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
@@ -151,13 +152,16 @@ static void take_younger(struct ur_age *youngest, const struct ur_age *age)
 }
 
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
-	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_doubt *ret, struct ur_err *err)
+	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
+	struct ur_ledger_doubt *ret, struct ur_err *err)
 {
 	(void)ledger, (void)destination, (void)err;
+	(void)not_folder;
 	*ret = (struct ur_ledger_doubt){0};
 	for (int i = 0; i < SIM_FILES; i++) {
 		const struct ur_record *row = &open_book.rows[i];
-		if (!open_book.has_row[i] || memcmp(row->sha1, sha1, UR_LEDGER_SHA1) != 0) {
+		if (!open_book.has_row[i] || strcmp(row->name, not_name) == 0 ||
+			memcmp(row->sha1, sha1, UR_LEDGER_SHA1) != 0) {
 			continue;
 		}
 		take_younger(&ret->since, &row->doubt);

@@ -555,7 +555,9 @@ static struct ur_ledger_doubt doubt_of(
 	const struct place *p, int64_t destination, const uint8_t sha1[UR_LEDGER_SHA1])
 {
 	struct ur_ledger_doubt doubt = {.since = ur_age_begin()};
-	assert_int_equal(ur_ledger_doubt(p->ledger, destination, sha1, &doubt, NULL), 0);
+	assert_int_equal(ur_ledger_doubt(p->ledger, destination, sha1, p->folder, "a third.jpg",
+				 &doubt, NULL),
+		0);
 	return doubt;
 }
 
@@ -590,6 +592,11 @@ static void a_doubt_is_about_bytes_whichever_file_has_them(void **state)
 	doubt = doubt_of(p, p->destination, one.sha1);
 	assert_true(ur_age_ns(&doubt.sending) >= 7200 * UR_SECOND_NS);
 	assert_true(ur_age_ns(&doubt.since) < 3600 * UR_SECOND_NS);
+
+	assert_int_equal(ur_ledger_doubt(p->ledger, p->destination, one.sha1, p->folder, "one.jpg",
+				 &doubt, NULL),
+		0); // its own doubt is its own to keep or to end
+	assert_true(ur_age_ns(&doubt.since) >= 7200 * UR_SECOND_NS);
 
 	doubt = doubt_of(p, p->destination, strange);
 	assert_false(ur_age_is_begun(&doubt.since));

@@ -240,7 +240,8 @@ struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_f
 	if (c->broken) {
 		return doubt;
 	}
-	const int r = ur_ledger_doubt(c->ledger, c->run->destination, file->sha1, &doubt, &err);
+	const int r = ur_ledger_doubt(c->ledger, c->run->destination, file->sha1,
+		atomic_load(&file->item->dir->ledger_id), file->name, &doubt, &err);
 	if (r < 0) {
 		ur_book_fail(c, r, &err);
 	}
