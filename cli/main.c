@@ -7,8 +7,10 @@
  *     cli/bench/    the bench: cases (the table) ▶ measure ▶ show, plot; on a stage; by spawn
  *
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
- *     engine/stage/        scan → probe → decide (judge ask deliver confirm amend quiet group book)
- *                          ⇄ upload, settle
+ *     engine/stage/        scan → probe → coordinator ⇄ upload, chunks, settle
+ *     engine/import/coordinator/   every decision about a file: judge → ask → deliver → link, amend →
+ *                          confirm → handover, and what they stand on (internal.h is its map)
+ *     engine/immich/       put: what an answer means and what follows, for importer and gateway
  *     engine/gateway/      the receiving side: gateway is the loop, state all that it is; httpd → route
  *                          → gate (who), create (limits name), receive (line chore), status
  *       visit session      a request; what an upload needs while somebody cares for it

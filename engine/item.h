@@ -1,13 +1,13 @@
 /**
  * item - what flows through the stages: a group of files that travel together.
  *
- *     source → scan → probe ──────────▶ decide ⇄ upload
+ *     source → scan → probe ─────▶ coordinator ⇄ upload
  *                ▲                        ⇅
  *                └──── empty items ──── settle
  *
  * A picture, its sidecar, its live movie, its RAW twin: one stem in one directory, one item.  One
  * stage owns an item at a time; each field names the stage that sets it and is constant afterwards,
- * but for what `decide` learns.  Items come from a fixed pool, so the whole run is bounded.
+ * but for what the coordinator learns.  Items come from a fixed pool, so the whole run is bounded.
  */
 #ifndef UR_ITEM_H
 #define UR_ITEM_H

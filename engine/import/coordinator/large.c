@@ -1,5 +1,5 @@
 /*
- * decide_large - large files: sent in chunks to a gateway, and gone on with in another run.
+ * large - large files: sent in chunks to a gateway, and gone on with in another run.
  *
  *     judge ─▶ recall: the ledger knows an upload of these bytes
  *     deliver ─▶ turn ─▶ chunks ─▶ an address: the ledger first, then back to chunks

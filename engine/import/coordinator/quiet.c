@@ -1,5 +1,5 @@
 /*
- * decide_quiet - what is delivered and may not go yet, because it may still be growing.
+ * quiet - what is delivered and may not go yet, because it may still be growing.
  *
  *     cut off, for less than a day     not even sent: it waits for the rest of it
  *     cut off, for longer              sent, kept, named once, until somebody accepts it
