@@ -2,6 +2,7 @@
 #include "engine/gateway/gate.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/net/immich.h"
 #include "engine/net/proof.h"
 
@@ -262,7 +263,7 @@ static bool read_answer(struct question *question)
 	struct ur_server said = {0};
 	/* A page of what stands before the server says nothing about anybody's key. */
 	const bool own = ur_proof_is_own(request);
-	if (!own || request->status >= 500 || request->status == 429) {
+	if (!own || ur_retry_may_pass(request->result, request->status)) {
 		conclude(entry, UR_VERDICT_AWAY,
 			"immich-server does not answer at present; try again in a moment", AWAY_MS);
 	} else if (request->status == 401) {

@@ -8,6 +8,7 @@
  */
 #include "engine/gateway/delivery/internal.h"
 
+#include "engine/base/retry.h"
 #include "engine/gateway/gate.h"
 #include "engine/gateway/upstream.h"
 #include "engine/net/proof.h"
@@ -76,7 +77,7 @@ struct ur_next ur_delivery_again(struct ur_session *session, enum ur_delivery_st
 	const struct ur_request *request = &delivery->request;
 	int64_t asked = request->result == 0 ? request->retry_after_ms : -1;
 	const bool own = ur_proof_is_own(request);
-	const bool as_it_should = own && request->status < 500 && request->status != 429;
+	const bool as_it_should = own && !ur_retry_may_pass(request->result, request->status);
 	assert(!delivery->busy);
 	delivery->pauses++;
 	if (!as_it_should) {
