@@ -84,6 +84,7 @@ ENGINE_SRC := \
 	engine/import/coordinator/under_way.c \
 	engine/import/coordinator/outage.c \
 	engine/import/coordinator/quota.c \
+	engine/import/coordinator/way.c \
 	engine/import/coordinator/group.c \
 	engine/import/coordinator/judge.c \
 	engine/import/coordinator/quiet.c \

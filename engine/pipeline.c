@@ -478,6 +478,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.spared = p->run.spared,
 		.kept = p->run.kept,
 		.folder_errors = p->run.folder_errors,
+		.too_large = p->run.too_large,
 		.held = p->run.held,
 		.unquiet = p->run.unquiet,
 		.unquiet_ms = p->run.unquiet_ns / UR_MS_NS + 1,

@@ -108,6 +108,7 @@ struct ur_run {
 	_Atomic int64_t unquiet_ns; // … the last of them at the earliest in so long
 	_Atomic uint64_t spared;    // folders that are not emptied although that was asked for
 	_Atomic uint64_t kept;      // should have gone, and could not be proved
+	_Atomic uint64_t too_large; // for the way to the server
 	_Atomic uint64_t
 		stranded; // files that stand in a staging folder, or may, and cannot be put back
 	_Atomic uint64_t wanted;        // against options.limit

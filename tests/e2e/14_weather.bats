@@ -126,11 +126,54 @@ arrived() { [ "$(server_count)" -ge "$1" ]; }
 	start_nginx 100k
 	photos "$T/lib" 4
 	PHOTO_KIND=mp4 PHOTO_SIZE=2M photo "$T/lib/film.mp4"
-	import_json "$T/lib"
+	ur import --json "$T/lib"
+	equals "$CODE" 1
 	fields sent=4 refused=1
-	has "$(of film.mp4)" "refused refused: too large for the server or a proxy before it: "
+	has "$(of film.mp4)" "refused wanted: too large for the server or a proxy before it: "
+	has "$ERR" "client_max_body_size"
 	equals "$(server_count)" 4
 	[ "$(field bytes_sent)" -lt 8000000 ]
+}
+
+# limit_bodies LIMIT: nginx, as it runs, from its next request on.
+limit_bodies() {
+	sed -i "s|client_max_body_size .*|client_max_body_size $1;|; s|access_log off|access_log $T/nginx/access.log|" \
+		"$T/nginx/nginx.conf"
+	kill -HUP "$NGINX_PID"
+	wait_for 10 test -e "$T/nginx/access.log"
+}
+refusals() { grep -c '"POST /api/assets HTTP/1.1" 413 ' "$T/nginx/access.log" || true; }
+
+@test "a limit on the way is remembered: one large file is tried in each run, and the rest waits for it" {
+	start_immichd
+	start_nginx 100k
+	limit_bodies 100k
+	photos "$T/lib" 3
+	for size in 2M 3M 4M 5M; do
+		PHOTO_KIND=mp4 PHOTO_SIZE=$size photo "$T/lib/film$size.mp4"
+	done
+	ur import --json "$T/lib"
+	equals "$CODE" 1
+	fields sent=3
+	equals "$(server_count)" 3
+	: >"$T/nginx/access.log"
+	photo "$T/lib/one-more.jpg"
+	ur import --json "$T/lib"
+	equals "$CODE" 1
+	fields sent=1 refused=1 waiting=3
+	equals "$(refusals)" 1
+	has "$(of film2M.mp4)" "refused wanted: "
+	has "$(of film5M.mp4)" "waiting wanted: as large as what the server, or a proxy before it, does not let through"
+	rm "$T/nginx/access.log"
+	limit_bodies 100m
+	: >"$T/nginx/access.log"
+	ur import --json "$T/lib"
+	fields sent=1 waiting=3
+	has "$ERR" "larger files pass again"
+	import_json "$T/lib"
+	fields sent=3 refused=0 waiting=0
+	equals "$(refusals)" 0
+	equals "$(server_count)" 8
 }
 
 @test "a key that is withdrawn in mid-run ends the run with 2, and nothing is lost" {

@@ -72,6 +72,7 @@ static const struct ur_options options = {
 	.concurrency = 2,
 	.resumable_threshold = INT64_MAX,
 	.gateway = "off",
+	.http = {.server = "http://127.0.0.1:9"},
 };
 
 /* ---- neighbours that are not here ------------------------------------------------------------ */

@@ -11,6 +11,7 @@ struct book {
 	bool has_row[SIM_FILES];
 	struct ur_ledger_asset assets[SIM_CONTENTS];
 	bool has_asset[SIM_CONTENTS];
+	int64_t learned[2]; // body_took, body_refused
 };
 static struct book open_book; // the transaction
 static struct book durable;
@@ -80,6 +81,8 @@ int __wrap_ur_ledger_upload_forget(struct ur_ledger *ledger, int64_t destination
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err);
 int __wrap_ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *key,
 	int64_t value, struct ur_err *err);
+int __wrap_ur_ledger_learned(struct ur_ledger *ledger, const char *server, const char *key,
+	int64_t *ret, struct ur_err *err);
 
 int __wrap_ur_ledger_folder(struct ur_ledger *ledger, const void *path, size_t size, bool make,
 	int64_t *ret, struct ur_err *err)
@@ -222,6 +225,15 @@ int __wrap_ur_ledger_upload_forget(struct ur_ledger *ledger, int64_t destination
 int __wrap_ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *key,
 	int64_t value, struct ur_err *err)
 {
-	(void)ledger, (void)server, (void)key, (void)value, (void)err;
-	abort();
+	(void)ledger, (void)server, (void)err;
+	open_book.learned[strcmp(key, "body_refused") == 0] = value;
+	return 0;
+}
+
+int __wrap_ur_ledger_learned(struct ur_ledger *ledger, const char *server, const char *key,
+	int64_t *ret, struct ur_err *err)
+{
+	(void)ledger, (void)server, (void)err;
+	*ret = open_book.learned[strcmp(key, "body_refused") == 0];
+	return 0;
 }

@@ -29,6 +29,7 @@ static struct pending {
 static struct later {
 	struct sim_event event;
 	int content;
+	bool fails; // and it loses its bytes afterwards
 } storings[SIM_CONTENTS], losses[SIM_CONTENTS];
 
 static char texts[SIM_CONTENTS][64]; // how a question names them
@@ -71,6 +72,14 @@ static void learn_names(void)
 	}
 }
 
+static void lose_bytes(struct sim_event *event)
+{
+	const struct later *later =
+		(const struct later *)((char *)event - offsetof(struct later, event));
+	sim_say("content %d: its bytes are gone, its row stays", later->content);
+	sim_contents[later->content].stored = false;
+}
+
 static void appear(struct sim_event *event)
 {
 	const struct later *later =
@@ -78,14 +87,9 @@ static void appear(struct sim_event *event)
 	struct sim_content *content = &sim_contents[later->content];
 	content->storing_ns = 0;
 	content->row = content->stored = true;
-}
-
-static void lose_bytes(struct sim_event *event)
-{
-	const struct later *later =
-		(const struct later *)((char *)event - offsetof(struct later, event));
-	sim_say("content %d: its bytes are gone, its row stays", later->content);
-	sim_contents[later->content].stored = false;
+	if (later->fails && !losses[later->content].event.waits) {
+		sim_later(&losses[later->content].event, (int64_t)sim_below(3000000) * UR_MS_NS);
+	}
 }
 
 void sim_server_begin(void)
@@ -159,6 +163,7 @@ static bool goes_wrong(struct sim_content *content, int at, struct sim_sent *ret
 	if (sim_lies(LIE_LATE)) {
 		const int64_t after_ns = (int64_t)sim_below(200000) * UR_MS_NS;
 		content->storing_ns = sim_now() + after_ns;
+		storings[at].fails = sim_lies(LIE_HALF) && sim_once_in(2);
 		sim_later(&storings[at].event, after_ns);
 		*ret = sim_once_in(2) ? say(0, 504, false) : say(-ETIMEDOUT, 0, false);
 		return true;

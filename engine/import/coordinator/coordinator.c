@@ -243,6 +243,7 @@ static void take_steps(struct ur_coordinator *c)
 	}
 	ur_ask_turn(c);
 	ur_lack_turn(c);
+	ur_way_turn(c);
 	ask_again(c);
 	send_next(c);
 	for (int step = 0; step < 4 && c->to_call.count > 0; step++) {

@@ -116,8 +116,19 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 			ur_under_way_release(c, file);
 			continue;
 		}
-		ur_items_add(ur_large_is(c, item, file) ? &c->to_chunk : &c->to_send, item);
-		return;
+		if (ur_large_is(c, item, file)) {
+			ur_items_add(&c->to_chunk, item);
+			return;
+		}
+		switch (ur_way_of(c, item, file)) {
+		case UR_WAY_WAITS:
+			continue;
+		case UR_WAY_OPEN:
+			ur_items_add(&c->to_send, item);
+			return;
+		case UR_WAY_PROBE:
+			return;
+		}
 	}
 	for (int i = 0; i < item->count; i++) {
 		if (ur_file_is_to_ask(&item->files[i])) {
@@ -182,6 +193,9 @@ static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur
 	file->doubt_since = (struct ur_age){0};
 	ur_file_close(file, UR_DELIVERED, UR_OUTCOME_SENT, file->note == NULL ? "" : file->note);
 	ur_quota_spend(c, file->identity.size);
+	if (!ur_large_is(c, item, file)) {
+		ur_way_took(c, file);
+	}
 	ur_book_asset(c, file);
 	ur_book_file(c, item, file);
 	c->durable = true;
@@ -279,7 +293,10 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 		key_refused(c, file);
 		return true;
 	case UR_PUT_TOO_LARGE:
-		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED,
+		if (!ur_large_is(c, item, file)) { // whose pieces have a way of their own
+			ur_way_refused(c, file, file->send_status);
+		}
+		ur_file_close(file, UR_WANTED, UR_OUTCOME_REFUSED,
 			ur_arena_format(&item->arena,
 				"too large for the server or a proxy before it: %s",
 				file->send_why));

@@ -5,7 +5,8 @@
  *     ask deliver large link amend        a step each: begins what is next for an item, or reads an
  *     confirm handover                    answer to it, and sets the step that follows
  *     judge quiet lack group              what files are to us, may go, and lack; who goes together
- *     outage quota under_way              the server is away; the user is full; the same bytes twice
+ *     outage quota way under_way          the server is away; the user is full; a proxy lets only so
+ *                                         much through; the same bytes twice
  *     book file call step                 the ledger's rows; what a file becomes; requests; lists
  *
  * Calls go down this list only.  Whoever sets a step puts the item on a list; the loop looks there.
@@ -56,6 +57,16 @@ struct ur_quota {
 	struct ur_request call;
 };
 
+/** How large a body may be on the way to the server, as far as was seen. */
+struct ur_way {
+	bool known;            // the ledger was asked
+	bool told;             // in this run
+	bool probed;           // one that is as large as what was refused is on its way, or was
+	int64_t took;          // bytes of the largest file that went through
+	int64_t refused;       // and of the smallest that did not; 0: none
+	struct ur_item *probe; // the smallest of those so far: tried when all else is done
+};
+
 /** Files whose bytes are on their way, so that no two of the same bytes are. */
 struct ur_under_way {
 	struct ur_file *files[UR_BUCKETS];
@@ -89,6 +100,7 @@ struct ur_coordinator {
 	struct ur_question *answered; // being judged, and those after it
 	struct ur_outage outage;
 	struct ur_quota quota;
+	struct ur_way way;
 
 	size_t live;      // items that are not in the pool
 	size_t in_upload; // also those in chunks
@@ -132,6 +144,8 @@ void ur_step_rest(
 /** After so many failures, at least what the server asked for. */
 int64_t ur_step_pause_ms(struct ur_coordinator *c, unsigned failures, int64_t asked_ms);
 bool ur_step_is_stopping(const struct ur_coordinator *c);
+/** Nothing more comes, and nobody moves: who stands aside, or waits for who does, is all that is left. */
+bool ur_step_is_idle(const struct ur_coordinator *c);
 
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
@@ -232,6 +246,21 @@ bool ur_quota_leaves_room(const struct ur_coordinator *c, const struct ur_file *
 void ur_quota_met(struct ur_coordinator *c, struct ur_file *file);
 void ur_quota_spend(struct ur_coordinator *c, int64_t bytes);
 void ur_quota_answered(struct ur_coordinator *c);
+
+/* ---- way.c ------------------------------------------------------------------------------------- */
+
+enum ur_way_word {
+	UR_WAY_OPEN,  // nothing is known against it
+	UR_WAY_WAITS, // it was closed: as large as what was refused
+	UR_WAY_PROBE, // it is the one that is tried, later: the item is way's
+};
+/** Whether the item's present file may be sent as one request. */
+enum ur_way_word ur_way_of(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file);
+/** The one that is tried, when all else is done. */
+void ur_way_turn(struct ur_coordinator *c);
+/** It was refused for its size, or went through. */
+void ur_way_refused(struct ur_coordinator *c, const struct ur_file *file, int status);
+void ur_way_took(struct ur_coordinator *c, const struct ur_file *file);
 
 /* ---- book.c ------------------------------------------------------------------------------------ */
 

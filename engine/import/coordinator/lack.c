@@ -96,7 +96,7 @@ void ur_lack_turn(struct ur_coordinator *c)
 	}
 	if (ur_step_is_stopping(c)) {
 		unpark(c, judge_none);
-	} else if (c->inputs_open == 0 && c->live == c->parked.count) {
+	} else if (ur_step_is_idle(c)) {
 		unpark(c, judge_unsure); // nobody else is left who could tell
 	}
 }

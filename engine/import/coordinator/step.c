@@ -51,6 +51,15 @@ bool ur_step_is_stopping(const struct ur_coordinator *c)
 	return atomic_load_explicit(&c->run->stop, memory_order_relaxed);
 }
 
+bool ur_step_is_idle(const struct ur_coordinator *c)
+{
+	const size_t listed = c->to_next.count + c->to_ask.count + c->to_send.count +
+			      c->to_chunk.count + c->to_call.count + c->to_again.count +
+			      c->resting.count + c->to_finish.count + c->after_commit.count;
+	const bool asks = c->question != NULL || c->answered != NULL;
+	return listed + c->in_upload + c->in_calls + c->in_settle + c->inputs_open == 0 && !asks;
+}
+
 /** NULL: no item goes to this step by itself. */
 static struct ur_items *list_of(struct ur_coordinator *c, enum ur_item_step step)
 {
