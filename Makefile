@@ -68,6 +68,7 @@ BASE_SRC := \
 	engine/base/retry.c \
 	engine/base/schedule.c \
 	engine/base/text.c \
+	engine/base/thread.c \
 	engine/sys/sys.c
 
 include engine/files.mk

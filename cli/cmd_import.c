@@ -3,6 +3,7 @@
 #include "cli/configure.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/thread.h"
 #include "engine/media/hash.h"
 
 #include <errno.h>
@@ -141,9 +142,11 @@ static int start_watching(struct ur_err *err)
 	watched_signals(&set);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
-	const int r = the_watch.watching ? 0 : -pthread_create(&thread, NULL, watch, NULL);
+	const int r = the_watch.watching ? 0
+					 : ur_thread_start(&thread, watch, NULL,
+						   "the thread that watches", err);
 	if (r < 0) {
-		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start watching");
+		return r;
 	}
 	if (!the_watch.watching) {
 		(void)pthread_detach(thread);

@@ -7,6 +7,7 @@
 #include "cli/configure.h"
 
 #include "engine/base/text.h"
+#include "engine/base/thread.h"
 #include "engine/gateway/gateway.h"
 #include "engine/sys/notify.h"
 
@@ -339,9 +340,9 @@ static int serve_watched(struct serve *serve)
 static int serve_on(struct serve *serve)
 {
 	pthread_t thread;
-	const int started = pthread_create(&thread, NULL, heed, serve);
-	if (started != 0) {
-		ur_report_error("cannot start a thread");
+	struct ur_err err = {0};
+	if (ur_thread_start(&thread, heed, serve, "the thread that heeds signals", &err) < 0) {
+		ur_report_error(err.text);
 		return UR_EXIT_FAILED;
 	}
 	const int code = serve_watched(serve);

@@ -1,6 +1,8 @@
 /* crew - one list of jobs, a lock around it, and the loop's own way back. */
 #include "engine/gateway/crew.h"
 
+#include "engine/base/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -80,11 +82,11 @@ int ur_crew_new(struct ur_httpd *httpd, unsigned threads, struct ur_crew **ret, 
 	(void)pthread_mutex_init(&crew->lock, NULL);
 	(void)pthread_cond_init(&crew->more, NULL);
 	for (unsigned i = 0; i < threads; i++) {
-		const int r = pthread_create(&crew->threads[i], NULL, work, crew);
-		if (r != 0) {
+		const int r = ur_thread_start(
+			&crew->threads[i], work, crew, "a thread for the disk", err);
+		if (r < 0) {
 			(void)ur_crew_free(crew);
-			return ur_err_set(
-				err, -r, UR_FAULT_WORLD, "cannot start a thread for the disk");
+			return r;
 		}
 		crew->count++;
 	}

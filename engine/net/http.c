@@ -3,6 +3,8 @@
  */
 #include "engine/net/http_parts.h"
 
+#include "engine/base/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
@@ -51,10 +53,10 @@ static void start_curl(void)
 static int start_thread(struct ur_http *http, struct ur_err *err)
 {
 	(void)pthread_barrier_init(&http->started, NULL, 2);
-	const int r = -pthread_create(&http->thread, NULL, ur_http_loop, http);
+	const int r = ur_thread_start(&http->thread, ur_http_loop, http, "the network thread", err);
 	if (r < 0) {
 		(void)pthread_barrier_destroy(&http->started);
-		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start the network thread");
+		return r;
 	}
 	(void)pthread_barrier_wait(&http->started);
 	if (http->start_result < 0) {

@@ -8,6 +8,7 @@
  */
 #include "engine/stage/probe_parts.h"
 
+#include "engine/base/thread.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -259,11 +260,11 @@ int ur_probe_start(struct ur_run *run, const struct ur_probe_wiring *wiring, str
 	probe->run = run;
 	probe->wiring = *wiring;
 	(void)pthread_barrier_init(&probe->started, NULL, 2);
-	int r = -pthread_create(&probe->thread, NULL, run_probe, probe);
+	int r = ur_thread_start(&probe->thread, run_probe, probe, "the reading thread", err);
 	if (r < 0) {
 		(void)pthread_barrier_destroy(&probe->started);
 		free(probe);
-		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start the reading thread");
+		return r;
 	}
 	(void)pthread_barrier_wait(&probe->started);
 	r = probe->start_result;

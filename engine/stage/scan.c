@@ -10,6 +10,8 @@
  */
 #include "engine/stage/scan_parts.h"
 
+#include "engine/base/thread.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -62,9 +64,9 @@ int ur_scan_new(struct ur_run *run, const struct ur_scan_wiring *wiring, struct 
 
 int ur_scan_start(struct ur_scan *scan, struct ur_err *err)
 {
-	const int r = -pthread_create(&scan->thread, NULL, run_scan, scan);
+	const int r = ur_thread_start(&scan->thread, run_scan, scan, "the scanning thread", err);
 	if (r < 0) {
-		return ur_err_set(err, r, UR_FAULT_WORLD, "cannot start the scanning thread");
+		return r;
 	}
 	scan->started = true;
 	return 0;

@@ -10,6 +10,7 @@
 #include "engine/stage/settle_parts.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/thread.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -366,11 +367,8 @@ int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 		}
 	}
 	if (r == 0) {
-		r = -pthread_create(&settle->thread, NULL, run_settle, settle);
-		if (r < 0) {
-			(void)ur_err_set(
-				err, r, UR_FAULT_WORLD, "cannot start the settling thread");
-		}
+		r = ur_thread_start(
+			&settle->thread, run_settle, settle, "the settling thread", err);
 	}
 	if (r < 0) {
 		if (settle->target_fd >= 0) {

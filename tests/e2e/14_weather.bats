@@ -507,3 +507,22 @@ whole_job() { # OPTION…
 	import_json --after delete "$T/lib"
 	equals "$(files_in "$T/lib")" 0
 }
+
+@test "too few threads are not called a lock: what to do is said, and the run ends with 2" {
+	can_be_nobody || skip "nobody cannot be become"
+	[ "$(id -u)" = 0 ] || skip "root has no limit, and only root can become somebody without threads"
+	start_immichd
+	photos "$T/lib" 3
+	mkdir "$T/own"
+	cp "$URINGEST" "$T/own/uringest"
+	chmod -R a+rX "$T/lib" "$T/own"
+	chmod 1777 "$T/ledger"
+	# A user of whom nobody else runs anything: the limit counts all of a user's threads.
+	local code=0
+	setpriv --reuid 64999 --regid 65534 --clear-groups bash -c \
+		"ulimit -u 5; exec '$T/own/uringest' import --server '$URL' --ledger '$LEDGER' --ring sync '$T/lib'" \
+		>"$T/out" 2>"$T/err" || code=$?
+	equals "$code" 2
+	has "$(cat "$T/err")" "let it have more threads"
+	equals "$(server_count)" 0
+}

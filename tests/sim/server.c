@@ -67,8 +67,6 @@ static void learn_names(void)
 		at += strlen("\"checksum\":\"");
 		(void)snprintf(texts[i], sizeof texts[i], "%.*s", (int)strcspn(at, "\""), at);
 		ur_text_done(&text);
-		(void)snprintf(content->asset, sizeof content->asset,
-			"00000000-0000-4000-8000-00000000000%d", i);
 	}
 }
 
@@ -92,6 +90,15 @@ static void appear(struct sim_event *event)
 	}
 }
 
+/** An asset of its own each time; who asks for an earlier one is told that there is none. */
+static void name_asset(int at, unsigned generation)
+{
+	struct sim_content *content = &sim_contents[at];
+	content->generation = generation;
+	(void)snprintf(content->asset, sizeof content->asset, "00000000-0000-4000-8000-%010u%02d",
+		generation % 1000000000, at);
+}
+
 void sim_server_begin(void)
 {
 	learn_names();
@@ -101,6 +108,8 @@ void sim_server_begin(void)
 		struct sim_content *content = &sim_contents[i];
 		content->row = content->stored = content->trashed = content->by_others = false;
 		content->refused = false;
+		content->since_ns = 0;
+		name_asset(i, 0);
 		content->own_file = -1;
 		content->storing_ns = 0;
 		storings[i] = (struct later){.event = {.happen = appear}, .content = i};
@@ -205,6 +214,7 @@ struct sim_sent sim_server_upload(int at)
 		return sent;
 	}
 	content->row = content->stored = true;
+	content->since_ns = sim_now();
 	return answer_sent();
 }
 
@@ -247,6 +257,22 @@ static bool is_bytes(const struct ur_request *r)
 	return strstr(r->path, "/original") != NULL;
 }
 
+/** What is young and not on its disk yet does not outlive a power cut. */
+static void cut_power(void)
+{
+	for (int i = 0; i < SIM_CONTENTS; i++) {
+		struct sim_content *content = &sim_contents[i];
+		const bool young =
+			content->since_ns != 0 && sim_now() - content->since_ns < 50 * UR_SECOND_NS;
+		if (young && content->row && !content->by_others) {
+			sim_say("content %d: lost with the server's power", i);
+			content->row = content->stored = false;
+			content->since_ns = 0;
+			name_asset(i, content->generation + 1);
+		}
+	}
+}
+
 /** True when a lie was told, or nothing. */
 static bool lie(struct ur_request *r)
 {
@@ -254,6 +280,9 @@ static bool lie(struct ur_request *r)
 	static const int pages[] = {200, 302, 401, 403, 404, 413, 416, 500, 520};
 	static const int busy[] = {408, 429, 502, 503, 504};
 	const bool about_asset = strncmp(r->path, "/api/assets/0", 13) == 0;
+	if (sim_lies(LIE_POWER)) {
+		cut_power();
+	}
 	if (sim_lies(LIE_LINE)) {
 		r->result = codes[sim_below(4)];
 	} else if (sim_lies(LIE_PAGE)) {

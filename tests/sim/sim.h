@@ -53,6 +53,7 @@ enum sim_lie {
 	LIE_CRASH,    // the process dies
 	LIE_DISK,     // the ledger cannot be written
 	LIE_REFUSES,  // 400, 413, quota, 422
+	LIE_POWER,    // the server loses what it stored within the last minute, and had not synced
 	LIES,
 };
 
@@ -102,6 +103,7 @@ struct sim_content {
 	uint8_t sha1[UR_HASH_SHA1];
 	uint8_t xxh[UR_HASH_XXH];
 	char asset[UR_ASSET_ID];
+	unsigned generation; // of its asset
 
 	bool row;
 	bool stored; // its bytes are there
@@ -109,7 +111,7 @@ struct sim_content {
 	bool by_others;     // nobody can call a second upload needless
 	bool refused;       // by its type, once
 	int own_file;       // its bytes are this very file of ours; -1: they are not
-	int64_t seen_ns;    // when the row was made
+	int64_t since_ns;   // when its row and bytes were made, by us
 	int64_t storing_ns; // until when an upload of it is being stored; 0: none is
 };
 extern struct sim_content sim_contents[SIM_CONTENTS];

@@ -79,6 +79,7 @@ static bool may_stay(const struct sim_file *file)
 	const struct ur_record *row = sim_ledger_row(which);
 	return file->class == UR_CLASS_SIDECAR || content->trashed || content->own_file >= 0 ||
 	       (content->row && !content->stored) ||
+	       (row != NULL && row->state == UR_WITHDRAWN && !content->row) ||
 	       (row != NULL && row->for_good && (sim.plan.lies & 1u << LIE_REFUSES) != 0);
 }
 
