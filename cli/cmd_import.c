@@ -213,7 +213,7 @@ static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary 
 		return ur_exit_of(r, err);
 	}
 	return s->failed > 0 || s->kept > 0 || s->spared > 0 || s->stranded > 0 ||
-			       s->folder_errors > 0 || s->too_large > 0
+			       s->folder_errors > 0 || s->too_large > 0 || s->starved > 0
 		       ? UR_EXIT_FAILED
 		       : UR_EXIT_WELL;
 }

@@ -98,13 +98,20 @@ static int check_server(struct ur_pipeline *p, struct ur_err *err)
 
 /* ---- making ---------------------------------------------------------------------------------- */
 
-static void raise_limits(void)
+#define HANDLES_PLENTY 1024 // open files: more than this program ever wants
+#define HANDLES_OTHERS 40   // that are not files being read
+
+/** As many open files as may be; where that is few, the reading threads share what is left of them. */
+static void raise_limits(struct ur_pipeline *p)
 {
-	struct rlimit limit;
+	struct rlimit limit = {.rlim_cur = HANDLES_PLENTY};
 	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
 		limit.rlim_cur = limit.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
+	const rlim_t left = limit.rlim_cur > HANDLES_OTHERS ? limit.rlim_cur - HANDLES_OTHERS : 0;
+	const rlim_t each = left / (2 * (p->probe_count > 0 ? p->probe_count : 1));
+	p->run.probe_slots = limit.rlim_cur >= HANDLES_PLENTY ? 0 : each > 0 ? (unsigned)each : 1;
 }
 
 static int make_queues(struct ur_pipeline *p, struct ur_err *err)
@@ -351,7 +358,6 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 	if (p == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot prepare the run");
 	}
-	raise_limits();
 	(void)signal(
 		SIGIO, SIG_IGN); // a lease of ours that somebody wants to break: seen when asked
 	p->options = *options;
@@ -360,6 +366,7 @@ int ur_pipeline_new(const struct ur_options *options, struct ur_pipeline **ret, 
 	assert(options->probe_threads > 0 && options->probe_threads <= UR_PROBES_MAX);
 	p->probe_count = 2 * options->probe_threads; // half of them only where the disk is cold
 	p->probe_count = p->probe_count < UR_PROBES_MAX ? p->probe_count : UR_PROBES_MAX;
+	raise_limits(p);
 	(void)pthread_mutex_init(&p->run.talk, NULL);
 	int r = make_queues(p, err);
 	r = r < 0 ? r : ur_ledger_open(p->options.ledger, UR_LEDGER_WRITE, &p->ledger, err);
@@ -478,6 +485,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.spared = p->run.spared,
 		.kept = p->run.kept,
 		.folder_errors = p->run.folder_errors,
+		.starved = p->run.starved,
 		.too_large = p->run.too_large,
 		.held = p->run.held,
 		.unquiet = p->run.unquiet,

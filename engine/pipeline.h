@@ -28,6 +28,7 @@ struct ur_summary {
 	uint64_t spared; // folders that were not emptied although that was asked for
 	uint64_t kept;   // of all these: should have been taken away, and could not be proved
 	uint64_t folder_errors;
+	uint64_t starved;   // of those waiting: for want of handles or memory
 	uint64_t too_large; // of those refused and waiting: for the way to the server
 	uint64_t held;      // of those sent and waiting: until somebody does something about them
 	uint64_t unquiet;   // may go without a lease when they have been unchanged for longer …

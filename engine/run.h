@@ -109,6 +109,8 @@ struct ur_run {
 	_Atomic uint64_t spared;    // folders that are not emptied although that was asked for
 	_Atomic uint64_t kept;      // should have gone, and could not be proved
 	_Atomic uint64_t too_large; // for the way to the server
+	_Atomic uint64_t starved;   // could not be opened for want of handles or memory
+	unsigned probe_slots;       // files that each reading thread may have open
 	_Atomic uint64_t
 		stranded; // files that stand in a staging folder, or may, and cannot be put back
 	_Atomic uint64_t wanted;        // against options.limit

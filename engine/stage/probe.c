@@ -123,10 +123,18 @@ static void go_on(struct ur_probe *probe)
 
 /* ---- the thread ------------------------------------------------------------------------------ */
 
+/** Slots that stay idle where few files may be open. */
+static int reserve_of(const struct ur_probe *probe)
+{
+	const unsigned slots = probe->run->probe_slots;
+	return slots == 0 || slots >= UR_PROBE_SLOTS ? 0 : UR_PROBE_SLOTS - (int)slots;
+}
+
 static void take_items(struct ur_probe *probe)
 {
+	const int reserve = reserve_of(probe);
 	void *item = NULL;
-	while (probe->idle_count > 0) {
+	while (probe->idle_count > reserve) {
 		const int r = ur_queue_pop(probe->wiring.in, &item);
 		if (r == -EPIPE) {
 			probe->input_closed = true;

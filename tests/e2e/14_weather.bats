@@ -526,3 +526,19 @@ whole_job() { # OPTION…
 	has "$(cat "$T/err")" "let it have more threads"
 	equals "$(server_count)" 0
 }
+
+@test "few open files are shared: all files arrive, and where that is too few nothing is blamed on a file" {
+	start_immichd
+	photos "$T/lib" 200
+	AS=(prlimit --nofile=56)
+	import_json "$T/lib"
+	fields sent=200 failed=0
+	photos "$T/more" 60 --seed 9
+	AS=(prlimit --nofile=40)
+	ur import --json "$T/more"
+	[ "$CODE" != 0 ]
+	[ "$CODE" = 2 ] || fields failed=0
+	AS=()
+	import_json "$T/more"
+	equals "$(server_count)" 260
+}

@@ -307,7 +307,9 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 		ur_file_close_failed(file, !c->run->server_remembered);
 		return true;
 	case UR_PUT_UNREAD:
-		ur_file_close_failed(file, false);
+		if (!ur_file_close_starved(c, file, file->send_result)) {
+			ur_file_close_failed(file, false);
+		}
 		return true;
 	case UR_PUT_LATER:
 	case UR_PUT_STRANGER:

@@ -137,6 +137,24 @@ void ur_file_keep_quietly(struct ur_file *file, const char *why)
 	file->reason = why;
 }
 
+bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int code)
+{
+	if (code != -EMFILE && code != -ENFILE && code != -ENOMEM) {
+		return false;
+	}
+	if (atomic_fetch_add(&c->run->starved, 1) == 0) {
+		ur_run_warn(c->run,
+			"%s: files wait for the next run; let it have more (LimitNOFILE= and MemoryMax= "
+			"of a systemd unit, `ulimit -n`), or less to do at once (--concurrency)",
+			code == -ENOMEM ? "there is not enough memory"
+					: "this process may not have more files open");
+	}
+	ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING,
+		"too many files were open, or too little memory was left: looked at again in the next "
+		"run");
+	return true;
+}
+
 void ur_file_close_failed(struct ur_file *file, bool for_good)
 {
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,

@@ -197,6 +197,11 @@ void ur_file_keep(
 /** Waits, as it should: nothing is odd about it. */
 void ur_file_keep_quietly(struct ur_file *file, const char *why);
 
+/**
+ * True when `code` says that this process may not have more files open, or memory: nothing is wrong with
+ * the file, which is closed and waits for the next run; said once.
+ */
+bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int code);
 /** It could not be sent: tried again in a later run, unless that would help nothing. */
 void ur_file_close_failed(struct ur_file *file, bool for_good);
 /** The last try came to nothing; so many in a row that ended at a stranger end the run. */

@@ -31,8 +31,11 @@ static bool row_matches(const struct ur_file *file)
 	       memcmp(file->row->sha1, file->sha1, sizeof file->sha1) == 0;
 }
 
-static void close_unread(struct ur_item *item, struct ur_file *file)
+static void close_unread(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	if (ur_file_close_starved(c, file, file->error)) {
+		return;
+	}
 	switch (-file->error) {
 	case ENOENT:
 	case ENOTDIR:
@@ -229,7 +232,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	if (file->error != 0) {
-		close_unread(item, file);
+		close_unread(c, item, file);
 		return;
 	}
 	if (file->judgement == UR_JUDGE_REFUSE) {
