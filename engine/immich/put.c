@@ -21,7 +21,8 @@ bool ur_put_may_have_arrived(const struct ur_put_answer *a)
 bool ur_put_may_come(const struct ur_put_answer *a)
 {
 	assert(a->asked == UR_PUT_SEND);
-	return a->body_gone && (a->result < 0 || a->status == 504);
+	const bool knows = a->own ? a->status != 504 : a->status < 504;
+	return a->body_gone && (a->result < 0 || !knows);
 }
 
 /** That it was taken is no loss to believe, whoever says so: the proof is asked for in any case. */
@@ -131,7 +132,8 @@ static bool is_proving(enum ur_put_state asked)
 static enum ur_put_verdict judge_common(const struct ur_put_answer *a)
 {
 	if (a->result < 0) {
-		const bool ours = a->asked == UR_PUT_SEND && !ur_retry_is_away(a->result, 0);
+		const bool ours =
+			a->asked == UR_PUT_SEND && !a->body_gone && !ur_retry_is_away(a->result, 0);
 		return ours ? UR_PUT_UNREAD : UR_PUT_LATER;
 	}
 	switch (ur_retry_of(0, a->status)) {

@@ -96,7 +96,7 @@ enum ur_put_verdict {
 	UR_PUT_REJECTED, // Immich does not take the request: ours, or another version's
 	UR_PUT_KEY,      // Immich does not know this key, or it may not do that
 	UR_PUT_RIGHTS,   // the key may not be shown the proof
-	UR_PUT_UNREAD,   // SEND: our own side failed: the disk, memory
+	UR_PUT_UNREAD,   // SEND: our own side failed before all had gone out: the disk, memory
 	UR_PUT_VERDICTS,
 };
 
@@ -132,7 +132,8 @@ bool ur_put_may_have_arrived(const struct ur_put_answer *answer);
 
 /**
  * SEND: it may still be being stored, so that for a time even "absent" says nothing: nobody answered, or
- * a proxy that did not want to wait.
+ * a proxy that did not want to wait.  A proxy's own 500 to 503 say that the server is not at it; what it
+ * says beyond them says nothing that is known.
  */
 bool ur_put_may_come(const struct ur_put_answer *answer);
 

@@ -17,6 +17,7 @@ struct sim_file {
 	bool there;   // at its name
 	bool aside;   // in the staging folder
 	bool removed; // by us
+	int appears;  // in which run at the earliest
 	bool travelled;
 	uint64_t inode;
 	int64_t ctime_ns;

@@ -238,6 +238,17 @@ static void break_off(struct ur_file *file)
 	file->send_why = "broken off";
 }
 
+/** Its user writes to it, or takes it away, before all of it has gone out. */
+static void take_from_under(struct ur_file *file, struct sim_file *at)
+{
+	break_off(file);
+	file->send_result = -ESTALE;
+	file->send_changed = true;
+	at->ctime_ns = sim_now();
+	at->there = !sim_once_in(2);
+	sim_say("%s: %s by its user", at->name, at->there ? "changed" : "taken away");
+}
+
 static void goes_on(struct sim_event *event)
 {
 	struct upload *upload = (struct upload *)((char *)event - offsetof(struct upload, event));
@@ -248,6 +259,11 @@ static void goes_on(struct sim_event *event)
 	if (upload->arrived) {
 		sim_say("%s: sent: result %d, HTTP %d", file->name, file->send_result,
 			file->send_status);
+		give_back(upload);
+		return;
+	}
+	if (sim_lies(LIE_USER)) {
+		take_from_under(file, file_of(upload->item, upload->item->current));
 		give_back(upload);
 		return;
 	}

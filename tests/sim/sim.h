@@ -54,6 +54,7 @@ enum sim_lie {
 	LIE_DISK,     // the ledger cannot be written
 	LIE_REFUSES,  // 400, 413, quota, 422
 	LIE_POWER,    // the server loses what it stored within the last minute, and had not synced
+	LIE_USER,     // files come later, change while they are sent, are taken away
 	LIES,
 };
 

@@ -3,6 +3,7 @@
  */
 #include "tests/sim/importer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,10 +30,10 @@ static void make_files(void)
 		const bool movie = joins && sim_once_in(3);
 		group += joins ? 0 : 1;
 		*file = (struct sim_file){
-			.there = true,
 			.inode = 100 + (uint64_t)i,
 			.ctime_ns = 1,
 			.content = (int)sim_below((unsigned)sim.plan.contents),
+			.appears = sim_lies(LIE_USER) ? 1 + (int)sim_below(4) : 0,
 			.class = movie   ? UR_CLASS_VIDEO
 				 : joins ? UR_CLASS_SIDECAR
 					 : UR_CLASS_IMAGE,
@@ -41,6 +42,18 @@ static void make_files(void)
 			movie   ? ".mov"
 			: joins ? ".jpg.xmp"
 				: ".jpg");
+	}
+}
+
+/** Those that come in this run, or should have come before. */
+static void bring_files(int run)
+{
+	for (int i = 0; i < sim.plan.files; i++) {
+		struct sim_file *file = &sim_files[i];
+		if (file->appears >= 0 && file->appears <= run) {
+			file->there = true;
+			file->appears = -1;
+		}
 	}
 }
 
@@ -118,10 +131,12 @@ const char *sim_live(const struct sim_plan *plan)
 	make_files();
 	make_own();
 	for (int i = 0; i < plan->runs && sim.broken[0] == '\0'; i++) {
+		bring_files(i);
 		sim_run();
 		check_kept();
 		sim_pass_time();
 	}
+	bring_files(INT_MAX);
 	sim.honest = true;
 	for (int i = 0; i < 6 && sim.broken[0] == '\0'; i++) {
 		sim_pass(i == 3 ? 25 * SIM_HOUR : 2 * SIM_HOUR);

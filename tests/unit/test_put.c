@@ -208,7 +208,9 @@ static const struct row rows[] = {
 	{{.asked = UR_PUT_SEND, .result = -EIO}, UR_PUT_UNREAD, UR_PUT_OVER, UR_PUT_CHECK},
 	{{.asked = UR_PUT_SEND, .result = -ENOMEM}, UR_PUT_UNREAD, UR_PUT_OVER, UR_PUT_CHECK},
 	{{.asked = UR_PUT_SEND, .result = -EPIPE}, UR_PUT_UNREAD, UR_PUT_OVER, UR_PUT_CHECK},
-	{{.asked = UR_PUT_SEND, .result = -ECANCELED, GONE_OUT}, UR_PUT_UNREAD, UR_PUT_OVER,
+	{{.asked = UR_PUT_SEND, .result = -ECANCELED, GONE_OUT}, UR_PUT_LATER, UR_PUT_LOST,
+		UR_PUT_LOST},
+	{{.asked = UR_PUT_SEND, .result = -EFBIG, GONE_OUT}, UR_PUT_LATER, UR_PUT_LOST,
 		UR_PUT_LOST},
 	/* SEND: pages of whatever stands before the server */
 	{{.asked = UR_PUT_SEND, .status = 100}, UR_PUT_STRANGER, UR_PUT_SEND, UR_PUT_CHECK},
@@ -1052,6 +1054,8 @@ static void only_what_nobody_saw_end_may_still_come(void **state)
 		struct ur_put_answer a = {.asked = UR_PUT_SEND, .status = statuses[s]};
 		assert_false(ur_put_may_come(&a));
 		a.body_gone = true;
+		assert_int_equal(ur_put_may_come(&a), a.status >= 504); // 524, say
+		a.own = true;
 		assert_int_equal(ur_put_may_come(&a), a.status == 504);
 	}
 	struct ur_put_answer a = {.asked = UR_PUT_SEND, .result = -ECONNRESET};

@@ -22,6 +22,7 @@
 
 #define GATHER_MS 30 // how long a question waits for company, while more may come
 #define ANSWER_MS 120000
+#define SAY_AFTER_NS (5 * UR_SECOND_NS)
 #define SLICE 256u // items that are judged in a turn
 
 struct ur_question {
@@ -132,13 +133,24 @@ static bool has_wanted(const struct ur_item *item)
 	return false;
 }
 
+/** Others may wait for bytes of this item: wanted, or perhaps on their way. */
+static bool holds_bytes(struct ur_coordinator *c, const struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		if (ur_file_is_open(&item->files[i]) && ur_under_way_has(c, &item->files[i])) {
+			return true;
+		}
+	}
+	return has_wanted(item);
+}
+
 /**
  * The first file whose bytes another item has under way; the item then waits for that one.  An item
- * that holds something wanted itself sends that first: two that wait for each other never move.
+ * that holds such bytes itself goes on with those first: two that wait for each other never move.
  */
 static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 {
-	if (has_wanted(item)) {
+	if (holds_bytes(c, item)) {
 		return false;
 	}
 	for (int i = 0; i < item->count; i++) {
@@ -168,22 +180,27 @@ static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
  */
 static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 {
-	if (c->run->options->plan || ur_age_is_begun(&file->doubt_since)) {
+	if (c->run->options->plan) {
 		return;
 	}
 	const struct ur_ledger_doubt doubt = ur_book_doubt(c, file);
 	const unsigned sends = file->put.sends;
-	const bool sending = ur_age_is_begun(&doubt.sending);
+	const bool own = ur_age_is_begun(&file->doubt_since);
 	if (!ur_age_is_begun(&doubt.since)) {
 		return;
 	}
-	file->doubt_since = doubt.since;
-	if (sending) {
-		file->lost_until_ns = ur_clock_steady_ns() +
-				      c->run->options->answer_wait_ms * UR_MS_NS -
+	if (!own || ur_age_ns(&doubt.since) < ur_age_ns(&file->doubt_since)) {
+		file->doubt_since = doubt.since;
+	}
+	if (file->put.state == UR_PUT_LOST) {
+		return; // it waits already, for what it knows of itself
+	}
+	if (ur_age_is_begun(&doubt.sending)) {
+		file->lost_until_ns = ur_clock_steady_ns() + ur_file_may_come_ns(c, file) -
 				      ur_age_ns(&doubt.sending);
 	}
-	ur_put_start(&file->put, &c->rules, sending ? UR_PUT_LOST : UR_PUT_CHECK, true);
+	ur_put_start(&file->put, &c->rules,
+		ur_age_is_begun(&doubt.sending) ? UR_PUT_LOST : UR_PUT_CHECK, true);
 	file->put.sends = sends;
 }
 
@@ -286,6 +303,22 @@ static void judge_item(struct ur_coordinator *c, struct ur_item *item, struct ur
 	ur_step_go(c, item, UR_STEP_SEND);
 }
 
+/** Another question may be answered all the while (is it back?): this wait has a word of its own. */
+static void say_unanswered(
+	struct ur_coordinator *c, const struct ur_request *request, int64_t waited_ns)
+{
+	char message[UR_MESSAGE_MAX];
+	if (c->unanswered_told || waited_ns < SAY_AFTER_NS) {
+		return;
+	}
+	c->unanswered_told = true;
+	ur_immich_message(request->status, ur_text_get(&request->answer), request->html, message);
+	ur_run_warn(c->run,
+		"the server does not say what it has (%s); asked again for up to %lld s",
+		request->result < 0 ? request->err.text : message,
+		(long long)(c->run->options->server_wait_ms / 1000));
+}
+
 /** A question that the server will not answer ends the run; one that it cannot, in the long run. */
 static void not_answered(struct ur_coordinator *c, struct ur_request *request)
 {
@@ -299,6 +332,7 @@ static void not_answered(struct ur_coordinator *c, struct ur_request *request)
 	const bool never = verdict == UR_PUT_KEY || verdict == UR_PUT_REJECTED;
 	const int64_t now = ur_clock_steady_ns();
 	c->unanswered_ns = c->unanswered_ns == 0 ? now : c->unanswered_ns;
+	say_unanswered(c, request, now - c->unanswered_ns);
 	if (request->result == 0 &&
 		ur_outage_is_sent_away(c, request->status, request->retry_after_ms)) {
 		return;
@@ -336,6 +370,7 @@ void ur_ask_answered(struct ur_coordinator *c, struct ur_request *request)
 	}
 	if (r == 0) {
 		c->unanswered_ns = 0;
+		c->unanswered_told = false;
 	} else {
 		not_answered(c, request);
 	}

@@ -52,12 +52,46 @@ static const struct ur_file *twin_of(const struct ur_item *item, const struct ur
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *other = &item->files[i];
 		if (other != file && other->hashed && other->class != UR_CLASS_SIDECAR &&
-			!(other->decided && other->waits && other->state == UR_DUPLICATE) &&
+			!(other->decided && other->waits && other->asset[0] == '\0') &&
 			memcmp(other->sha1, file->sha1, sizeof file->sha1) == 0) {
 			return other;
 		}
 	}
 	return NULL;
+}
+
+/** The server has it, by whatever way, or it is known to be there and not closed yet. */
+static bool is_good_twin(const struct ur_file *twin)
+{
+	return twin->asset[0] != '\0' &&
+	       (twin->outcome == UR_OUTCOME_SENT || twin->outcome == UR_OUTCOME_PRESENT ||
+		       twin->outcome == UR_OUTCOME_DUPLICATE || twin->outcome == UR_OUTCOME_OPEN);
+}
+
+/**
+ * Files that wait for a twin in their own group which came to nothing by itself (it changed, or is gone):
+ * they are asked for on their own, and share what is doubted of it.
+ */
+static void revive_twins(struct ur_coordinator *c, struct ur_item *item)
+{
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (!ur_file_is_open(file) || !file->decided || file->state != UR_DUPLICATE ||
+			file->asset[0] != '\0') {
+			continue;
+		}
+		const struct ur_file *twin = twin_of(item, file);
+		if (twin != NULL && twin->outcome != UR_OUTCOME_OPEN && twin->state != UR_SEEN) {
+			continue;
+		}
+		const bool lost = twin != NULL && twin->put.state == UR_PUT_LOST;
+		const bool doubted = twin != NULL && twin->put.doubted;
+		file->doubt_since = doubted ? twin->doubt_since : file->doubt_since;
+		file->lost_until_ns = lost ? twin->lost_until_ns : 0;
+		ur_put_start(&file->put, &c->rules, lost ? UR_PUT_LOST : UR_PUT_CHECK, doubted);
+		file->decided = file->waits = false;
+		file->state = UR_PROBED;
+	}
 }
 
 /** When all that is wanted has been sent: what needed no sending gets its outcome. */
@@ -73,8 +107,7 @@ static void close_present(struct ur_coordinator *c, struct ur_item *item)
 			assert(twin != NULL);
 			memcpy(file->asset, twin->asset, sizeof file->asset);
 			file->there = true;
-			if (twin->outcome != UR_OUTCOME_SENT &&
-				twin->outcome != UR_OUTCOME_PRESENT) {
+			if (!is_good_twin(twin)) {
 				ur_file_close(file, twin->state, twin->outcome, twin->reason);
 				continue;
 			}
@@ -130,6 +163,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 			return;
 		}
 	}
+	revive_twins(c, item);
 	for (int i = 0; i < item->count; i++) {
 		if (ur_file_is_to_ask(&item->files[i])) {
 			ur_step_go(c, item, UR_STEP_ASK); // its twin elsewhere came first

@@ -96,6 +96,7 @@ struct ur_coordinator {
 	struct ur_under_way under_way;
 	struct ur_filter *planned; // the bytes that this plan would send; NULL: no plan
 	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
+	bool unanswered_told;  // and that was said
 	struct ur_question *question; // is out
 	struct ur_question *answered; // being judged, and those after it
 	struct ur_outage outage;
@@ -202,6 +203,11 @@ void ur_file_keep_quietly(struct ur_file *file, const char *why);
  * the file, which is closed and waits for the next run; said once.
  */
 bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int code);
+/**
+ * For how long what was sent of it may still be being stored, from when its sending began: the server's
+ * time, and what the way there may have taken.
+ */
+int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file *file);
 /** It could not be sent: tried again in a later run, unless that would help nothing. */
 void ur_file_close_failed(struct ur_file *file, bool for_good);
 /** The last try came to nothing; so many in a row that ended at a stranger end the run. */
@@ -211,6 +217,7 @@ void ur_file_give_up(struct ur_coordinator *c, struct ur_item *item, struct ur_f
 
 /** Another file than this one, with its bytes. */
 struct ur_file *ur_under_way_other(struct ur_coordinator *c, const struct ur_file *file);
+bool ur_under_way_has(struct ur_coordinator *c, const struct ur_file *file);
 /** From when it is wanted, or may have arrived, until it is known what became of it. */
 void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file);
 /** Its bytes are no longer under way: who waited for them is asked for again. */

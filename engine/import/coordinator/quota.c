@@ -1,6 +1,8 @@
 /* quota - what the user has left on the server: what still fits goes on, the rest waits. */
 #include "engine/import/coordinator/internal.h"
 
+#include "engine/base/retry.h"
+
 #include <assert.h>
 
 #define ANSWER_MS 30000
@@ -74,6 +76,9 @@ void ur_quota_answered(struct ur_coordinator *c)
 		ur_show_bytes((uint64_t)quota->left, text);
 		ur_run_warn(c->run,
 			"the user's quota is reached: %s left; files that do not fit wait", text);
+	} else if (ur_retry_may_pass(quota->call.result, quota->call.status) ||
+		   quota->call.result < 0) {
+		ur_outage_doubt(c); // nobody said how much is left: whoever meets it asks again
 	} else {
 		quota->full = true;
 		ur_run_warn(c->run, "the user's quota is used up; the rest waits");

@@ -39,6 +39,11 @@ struct ur_file *ur_under_way_other(struct ur_coordinator *c, const struct ur_fil
 	return at == file ? NULL : at;
 }
 
+bool ur_under_way_has(struct ur_coordinator *c, const struct ur_file *file)
+{
+	return find(c, file) == file;
+}
+
 void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_file **bucket = bucket_of(c, file);
