@@ -18,6 +18,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define ANSWER_MS 20000
 
@@ -159,6 +160,22 @@ static bool is_strange(const struct ur_visit *visit)
 
 static void ask(struct ur_visit *visit, int step);
 
+/** The server's clock, beside the asset's own date. */
+static void take_date(struct ur_request *request, const char *name, const char *value)
+{
+	struct ur_visit *visit = request->owner;
+	if (strcasecmp(name, "Date") == 0 && ur_clock_parse_http(value, &visit->date_ns) < 0) {
+		visit->date_ns = 0;
+	}
+}
+
+/** Whoever sent it: an upload that has just been answered may still fail, and is not synced. */
+static bool is_settled(const struct ur_visit *visit, const struct ur_asset *asset)
+{
+	return ur_proof_server_age_ns(visit->date_ns, asset->created_ns, ur_clock_wall_ns()) >=
+	       visit->gateway->limits.settle_after_ms * UR_MS_NS;
+}
+
 /** True when the next question follows; otherwise visit->asset says how it ended. */
 static bool read_early(struct ur_visit *visit)
 {
@@ -166,7 +183,9 @@ static bool read_early(struct ur_visit *visit)
 	const char *answer = ur_text_get(&request->answer);
 	struct ur_check check = {0};
 	struct ur_asset asset = {0};
-	const bool own = ur_proof_is_own(request);
+	const bool own =
+		ur_proof_is_own(request) &&
+		!ur_delivery_is_in_doubt(visit->gateway, visit->who.user, visit->metadata->sha1);
 	if (own && visit->step == STEP_CHECK && request->status == 200 &&
 		ur_immich_check_read(answer, &check, 1, NULL) == 0 && check.there &&
 		!check.trashed) {
@@ -175,7 +194,8 @@ static bool read_early(struct ur_visit *visit)
 	}
 	if (own && visit->step == STEP_ASSET && request->status == 200 &&
 		ur_immich_asset_read(answer, &asset, NULL) == 0 &&
-		ur_immich_prove(&asset, visit->metadata->sha1, visit->who.user) == UR_PROOF_HOLDS) {
+		ur_immich_prove(&asset, visit->metadata->sha1, visit->who.user) == UR_PROOF_HOLDS &&
+		is_settled(visit, &asset)) {
 		return true;
 	}
 	if (own && visit->step == STEP_BYTES && request->status == 206 &&
@@ -239,6 +259,8 @@ static void ask(struct ur_visit *visit, int step)
 		.owner = visit,
 	};
 	visit->step = step;
+	visit->date_ns = 0;
+	request->field = step == STEP_ASSET ? take_date : NULL;
 	ur_text_clear(&visit->question);
 	(void)snprintf(request->header[0], sizeof request->header[0], "%s", visit->credential.line);
 	if (step == STEP_CHECK) {

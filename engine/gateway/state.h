@@ -42,6 +42,15 @@ struct ur_counters {
 	uint64_t checkpoints;
 };
 
+/** What was sent of an upload that its owner removed: it may still arrive, and is doubted. */
+struct ur_departed {
+	char owner[UR_SPOOL_USER];
+	uint8_t sha1[20];
+	int64_t lost_until_ms; // steady
+	int64_t doubt_ran_ms;  // run time: since when
+};
+#define UR_DEPARTED_MAX 64u
+
 struct ur_gateway {
 	struct ur_gateway_options options;
 	struct ur_gateway_limits limits;
@@ -59,6 +68,8 @@ struct ur_gateway {
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;
+	struct ur_departed departed[UR_DEPARTED_MAX]; // the last ones, in turn
+	unsigned departures;
 	int64_t proved_ran_ms; // an asset gave its bytes; UR_SPOOL_NEVER
 	struct ur_job clock_job;
 	bool clock_busy;

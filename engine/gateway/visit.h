@@ -68,6 +68,7 @@ struct ur_visit {
 	struct ur_text question;
 	int step;
 	char asset[UR_ASSET_ID];
+	int64_t date_ns; // the server's clock, as it said it beside the asset; 0: it did not
 	struct ur_spool_upload *made;
 	int result;
 	struct ur_err err;

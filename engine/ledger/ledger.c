@@ -157,6 +157,8 @@ static const char *const texts[STATEMENTS] = {
 	[SEAL_PUT] = "UPDATE seal SET fresh=1, marks=?3 WHERE destination=?1 AND folder=?2",
 	[HOLD] = "BEGIN",
 	[LET_GO] = "COMMIT",
+	[DOUBT_GET] = "SELECT value FROM meta WHERE key=?1",
+	[DOUBT_PUT] = "INSERT OR REPLACE INTO meta VALUES(?1, ?2)",
 	[SALT_GET] = "SELECT value FROM meta WHERE key='salt'",
 	[SALT_PUT] = "INSERT INTO meta VALUES('salt', ?1)",
 	[ANSWER_GET] = "SELECT text FROM answer WHERE server=?1 AND who=?2 AND path=?3"

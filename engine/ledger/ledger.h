@@ -175,6 +175,13 @@ struct ur_ledger_doubt {
 	struct ur_ledger_doubt *ret, struct ur_err *err);
 
 /**
+ * A doubt about bytes that no row has any more (another picture took the name) is kept by itself, and
+ * counts in ur_ledger_doubt().
+ */
+[[nodiscard]] int ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err);
+
+/**
  * True when files of `folder` (its path) or of a folder below it were taken away by a run before
  * `run` that was interrupted, and none has come to its end since: what is empty there, that run has
  * emptied.

@@ -54,6 +54,8 @@ enum ur_ledger_statement {
 	SEAL_PUT,
 	HOLD,
 	LET_GO,
+	DOUBT_GET,
+	DOUBT_PUT,
 	SALT_GET,
 	SALT_PUT,
 	ANSWER_GET,

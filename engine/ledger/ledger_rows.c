@@ -297,6 +297,58 @@ static void take_younger(struct ur_age *youngest, const struct ur_age *age)
 	}
 }
 
+#define DOUBT_KEY (2 * UR_LEDGER_SHA1 + 40)
+
+/** In `meta`: "doubt DESTINATION SHA1". */
+static void name_doubt(int64_t destination, const uint8_t sha1[UR_LEDGER_SHA1], char ret[DOUBT_KEY])
+{
+	char hex[2 * UR_LEDGER_SHA1 + 1];
+	ur_hex(sha1, UR_LEDGER_SHA1, hex);
+	(void)snprintf(ret, DOUBT_KEY, "doubt %lld %s", (long long)destination, hex);
+}
+
+int ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err)
+{
+	char key[DOUBT_KEY];
+	char text[UR_AGE_TEXT];
+	int r = ur_ledger_ensure_transaction(ledger, err);
+	ledger->dirty = true;
+	sqlite3_stmt *s = r < 0 ? NULL : ur_ledger_use(ledger, DOUBT_PUT, err);
+	if (s == NULL) {
+		return r < 0 ? r : -EIO;
+	}
+	name_doubt(destination, sha1, key);
+	ur_age_write(since, text);
+	(void)sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+	(void)sqlite3_bind_text(s, 2, text, -1, SQLITE_STATIC);
+	r = sqlite3_step(s) == SQLITE_DONE ? 0 : ur_ledger_complain(ledger, err, "be written");
+	(void)sqlite3_reset(s);
+	return r;
+}
+
+/** The one that is kept by itself, if there is one. */
+static int add_kept_doubt(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_age *youngest, struct ur_err *err)
+{
+	char key[DOUBT_KEY];
+	sqlite3_stmt *s = ur_ledger_use(ledger, DOUBT_GET, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	name_doubt(destination, sha1, key);
+	(void)sqlite3_bind_text(s, 1, key, -1, SQLITE_STATIC);
+	const int code = sqlite3_step(s);
+	if (code == SQLITE_ROW) {
+		const struct ur_age age = read_age(s, 0);
+		take_younger(youngest, &age);
+	}
+	const bool good = code == SQLITE_ROW || code == SQLITE_DONE;
+	const int r = good ? 0 : ur_ledger_complain(ledger, err, "be read");
+	(void)sqlite3_reset(s);
+	return r;
+}
+
 int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
 	struct ur_ledger_doubt *ret, struct ur_err *err)
@@ -318,8 +370,9 @@ int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 			take_younger(&doubt.sending, &age);
 		}
 	}
-	const int r = code == SQLITE_DONE ? 0 : ur_ledger_complain(ledger, err, "be read");
+	int r = code == SQLITE_DONE ? 0 : ur_ledger_complain(ledger, err, "be read");
 	(void)sqlite3_reset(s);
+	r = r < 0 ? r : add_kept_doubt(ledger, destination, sha1, &doubt.since, err);
 	*ret = r < 0 ? *ret : doubt;
 	return r;
 }

@@ -228,6 +228,8 @@ begin_run() {
 	both
 	video "$T/lib/long.mp4" 40M 1
 	"$URINGEST" import --server "$DIRECT" --gateway off --ledger "$T/other.db" -q "$T/lib"
+	# What has just been stored may still fail, and is not answered early: it has been there for a while.
+	sql "UPDATE assets SET created=created-86400000*(CASE WHEN created>100000000000000 THEN 1000000 ELSE 1 END)"
 	# The importer's own question is answered by somebody who knows nothing.
 	cat >"$T/gateway.location.more" <<-CONF
 		location = /api/assets/bulk-upload-check {

@@ -11,7 +11,8 @@ struct book {
 	bool has_row[SIM_FILES];
 	struct ur_ledger_asset assets[SIM_CONTENTS];
 	bool has_asset[SIM_CONTENTS];
-	int64_t learned[2]; // body_took, body_refused
+	int64_t learned[2];               // body_took, body_refused
+	struct ur_age kept[SIM_CONTENTS]; // doubts that no row has any more
 };
 static struct book open_book; // the transaction
 static struct book durable;
@@ -65,6 +66,8 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
 	struct ur_ledger_doubt *ret, struct ur_err *err);
+int __wrap_ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err);
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
@@ -161,6 +164,7 @@ int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	(void)ledger, (void)destination, (void)err;
 	(void)not_folder;
 	*ret = (struct ur_ledger_doubt){0};
+	take_younger(&ret->since, &open_book.kept[content_of(sha1)]);
 	for (int i = 0; i < SIM_FILES; i++) {
 		const struct ur_record *row = &open_book.rows[i];
 		if (!open_book.has_row[i] || strcmp(row->name, not_name) == 0 ||
@@ -172,6 +176,14 @@ int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 			take_younger(&ret->sending, &row->doubt);
 		}
 	}
+	return 0;
+}
+
+int __wrap_ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err)
+{
+	(void)ledger, (void)destination, (void)err;
+	open_book.kept[content_of(sha1)] = *since;
 	return 0;
 }
 

@@ -604,6 +604,23 @@ static void a_doubt_is_about_bytes_whichever_file_has_them(void **state)
 	assert_false(ur_age_is_begun(&doubt.since)); // another user's copy is another one
 }
 
+static void a_doubt_outlives_the_row_whose_name_another_picture_took(void **state)
+{
+	struct place *p = *state;
+	const uint8_t gone[UR_LEDGER_SHA1] = {7, 7, 7};
+	struct ur_age since = ur_age_begin();
+	since.had_ns = 5 * UR_SECOND_NS;
+	struct ur_ledger_doubt doubt = doubt_of(p, p->destination, gone);
+	assert_false(ur_age_is_begun(&doubt.since));
+	assert_int_equal(ur_ledger_doubt_keep(p->ledger, p->destination, gone, &since, NULL), 0);
+	assert_int_equal(ur_ledger_commit(p->ledger, NULL), 0);
+	doubt = doubt_of(p, p->destination, gone);
+	assert_true(ur_age_ns(&doubt.since) >= 5 * UR_SECOND_NS);
+	assert_false(ur_age_is_begun(&doubt.sending));
+	doubt = doubt_of(p, p->destination + 1, gone);
+	assert_false(ur_age_is_begun(&doubt.since));
+}
+
 static int open_elsewhere(const char *path, char ret[UR_ERR_TEXT_MAX])
 {
 	int result[2];
@@ -766,6 +783,7 @@ int main(void)
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
 		IN_PLACE(a_doubt_is_about_bytes_whichever_file_has_them),
+		IN_PLACE(a_doubt_outlives_the_row_whose_name_another_picture_took),
 		IN_PLACE(a_ledger_has_one_writer_whatever_it_is_called),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),
 		IN_PLACE(what_was_learned_about_a_server_is_remembered),

@@ -23,6 +23,12 @@ void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *wh
 /** Beside the bytes, so that a restart needs nobody; without a seal it stays in memory only. */
 void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential);
+/**
+ * Bytes of this owner are on their way to immich-server, or were and may be what it kept of an upload that
+ * failed: what it claims about them is not believed at once.
+ */
+bool ur_delivery_is_in_doubt(
+	const struct ur_gateway *gateway, const char *owner, const uint8_t sha1[20]);
 void ur_delivery_tick(struct ur_gateway *gateway);
 /** True while a request or a job about this upload is under way, its picture's included. */
 bool ur_delivery_is_busy(const struct ur_session *session);

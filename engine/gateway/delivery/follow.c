@@ -189,6 +189,7 @@ static struct ur_next found_there(struct ur_session *session, const char *asset)
 	const bool doubted = delivery->put.doubted || ur_delivery_shares_doubt(session);
 	assert(asset[0] != '\0');
 	delivery->put.doubted = doubted;
+	delivery->lost_until_ms = 0; // it has arrived
 	delivery->pauses = 0;
 	*outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_DELIVERED,
@@ -260,6 +261,7 @@ static struct ur_next sent(struct ur_session *session, const struct ur_heard *he
 	struct ur_spool_outcome *outcome = &delivery->outcome;
 	const bool duplicate = heard->answer.duplicate || heard->answer.status == 200;
 	assert(delivery->put.state == UR_PUT_ASSET);
+	delivery->lost_until_ms = 0;
 	assert(!duplicate || delivery->put.doubted); // we had just been told that it is not there
 	gateway->counters.bytes_delivered += session->upload->length;
 	gateway->counters.delivered += duplicate ? 0 : 1;

@@ -127,6 +127,8 @@ void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spoo
 bool ur_delivery_is_twin(const struct ur_session *session);
 /** A doubt is about bytes: another upload with these has one. */
 bool ur_delivery_shares_doubt(const struct ur_session *session);
+/** It is removed by its owner: what was sent of it may be there all the same. */
+void ur_delivery_remember_departed(struct ur_session *session);
 
 /* conclude */
 /**

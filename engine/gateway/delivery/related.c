@@ -136,13 +136,11 @@ void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spoo
 
 /* ---- the same bytes twice -------------------------------------------------------------------- */
 
-/** It is being sent, or what was sent of it may still arrive. */
+/** It is being sent, or what was sent of it may still arrive; whatever it waits for now. */
 static bool is_on_the_wire(const struct ur_delivery *delivery)
 {
-	const enum ur_put_state state = delivery->put.state;
-	return delivery->step == UR_DELIVERY_PUT &&
-	       (state == UR_PUT_SEND ||
-		       (state == UR_PUT_LOST && ur_gateway_now_ms() < delivery->lost_until_ms));
+	const bool sends = delivery->step == UR_DELIVERY_PUT && delivery->put.state == UR_PUT_SEND;
+	return sends || ur_gateway_now_ms() < delivery->lost_until_ms;
 }
 
 static bool is_doubted(const struct ur_delivery *delivery)
@@ -150,27 +148,101 @@ static bool is_doubted(const struct ur_delivery *delivery)
 	return delivery->put.doubted;
 }
 
-/** Another upload of this owner with these bytes is so. */
-static bool has_twin(const struct ur_session *session, bool (*is)(const struct ur_delivery *))
+struct bytes {
+	const char *owner;
+	const uint8_t *sha1;
+};
+
+static struct bytes bytes_of(const struct ur_session *session)
 {
-	const struct ur_spool_upload *upload = session->upload;
-	for (const struct ur_session *at = session->gateway->deliveries; at != NULL;
+	return (struct bytes){session->upload->owner, session->upload->sha1};
+}
+
+static bool are_same(const struct bytes *bytes, const char *owner, const uint8_t sha1[20])
+{
+	return memcmp(sha1, bytes->sha1, 20) == 0 && strcmp(owner, bytes->owner) == 0;
+}
+
+/** An upload of these bytes, but for `self`, is so. */
+static bool has_twin(const struct ur_gateway *gateway, const struct bytes *bytes,
+	const struct ur_session *self, bool (*is)(const struct ur_delivery *))
+{
+	for (const struct ur_session *at = gateway->deliveries; at != NULL;
 		at = at->delivery->next) {
-		if (at != session && is(at->delivery) &&
-			memcmp(at->upload->sha1, upload->sha1, sizeof upload->sha1) == 0 &&
-			strcmp(at->upload->owner, upload->owner) == 0) {
+		if (at != self && is(at->delivery) &&
+			are_same(bytes, at->upload->owner, at->upload->sha1)) {
 			return true;
 		}
 	}
 	return false;
 }
 
+/** The last that was removed; NULL: none was. */
+static const struct ur_departed *departed_of(
+	const struct ur_gateway *gateway, const struct bytes *bytes)
+{
+	for (unsigned i = 0; i < UR_DEPARTED_MAX; i++) {
+		const unsigned back = gateway->departures - 1 - i;
+		const struct ur_departed *departed = &gateway->departed[back % UR_DEPARTED_MAX];
+		if (departed->owner[0] != '\0' &&
+			are_same(bytes, departed->owner, departed->sha1)) {
+			return departed;
+		}
+	}
+	return NULL;
+}
+
+void ur_delivery_remember_departed(struct ur_session *session)
+{
+	struct ur_gateway *gateway = session->gateway;
+	const struct ur_delivery *delivery = session->delivery;
+	const struct ur_spool_upload *upload = session->upload;
+	const bool sends = delivery->put.state == UR_PUT_SEND && delivery->step == UR_DELIVERY_PUT;
+	if (delivery->step == UR_DELIVERY_SETTLED || !(sends || delivery->put.doubted)) {
+		return;
+	}
+	struct ur_departed *departed = &gateway->departed[gateway->departures++ % UR_DEPARTED_MAX];
+	*departed = (struct ur_departed){
+		.lost_until_ms = sends ? ur_gateway_now_ms() + ur_delivery_lost_ms(gateway)
+				       : delivery->lost_until_ms,
+		.doubt_ran_ms = ur_spool_ran_ms(gateway->spool),
+	};
+	memcpy(departed->owner, upload->owner, sizeof departed->owner);
+	memcpy(departed->sha1, upload->sha1, sizeof departed->sha1);
+}
+
+static bool is_on_wire(
+	const struct ur_gateway *gateway, const struct bytes *bytes, const struct ur_session *self)
+{
+	const struct ur_departed *departed = departed_of(gateway, bytes);
+	return has_twin(gateway, bytes, self, is_on_the_wire) ||
+	       (departed != NULL && ur_gateway_now_ms() < departed->lost_until_ms);
+}
+
+static bool is_in_doubt(
+	const struct ur_gateway *gateway, const struct bytes *bytes, const struct ur_session *self)
+{
+	const struct ur_departed *departed = departed_of(gateway, bytes);
+	return has_twin(gateway, bytes, self, is_doubted) ||
+	       (departed != NULL && ur_spool_ran_ms(gateway->spool) - departed->doubt_ran_ms <
+					    gateway->limits.suspect_wait_ms);
+}
+
 bool ur_delivery_is_twin(const struct ur_session *session)
 {
-	return has_twin(session, is_on_the_wire);
+	const struct bytes bytes = bytes_of(session);
+	return is_on_wire(session->gateway, &bytes, session);
 }
 
 bool ur_delivery_shares_doubt(const struct ur_session *session)
 {
-	return has_twin(session, is_doubted);
+	const struct bytes bytes = bytes_of(session);
+	return is_in_doubt(session->gateway, &bytes, session);
+}
+
+bool ur_delivery_is_in_doubt(
+	const struct ur_gateway *gateway, const char *owner, const uint8_t sha1[20])
+{
+	const struct bytes bytes = {owner, sha1};
+	return is_on_wire(gateway, &bytes, NULL) || is_in_doubt(gateway, &bytes, NULL);
 }

@@ -126,6 +126,17 @@ static void fill_place(const struct ur_item *item, struct ur_record *record)
 	}
 }
 
+/** Another picture has this name now: what was doubted of the bytes before is kept without a row. */
+static int keep_doubt(struct ur_coordinator *c, const struct ur_file *file, struct ur_err *err)
+{
+	const struct ur_record *row = file->row;
+	const bool other = row != NULL && row->hashed && ur_age_is_begun(&row->doubt) &&
+			   (!file->hashed || memcmp(row->sha1, file->sha1, sizeof row->sha1) != 0);
+	return other ? ur_ledger_doubt_keep(
+			       c->ledger, c->run->destination, row->sha1, &row->doubt, err)
+		     : 0;
+}
+
 void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool plan = c->run->options->plan;
@@ -168,6 +179,7 @@ void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 	note_quiet(file, &record);
 	fill_looks(file, &record);
 	int r = folder_of(c, item->dir, &record.folder, &err);
+	r = r < 0 ? r : keep_doubt(c, file, &err);
 	r = r < 0 ? r : ur_ledger_put(c->ledger, &record, &err);
 	if (r < 0) {
 		ur_book_fail(c, r, &err);
