@@ -108,6 +108,7 @@ struct ur_file {
 	bool there;     // the server had it when asked
 	bool created;   // by our 201: in this run or an earlier one
 	bool now_sent;  // by our 201 in this run
+	bool counted;   // against --limit
 	bool travelled; // sidecar: with all its owners, each answered 201
 	bool for_good;
 	bool must_confirm; // a suspect whose time has come

@@ -153,6 +153,10 @@ static void rest(
 		return;
 	}
 	const int64_t asked_ms = out->result == 0 ? out->retry_ms : -1;
+	if (asked_ms > t->spec.answer_wait_ms) { // the next run comes sooner
+		end(t, UR_TRANSFER_AWAY);
+		return;
+	}
 	t->rest_ms = ur_retry_pause_ms(&rests, t->rests - 1, asked_ms, &t->spec.seed);
 	t->after_rest = next;
 	enter(t, UR_TRANSFER_REST);
@@ -389,7 +393,9 @@ static void told(struct ur_transfer *t, const struct ur_transfer_outcome *out)
 		t->waited_ms += t->rest_ms;
 		return;
 	}
-	t->rests = 0;
+	if (out->told != UR_TOLD_RECEIVING) { // which may be told again and again
+		t->rests = 0;
+	}
 	switch (out->told) {
 	case UR_TOLD_NOTHING:
 		break;

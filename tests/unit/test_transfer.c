@@ -367,6 +367,37 @@ static void all_bytes_durable_but_not_finished_is_finished_by_an_empty_request(v
 	assert_string_equal(s.asked, "locate ask send ask over");
 }
 
+static void a_gateway_that_says_receiving_for_ever_is_left(void **state)
+{
+	struct script s;
+	(void)state;
+	start(&s, (struct ur_transfer_spec){.length = MIB, .has_address = true});
+	int rounds = 0;
+	while (s.t.state != UR_TRANSFER_OVER) {
+		s.asked[0] = '\0';
+		assert_in_range(++rounds, 0, 200);
+		if (s.t.state == UR_TRANSFER_ASK) {
+			tell(&s, UR_TOLD_RECEIVING);
+		} else {
+			answer_at(&s, s.t.state == UR_TRANSFER_SEND ? 204 : 200, MIB);
+		}
+	}
+	assert_int_equal(s.t.end, UR_TRANSFER_AWAY); // what is there stays
+}
+
+static void who_asks_for_longer_than_a_run_waits_is_asked_in_the_next(void **state)
+{
+	struct script s;
+	(void)state;
+	start(&s, (struct ur_transfer_spec){.length = MIB, .answer_wait_ms = 20000});
+	const struct ur_transfer_outcome later = {
+		.status = 503, .retry_ms = 20001, .words = "later"};
+	ur_transfer_step(&s.t, &later);
+	assert_int_equal(s.t.state, UR_TRANSFER_OVER);
+	assert_int_equal(s.t.end, UR_TRANSFER_AWAY);
+	assert_string_equal(s.t.why, "later");
+}
+
 static void an_early_answer_sends_nothing(void **state)
 {
 	const struct ur_transfer_outcome early = {
@@ -531,6 +562,8 @@ int main(void)
 		cmocka_unit_test(a_server_that_stores_slowly_is_waited_for_so_long_and_no_longer),
 		cmocka_unit_test(
 			all_bytes_durable_but_not_finished_is_finished_by_an_empty_request),
+		cmocka_unit_test(a_gateway_that_says_receiving_for_ever_is_left),
+		cmocka_unit_test(who_asks_for_longer_than_a_run_waits_is_asked_in_the_next),
 		cmocka_unit_test(an_early_answer_sends_nothing),
 		cmocka_unit_test(what_the_server_got_otherwise_is_not_sent_on),
 		cmocka_unit_test(a_gateway_that_refuses_the_creation_is_not_for_this_file),

@@ -53,24 +53,31 @@ static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sid
 	return delivery->related != NULL || !fits;
 }
 
+/** What it becomes is not known yet: its picture waits for it. */
+static bool is_undecided(const struct ur_spool_upload *movie)
+{
+	return movie->is_unread || movie->outcome.state == UR_SPOOL_RECEIVING ||
+	       movie->outcome.state == UR_SPOOL_COMPLETE ||
+	       (movie->outcome.state == UR_SPOOL_REFUSED &&
+		       movie->outcome.status == UR_STATUS_QUOTA); // tried again, and never given up
+}
+
 bool ur_delivery_gather(struct ur_session *session)
 {
 	assert(session->delivery->metadata != NULL);
 	struct ur_tus_metadata *said = session->delivery->metadata;
 	struct ur_spool_upload *sidecar = relative(session, said->sidecar_upload);
 	const struct ur_spool_upload *movie = relative(session, said->movie_upload);
+	movie = movie != NULL && movie->is_sidecar ? NULL : movie; // which is never an asset
 	if (sidecar != NULL &&
 		(sidecar->outcome.state == UR_SPOOL_RECEIVING || sidecar->is_unread)) {
 		return false;
 	}
-	if (movie != NULL && !movie->is_sidecar && // which is never an asset
-		(movie->outcome.state == UR_SPOOL_RECEIVING || movie->is_unread ||
-			movie->outcome.state == UR_SPOOL_COMPLETE)) {
+	if (movie != NULL && is_undecided(movie)) {
 		return false;
 	}
-	if (movie != NULL && !movie->is_sidecar && // which is never an asset
-		(movie->outcome.state == UR_SPOOL_DELIVERED ||
-			movie->outcome.state == UR_SPOOL_CONFIRMED)) {
+	if (movie != NULL && (movie->outcome.state == UR_SPOOL_DELIVERED ||
+				     movie->outcome.state == UR_SPOOL_CONFIRMED)) {
 		memcpy(said->live_movie, movie->outcome.asset, sizeof said->live_movie);
 	}
 	return sidecar == NULL || !sidecar->is_sidecar ||

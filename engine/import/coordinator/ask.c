@@ -44,11 +44,14 @@ static void want(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_run *run = c->run;
 	const int64_t limit = run->options->limit;
-	if (limit > 0 && (int64_t)atomic_load(&run->wanted) >= limit) {
+	if (!file->counted && limit > 0 && (int64_t)atomic_load(&run->wanted) >= limit) {
 		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING, "beyond --limit");
 		return;
 	}
-	atomic_fetch_add(&run->wanted, 1);
+	if (!file->counted) { // it is asked for again when its sending did not end well
+		file->counted = true;
+		atomic_fetch_add(&run->wanted, 1);
+	}
 	file->state = UR_WANTED;
 	ur_under_way_add(c, file);
 }

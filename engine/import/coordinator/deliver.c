@@ -252,10 +252,7 @@ static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_
 		return;
 	}
 	assert(file->put.state == UR_PUT_SEND);
-	if (!file->put.doubted) { // nothing of it is on the server
-		file->sending_ns = 0;
-		file->doubt_since = (struct ur_age){0};
-	}
+	ur_file_came_to_nothing(file);
 	file->state = UR_WANTED;
 	ur_step_rest(c, item, UR_STEP_SEND, pause_ms);
 }
@@ -321,12 +318,15 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 		close_claimed(c, file);
 		return true;
 	case UR_PUT_QUOTA:
+		ur_file_came_to_nothing(file);
 		ur_quota_met(c, file);
 		return true;
 	case UR_PUT_KEY:
+		ur_file_came_to_nothing(file);
 		key_refused(c, file);
 		return true;
 	case UR_PUT_TOO_LARGE:
+		ur_file_came_to_nothing(file);
 		if (!ur_large_is(c, item, file)) { // whose pieces have a way of their own
 			ur_way_refused(c, file, file->send_status);
 		}
@@ -337,10 +337,12 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 		return true;
 	case UR_PUT_REFUSED:
 	case UR_PUT_REJECTED:
+		ur_file_came_to_nothing(file);
 		/* With a version from yesterday it may have been our request that was wrong. */
 		ur_file_close_failed(file, !c->run->server_remembered);
 		return true;
 	case UR_PUT_UNREAD:
+		ur_file_came_to_nothing(file);
 		if (!ur_file_close_starved(c, file, file->send_result)) {
 			ur_file_close_failed(file, false);
 		}

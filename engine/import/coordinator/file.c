@@ -168,6 +168,14 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
 	return true;
 }
 
+void ur_file_came_to_nothing(struct ur_file *file)
+{
+	if (!file->put.doubted) {
+		file->sending_ns = 0;
+		file->doubt_since = (struct ur_age){0};
+	}
+}
+
 void ur_file_close_failed(struct ur_file *file, bool for_good)
 {
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,

@@ -210,6 +210,8 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
 int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file *file);
 /** It could not be sent: tried again in a later run, unless that would help nothing. */
 void ur_file_close_failed(struct ur_file *file, bool for_good);
+/** Nothing of this sending is on the server: what is doubted of an earlier one stays so. */
+void ur_file_came_to_nothing(struct ur_file *file);
 /** The last try came to nothing; so many in a row that ended at a stranger end the run. */
 void ur_file_give_up(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file);
 

@@ -312,7 +312,8 @@ static void ask_anew(
 	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, bool doubtful)
 {
 	const unsigned sends = file->put.sends;
-	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubtful);
+	const bool doubted = doubtful || file->put.doubted; // perhaps from before the gateway
+	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubted);
 	file->put.sends = sends;
 	file->lost_until_ns = ur_clock_steady_ns();
 	item->call_tries = 0;
@@ -328,8 +329,7 @@ static void leave_gateway(struct ur_coordinator *c, struct ur_file *file, bool d
 	forget(c, file->sha1);
 	file->resume = NULL;
 	if (!doubtful) {
-		file->sending_ns = 0;
-		file->doubt_since = (struct ur_age){0};
+		ur_file_came_to_nothing(file);
 	}
 }
 
