@@ -46,6 +46,8 @@ UNIT_TESTS := \
 	spool_outcome \
 	told \
 	staging \
+	rename \
+	leftover \
 	recover \
 	when \
 	mischief \
@@ -61,3 +63,7 @@ UNIT_TESTS := \
 UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
 UNIT_LINK_gate := $(UNIT_PLAYED)
 UNIT_LINK_delivery_course := $(UNIT_PLAYED)
+
+# These are tried on a disk that fails: tests/unit/faulty.h.
+UNIT_FAULTY := staging rename leftover
+$(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
