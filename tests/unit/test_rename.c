@@ -257,6 +257,30 @@ static void an_empty_file_that_a_camera_has_just_made_is_not_taken_for_ours(void
 	room_holds(p->fd, "IMG.jpg", "");
 }
 
+/** The disk thinks about it for so long that a camera writes over our placeholder; then it refuses. */
+static int camera_is_quicker(int from_dir, const char *from, int to_dir, const char *to)
+{
+	(void)from_dir;
+	(void)from;
+	room_put(to_dir, to, "a picture that was taken just now");
+	return -EIO;
+}
+
+static void what_a_camera_writes_while_the_disk_refuses_is_kept(void **state)
+{
+	struct place *p = *state;
+	for (int kind = 2; kind < 4; kind++) {
+		ur_sys = p->real;
+		room_put(p->fd, "from", "mine");
+		be_a_disk(kind);
+		ur_sys.rename_over = camera_is_quicker;
+		assert_int_equal(ur_rename_new(&p->key, p->fd, "from", p->fd, "IMG.jpg"), -EIO);
+		room_holds(p->fd, "from", "mine");
+		room_holds(p->fd, "IMG.jpg", "a picture that was taken just now");
+		assert_int_equal(unlinkat(p->fd, "IMG.jpg", 0), 0);
+	}
+}
+
 static int die_empty(int fd, const void *buffer, size_t size, off_t offset)
 {
 	(void)fd;
@@ -453,6 +477,7 @@ int main(void)
 		IN_PLACE(killed_behind_the_placeholder_the_next_call_knows_it),
 		IN_PLACE(what_a_camera_writes_over_the_placeholder_is_kept),
 		IN_PLACE(an_empty_file_that_a_camera_has_just_made_is_not_taken_for_ours),
+		IN_PLACE(what_a_camera_writes_while_the_disk_refuses_is_kept),
 		IN_PLACE(killed_with_an_empty_placeholder_the_note_tells_whose_it_is),
 		IN_PLACE(into_staging_nothing_is_replaced_either),
 		IN_PLACE(whatever_call_fails_on_whatever_disk_nothing_is_lost_or_overwritten),
