@@ -286,6 +286,24 @@ static void a_folder_of_which_nothing_can_be_learned_is_not_ours(void **state)
 	}
 }
 
+static void a_folder_that_cannot_be_looked_at_is_not_called_absent(void **state)
+{
+	struct place *p = *state;
+	const int made = ur_staging_open(p->fd);
+	room_put(made, "x", "x");
+	(void)close(made);
+	bool failed = true;
+	for (unsigned n = 1; failed; n++) {
+		faulty_begin(FAULTY_ONE, n, -EIO);
+		const int alone = ur_staging_open_alone(p->fd);
+		failed = faulty_end();
+		assert_int_not_equal(alone, -ENOENT);
+		if (alone >= 0) {
+			(void)close(alone);
+		}
+	}
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
 int main(void)
@@ -302,6 +320,7 @@ int main(void)
 		IN_PLACE(a_staging_folder_that_holds_something_stays),
 		IN_PLACE(whatever_call_fails_nothing_stays_open_and_nothing_stays_locked),
 		IN_PLACE(a_folder_of_which_nothing_can_be_learned_is_not_ours),
+		IN_PLACE(a_folder_that_cannot_be_looked_at_is_not_called_absent),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
