@@ -65,5 +65,5 @@ UNIT_LINK_gate := $(UNIT_PLAYED)
 UNIT_LINK_delivery_course := $(UNIT_PLAYED)
 
 # These are tried on a disk that fails: tests/unit/faulty.h.
-UNIT_FAULTY := staging rename leftover
+UNIT_FAULTY := staging rename leftover recover
 $(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o

@@ -261,10 +261,17 @@ static void old_name(const struct leftover *x, char ret[UR_STAGED_NAME_MAX + 1])
 	memcpy(ret + mark + 1, x->name + size - keep, keep + 1);
 }
 
-static bool has(int dir, const char *name)
+/** There is no such folder, or no such file; anything else that is said of it proves nothing. */
+static bool is_absent(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
+/** 0, or why it cannot be seen: see is_absent(). */
+static int see(int dir, const char *name)
 {
 	struct stat st;
-	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Back to its folder, `below` the one that holds the staging folder. */
@@ -292,11 +299,11 @@ static bool may_stand_with_stranger(int at, const struct leftover *x)
 {
 	const int fd = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0) {
-		return fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP;
+		return !is_absent(fd);
 	}
-	const bool stands = has(fd, x->staged);
+	const int r = see(fd, x->staged);
 	(void)ur_sys.close(fd);
-	return stands;
+	return !is_absent(r);
 }
 
 /** Puts the file back from the staging folder of `at`, if it is there. */
@@ -306,19 +313,22 @@ static void look_in(int at, const char *below, struct leftover *x, const struct 
 	char old[UR_STAGED_NAME_MAX + 1];
 	const int staging = ur_staging_open_alone(at);
 	if (staging < 0) {
-		const bool none = staging == -ENOENT || staging == -ENOTDIR || staging == -ELOOP;
 		const bool foreign = staging == UR_STAGING_FOREIGN;
-		facts->kept_out = facts->kept_out || (!none && !foreign) ||
+		facts->kept_out = facts->kept_out || (!is_absent(staging) && !foreign) ||
 				  (foreign && may_stand_with_stranger(at, x));
 		return;
 	}
-	old_name(x, old);
-	const char *name = has(staging, x->staged)                          ? x->staged
-			   : x->record.place_size == 0 && has(staging, old) ? old
-									    : NULL;
-	if (name != NULL) {
-		facts->staged = bring_home(at, below, staging, name, x, key, ret) == 0;
-		facts->kept_out = !facts->staged;
+	const char *name = x->staged;
+	int r = see(staging, name);
+	if (is_absent(r) && x->record.place_size == 0) {
+		old_name(x, old);
+		name = old;
+		r = see(staging, name);
+	}
+	if (!is_absent(r)) {
+		r = r < 0 ? r : bring_home(at, below, staging, name, x, key, ret);
+		facts->staged = r == 0;
+		facts->kept_out = r < 0;
 	}
 	ur_staging_leave(at, staging);
 }
@@ -334,7 +344,7 @@ static void look_above(struct leftover *x, const struct ur_staging_key *key,
 		if (fd >= 0) {
 			look_in(fd, x->folder + strlen(above), x, key, facts, ret);
 			(void)ur_sys.close(fd);
-		} else if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP) {
+		} else if (!is_absent(fd)) {
 			facts->kept_out = true;
 		}
 		if (!go_up(above)) {
@@ -374,21 +384,22 @@ static bool is_place_same(const struct leftover *x)
 	       (!fs.trusted || st.st_ino == x->record.place);
 }
 
-static enum ur_recover_name look_at_name(const struct leftover *x)
+static void look_at_name(const struct leftover *x, struct ur_recover_facts *facts)
 {
 	struct stat st;
 	const int fd = open_folder(x->folder);
-	if (fd < 0) {
-		return UR_RECOVER_NAME_FREE;
+	const int r = fd < 0 ? fd : ur_sys.fstatat(fd, x->name, &st, AT_SYMLINK_NOFOLLOW);
+	if (fd >= 0) {
+		(void)ur_sys.close(fd);
 	}
-	const int r = ur_sys.fstatat(fd, x->name, &st, AT_SYMLINK_NOFOLLOW);
-	(void)ur_sys.close(fd);
+	facts->name = UR_RECOVER_NAME_FREE;
 	if (r < 0) {
-		return UR_RECOVER_NAME_FREE;
+		facts->kept_out = facts->kept_out || !is_absent(r);
+		return;
 	}
 	const struct ur_identity now = ur_identity_of(&st, x->record.identity.fs);
-	return ur_identity_alike(&now, &x->record.identity) ? UR_RECOVER_NAME_SAME
-							    : UR_RECOVER_NAME_OTHER;
+	facts->name = ur_identity_alike(&now, &x->record.identity) ? UR_RECOVER_NAME_SAME
+								   : UR_RECOVER_NAME_OTHER;
 }
 
 /* ---- one row --------------------------------------------------------------------------------- */
@@ -449,7 +460,7 @@ static int recover_one(struct ur_ledger *ledger, const struct leftovers *all, st
 	struct ur_recover_facts facts = {.place_known = x->record.place_size > 0};
 	char name[UR_STAGED_NAME_MAX + 1] = "";
 	look_above(x, all->key, &facts, name);
-	facts.name = look_at_name(x);
+	look_at_name(x, &facts);
 	facts.place_same = facts.place_known && is_place_same(x);
 	facts.disk = is_disk_there(x);
 	switch (ur_recover_judge(&facts)) {
