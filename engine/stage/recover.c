@@ -30,6 +30,7 @@ struct leftover {
 	bool found; // the file itself: a copy of it proves nothing
 	bool missing;
 	bool was_missing;
+	bool unseen; // a place where it may stand could not be looked into
 };
 
 struct leftovers {
@@ -146,6 +147,12 @@ static int gather_returned(struct ur_ledger *ledger, struct leftovers *all,
 
 /* ---- folders --------------------------------------------------------------------------------- */
 
+/** There is no such folder, or no such file; anything else that is said of it proves nothing. */
+static bool is_absent(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
 /** Opens a folder by its absolute path, which may be longer than PATH_MAX. */
 static int open_folder(const char *path)
 {
@@ -196,7 +203,8 @@ static int open_nearest(const char *folder)
 
 /**
  * The folder `below` the open `at`.  What is missing of it is made again, since an emptied folder is
- * removed; where that cannot be, the nearest one above will do.
+ * removed; where that cannot be, the nearest one above will do.  A disk that fails, or a want of
+ * descriptors, will pass: then it is not put anywhere else.
  */
 static int open_home(int at, const char *below)
 {
@@ -216,7 +224,8 @@ static int open_home(int at, const char *below)
 		if (next == -ENOENT && ur_sys.mkdirat(fd, name, 0777) == 0) {
 			next = ur_sys.openat(fd, name, flags, 0);
 		}
-		if (next < 0) {
+		const bool for_good = is_absent(next) || next == -EACCES || next == -EPERM;
+		if (for_good) {
 			break;
 		}
 		(void)ur_sys.close(fd);
@@ -259,12 +268,6 @@ static void old_name(const struct leftover *x, char ret[UR_STAGED_NAME_MAX + 1])
 	memcpy(ret, x->record.staged, mark);
 	ret[mark] = '-';
 	memcpy(ret + mark + 1, x->name + size - keep, keep + 1);
-}
-
-/** There is no such folder, or no such file; anything else that is said of it proves nothing. */
-static bool is_absent(int r)
-{
-	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
 }
 
 /** 0, or why it cannot be seen: see is_absent(). */
@@ -461,6 +464,7 @@ static int recover_one(struct ur_ledger *ledger, const struct leftovers *all, st
 	char name[UR_STAGED_NAME_MAX + 1] = "";
 	look_above(x, all->key, &facts, name);
 	look_at_name(x, &facts);
+	x->unseen = facts.kept_out;
 	facts.place_same = facts.place_known && is_place_same(x);
 	facts.disk = is_disk_there(x);
 	switch (ur_recover_judge(&facts)) {
@@ -654,6 +658,33 @@ static void recover_target(const struct leftovers *all, const char *move_to)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+static bool is_below(const char *folder, const struct ur_root *root)
+{
+	const size_t size = root->path_size == 1 ? 0 : root->path_size; // "/"
+	return strncmp(folder, root->path, size) == 0 &&
+	       (folder[size] == '/' || folder[size] == '\0');
+}
+
+/** One of a row's may stand in the root's staging folder: it is the row that says where it belongs. */
+static bool is_claimed(const struct leftovers *all, const struct ur_root *root)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (all->list[i].unseen && is_below(all->list[i].folder, root)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void tidy_roots(const struct leftovers *all, struct ur_root *const *roots, size_t root_count)
+{
+	for (size_t i = 0; i < root_count; i++) {
+		if (!is_claimed(all, roots[i])) {
+			ur_run_tidy_staging(all->run, roots[i]->fd, roots[i]->path);
+		}
+	}
+}
+
 static void forget_all(struct leftovers *all)
 {
 	for (size_t i = 0; i < all->count; i++) {
@@ -677,10 +708,10 @@ int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_root *con
 	if (r == 0 && run->options->after == UR_AFTER_MOVE) {
 		recover_target(&all, run->options->move_to);
 	}
-	forget_all(&all);
 	r = r < 0 ? r : ur_ledger_commit(ledger, err);
-	for (size_t i = 0; i < root_count && r == 0; i++) {
-		ur_run_tidy_staging(run, roots[i]->fd, roots[i]->path);
+	if (r == 0) {
+		tidy_roots(&all, roots, root_count);
 	}
+	forget_all(&all);
 	return r;
 }

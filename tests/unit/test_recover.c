@@ -426,6 +426,13 @@ static void fail_in_turn(struct world *w, enum faulty_how how, enum stood stood,
 	}
 }
 
+static void whatever_call_fails_a_staged_file_is_found_now_or_in_the_next_run(void **state)
+{
+	fail_in_turn(*state, FAULTY_ONE, STOOD_STAGED, -EIO);
+	fail_in_turn(*state, FAULTY_ONE, STOOD_STAGED, -EMFILE);
+	fail_in_turn(*state, FAULTY_FROM, STOOD_STAGED, -EIO);
+}
+
 static void whatever_call_fails_one_that_is_at_its_name_is_never_called_removed(void **state)
 {
 	fail_in_turn(*state, FAULTY_ONE, STOOD_AT_NAME, -EIO);
@@ -463,6 +470,7 @@ int main(void)
 		IN_WORLD(what_another_run_may_have_staged_is_left_for_later),
 		IN_WORLD(a_settled_row_whose_file_stands_there_again_is_delivered),
 		IN_WORLD(a_copy_goes_only_when_its_original_has_been_found),
+		IN_WORLD(whatever_call_fails_a_staged_file_is_found_now_or_in_the_next_run),
 		IN_WORLD(whatever_call_fails_one_that_is_at_its_name_is_never_called_removed),
 		IN_WORLD(whatever_call_fails_a_copy_that_may_be_all_there_is_stays),
 	};
