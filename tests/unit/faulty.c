@@ -271,6 +271,21 @@ void room_remove(const char *path, int fd)
 	assert_int_equal(nftw(path, remove_any, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
+bool room_has(int dir, const char *name)
+{
+	struct stat st;
+	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+void room_clear(int dir, const char *below)
+{
+	char path[TEXT_MAX];
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d/%s", dir, below);
+	if (room_has(dir, below)) {
+		assert_int_equal(nftw(path, remove_any, 16, FTW_DEPTH | FTW_PHYS), 0);
+	}
+}
+
 void room_put(int dir, const char *name, const char *text)
 {
 	const int fd = openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -304,12 +319,6 @@ bool room_is(int dir, const char *name, const char *text)
 {
 	char got[TEXT_MAX];
 	return read_text(dir, name, got) && strcmp(got, text) == 0;
-}
-
-bool room_has(int dir, const char *name)
-{
-	struct stat st;
-	return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
 size_t room_count(int dir, const char *below)

@@ -35,6 +35,8 @@ const char *faulty_call(void);
 int room_make(char ret[ROOM_PATH]);
 /** The folder goes, with all that is in it; it must not be the root of anything else. */
 void room_remove(const char *path, int fd);
+/** What is called that, and all that is in it, is not there any more. */
+void room_clear(int dir, const char *below);
 /** A file of these bytes, whatever was there before; they end the test when they cannot. */
 void room_put(int dir, const char *name, const char *text);
 /** The file is there, and holds exactly this. */
