@@ -58,7 +58,8 @@ UNIT_TESTS := \
 	chunks_slot \
 	probe_file \
 	settle_hash \
-	settle_stage
+	settle_stage \
+	settle_move
 
 # These play the server, the loop and the crew themselves: what is handed to those comes to the test.
 UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
@@ -66,8 +67,8 @@ UNIT_LINK_gate := $(UNIT_PLAYED)
 UNIT_LINK_delivery_course := $(UNIT_PLAYED)
 
 # These are tried on a disk that fails: tests/unit/faulty.h.
-UNIT_FAULTY := staging rename leftover recover settle_stage
+UNIT_FAULTY := staging rename leftover recover settle_stage settle_move
 $(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
 # … and these take the same files away: tests/unit/leaving.h.
-UNIT_LEAVING := settle_stage
+UNIT_LEAVING := settle_stage settle_move
 $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o

@@ -467,6 +467,23 @@ static void whatever_call_fails_into_staging_it_is_here_or_there(void **state)
 	}
 }
 
+static void whatever_call_fails_what_stands_in_staging_already_is_not_replaced(void **state)
+{
+	struct place *p = *state;
+	bool failed = true;
+	room_put(p->fd, "from", "mine");
+	room_put(p->fd, "staged", "theirs");
+	be_a_disk(1);
+	for (unsigned n = 1; failed; n++) {
+		faulty_begin(FAULTY_ONE, n, -EIO);
+		const int r = ur_rename_into(p->fd, "from", p->fd, "staged");
+		failed = faulty_end();
+		assert_int_equal(r, failed ? -EIO : -EEXIST);
+		room_holds(p->fd, "from", "mine");
+		room_holds(p->fd, "staged", "theirs");
+	}
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 
 int main(void)
@@ -482,6 +499,7 @@ int main(void)
 		IN_PLACE(into_staging_nothing_is_replaced_either),
 		IN_PLACE(whatever_call_fails_on_whatever_disk_nothing_is_lost_or_overwritten),
 		IN_PLACE(whatever_call_fails_into_staging_it_is_here_or_there),
+		IN_PLACE(whatever_call_fails_what_stands_in_staging_already_is_not_replaced),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
