@@ -57,6 +57,7 @@ UNIT_TESTS := \
 	transfer \
 	chunks_slot \
 	probe_file \
+	settle \
 	settle_hash \
 	settle_stage \
 	settle_move
@@ -67,8 +68,8 @@ UNIT_LINK_gate := $(UNIT_PLAYED)
 UNIT_LINK_delivery_course := $(UNIT_PLAYED)
 
 # These are tried on a disk that fails: tests/unit/faulty.h.
-UNIT_FAULTY := staging rename leftover recover settle_stage settle_move
+UNIT_FAULTY := staging rename leftover recover settle settle_stage settle_move
 $(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
 # … and these take the same files away: tests/unit/leaving.h.
-UNIT_LEAVING := settle_stage settle_move
+UNIT_LEAVING := settle settle_stage settle_move
 $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o

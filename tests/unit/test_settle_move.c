@@ -250,13 +250,39 @@ static void a_copy_that_does_not_fit_or_reads_back_wrong_goes_and_the_file_stays
 	}
 }
 
+/** Over FUSE and NFS. */
+static int full_at_the_end(int fd)
+{
+	const bool written = (fcntl(fd, F_GETFL) & O_ACCMODE) == O_WRONLY;
+	const int r = watched->real.close(fd);
+	return written ? -ENOSPC : r;
+}
+
+static void a_disk_that_is_full_only_when_the_copy_is_closed_keeps_the_file(void **state)
+{
+	struct leaving *l = *state;
+	watched = l;
+	leaving_far(l);
+	begin(l);
+	ur_sys.close = full_at_the_end;
+	assert_int_equal(move(l), -ENOSPC);
+	ur_sys.close = l->real.close;
+	leaving_close(l);
+	assert_true(leaving_is_home(l, 0));
+	assert_int_equal(room_count(l->target, "."), 0);
+}
+
 static void a_move_that_is_called_off_leaves_nothing_in_the_target(void **state)
 {
 	struct leaving *l = *state;
+	struct ur_staged what;
 	leaving_far(l);
 	begin(l);
 	assert_int_equal(ur_settle_move_prepare(&l->x), 0);
 	assert_int_equal(room_count(l->target, UR_STAGING), 1);
+	ur_staged_read(&l->run.staging_key, l->x.copy, &what);
+	assert_true(what.ours);
+	assert_int_equal(what.kind, UR_STAGED_COPY); // nobody is to take it for the file
 	ur_settle_move_undo(&l->x);
 	ur_settle_unstage(&l->x);
 	leaving_close(l);
@@ -405,6 +431,7 @@ int main(void)
 		LEAVING(the_file_goes_only_when_its_copy_the_name_and_all_folders_are_durable),
 		LEAVING(a_copy_that_an_interrupted_run_has_published_is_it),
 		LEAVING(a_copy_that_does_not_fit_or_reads_back_wrong_goes_and_the_file_stays),
+		LEAVING(a_disk_that_is_full_only_when_the_copy_is_closed_keeps_the_file),
 		LEAVING(a_move_that_is_called_off_leaves_nothing_in_the_target),
 		LEAVING(two_mounts_of_one_disk_are_two_disks),
 		LEAVING(what_a_move_could_not_keep_is_said_once_and_counted),
