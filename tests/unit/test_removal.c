@@ -356,6 +356,9 @@ static void what_stood_aside_goes_only_as_it_was_proved(void **state)
 	assert_int_equal(ur_identity_check(h->fd, &h->identity, &proved), 0);
 	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), 0);
 	assert_int_equal(h->hashes, 0);
+	script_leases(-EAGAIN, -EAGAIN, -EAGAIN);
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), -ETXTBSY);
+	script_leases(0, 0, 0);
 	proved.ctime_ns--; // a hard link of it was renamed, or its times were set back: the bytes tell
 	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), 0);
 	assert_int_equal(h->hashes, 1);

@@ -248,6 +248,35 @@ static void a_staging_folder_that_holds_something_stays(void **state)
 	assert_true(room_has(p->fd, UR_STAGING));
 }
 
+static int parent_of_lock;
+static unsigned locks;
+
+/** Who was at work there ends between our opening and our lock, and the next one begins. */
+static int lock_late(int fd, int operation)
+{
+	if (locks++ == 0) {
+		assert_int_equal(unlinkat(parent_of_lock, UR_STAGING, AT_REMOVEDIR), 0);
+		assert_int_equal(mkdirat(parent_of_lock, UR_STAGING, 0700), 0);
+	}
+	return flock(fd, operation) < 0 ? -errno : 0;
+}
+
+static void a_folder_that_lost_its_name_before_it_was_locked_is_not_the_one(void **state)
+{
+	struct place *p = *state;
+	struct stat opened;
+	struct stat named;
+	parent_of_lock = p->fd;
+	locks = 0;
+	ur_sys.flock = lock_late;
+	const int fd = ur_staging_open(p->fd);
+	assert_int_equal(locks, 2);
+	assert_int_equal(fstat(fd, &opened), 0);
+	assert_int_equal(fstatat(p->fd, UR_STAGING, &named, 0), 0);
+	assert_true(opened.st_ino == named.st_ino);
+	ur_staging_leave(p->fd, fd);
+}
+
 /* ---- a disk that fails ----------------------------------------------------------------------- */
 
 static void whatever_call_fails_nothing_stays_open_and_nothing_stays_locked(void **state)
@@ -318,6 +347,7 @@ int main(void)
 		IN_PLACE(what_is_planted_under_its_name_is_refused_and_stays),
 		IN_PLACE(runs_share_a_staging_folder_and_who_looks_for_leftovers_waits_for_them),
 		IN_PLACE(a_staging_folder_that_holds_something_stays),
+		IN_PLACE(a_folder_that_lost_its_name_before_it_was_locked_is_not_the_one),
 		IN_PLACE(whatever_call_fails_nothing_stays_open_and_nothing_stays_locked),
 		IN_PLACE(a_folder_of_which_nothing_can_be_learned_is_not_ours),
 		IN_PLACE(a_folder_that_cannot_be_looked_at_is_not_called_absent),
