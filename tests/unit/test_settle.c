@@ -25,9 +25,8 @@ struct line {
 	struct ur_bell bell;
 };
 
-static void start(struct leaving *l, struct line *line)
+static void wire(struct line *line)
 {
-	struct ur_err err = {0};
 	*line = (struct line){0};
 	assert_int_equal(ur_bell_init(&line->out_bell), 0);
 	assert_int_equal(ur_bell_init(&line->bell), 0);
@@ -35,6 +34,12 @@ static void start(struct leaving *l, struct line *line)
 	line->wiring.bell = &line->bell;
 	assert_int_equal(ur_queue_new(4, &line->wiring.in), 0);
 	assert_int_equal(ur_queue_new(4, &line->wiring.out), 0);
+}
+
+static void start(struct leaving *l, struct line *line)
+{
+	struct ur_err err = {0};
+	wire(line);
 	assert_int_equal(ur_settle_start(&l->run, &line->wiring, &line->settle, &err), 0);
 }
 
@@ -448,15 +453,16 @@ static void whatever_call_fails_a_moved_group_is_here_or_there(void **state)
 static void without_a_target_nothing_is_begun(void **state)
 {
 	struct leaving *l = *state;
-	struct ur_settle *settle = NULL;
-	const struct ur_settle_wiring wiring = {0};
+	struct line line;
 	struct ur_err err = {0};
+	wire(&line);
 	l->options.after = UR_AFTER_MOVE;
 	l->options.move_to = "/nowhere/at all";
-	assert_int_equal(ur_settle_start(&l->run, &wiring, &settle, &err), -ENOENT);
-	assert_null(settle);
+	assert_int_equal(ur_settle_start(&l->run, &line.wiring, &line.settle, &err), -ENOENT);
+	assert_null(line.settle);
 	assert_int_equal(err.fault, UR_FAULT_SETUP);
 	assert_non_null(strstr(err.text, "/nowhere/at all"));
+	stop(&line);
 }
 
 #define LEAVING(test) cmocka_unit_test_setup_teardown(test, leaving_new, leaving_free)

@@ -39,6 +39,7 @@ static void what_is_unlinked_is_the_staged_file_and_nothing_else(void **state)
 	leaving_open(l);
 	stage(l);
 	room_put(l->album, "a.jpg", "a new one");
+	l->x.proved_fd = openat(l->x.place->fd, l->x.staged, O_RDONLY | O_CLOEXEC);
 	assert_int_equal(ur_settle_unlink(&l->x), 0);
 	assert_false(leaving_is_staged(l, 0));
 	room_holds(l->album, "a.jpg", "a new one");
