@@ -70,6 +70,7 @@ UNIT_LINK_delivery_course := $(UNIT_PLAYED)
 # These are tried on a disk that fails: tests/unit/faulty.h.
 UNIT_FAULTY := staging rename leftover recover removal settle settle_hash settle_stage settle_move
 $(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
+#
 # … and these take the same files away: tests/unit/leaving.h.
 UNIT_LEAVING := settle settle_stage settle_move
 $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o
