@@ -41,6 +41,7 @@ UNIT_TESTS := \
 	gate \
 	line \
 	limits \
+	route \
 	seal \
 	spool_index \
 	spool_outcome \
@@ -74,3 +75,11 @@ $(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
 # … and these take the same files away: tests/unit/leaving.h.
 UNIT_LEAVING := settle settle_stage settle_move
 $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o
+#
+# These play everybody whom a room of the gateway speaks with: tests/unit/visitor.h.
+comma := ,
+UNIT_VISITOR := route
+UNIT_VISITED := $(patsubst %,-Wl$(comma)--wrap=%,ur_http_submit ur_httpd_post ur_httpd_counts ur_crew_submit \
+	ur_gate_ask $(addprefix ur_exchange_,set answer answer_file accept pause resume drop))
+$(UNIT_VISITOR:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o $(OUT)/tests/unit/visitor.o
+$(foreach name,$(UNIT_VISITOR),$(eval UNIT_LINK_$(name) := $(UNIT_VISITED)))
