@@ -137,6 +137,9 @@ static void figures_are_for_the_house_alone(void **state)
 		is_refused(v, 404);
 		assert_null(strstr(v->text, "uringest_gateway"));
 	}
+	v->far = true;
+	visitor_asks(v, "GET", "/uringest/metrics", NULL);
+	is_refused(v, 404);
 }
 
 /* ---- its headers ----------------------------------------------------------------------------- */
@@ -270,6 +273,11 @@ static void who_left_before_the_word_came_is_not_answered(void **state)
 	visitor_is(v, UR_VERDICT_IN, ANN);
 	assert_int_equal(v->answers, 0);
 	assert_null(v->gateway.visits);
+	visitor_asks(v, "POST", FILES, TUS, "x-api-key: ann", "upload-length: 5",
+		"upload-metadata: filename YS5qcGc=", NULL);
+	visitor_leaves(v);
+	visitor_is(v, UR_VERDICT_IN, ANN);
+	assert_int_equal(v->gateway.records, 0); // nothing is made for nobody
 }
 
 static void only_a_declared_proxy_is_believed_about_an_address(void **state)

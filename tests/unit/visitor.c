@@ -253,7 +253,7 @@ static void ask(struct visitor *v, const char *method, const char *path, va_list
 		.path = whole,
 		.query = query,
 		.peer = "127.0.0.1",
-		.peer_near = true};
+		.peer_near = !v->far};
 	while ((line = va_arg(lines, const char *)) != NULL) {
 		add_field(v, line);
 	}

@@ -49,6 +49,7 @@ struct visitor {
 	struct ur_request *asked;
 	unsigned questions;
 	bool hold;     // the crew does not begin
+	bool far;      // requests come from another machine
 	char log[512]; // the last line
 };
 
