@@ -44,6 +44,8 @@ UNIT_TESTS := \
 	route \
 	create \
 	status \
+	upstream \
+	receive \
 	seal \
 	spool_index \
 	spool_outcome \
@@ -80,7 +82,7 @@ $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o
 #
 # These play everybody whom a room of the gateway speaks with: tests/unit/visitor.h.
 comma := ,
-UNIT_VISITOR := route create status
+UNIT_VISITOR := route create status upstream receive
 UNIT_VISITED := $(patsubst %,-Wl$(comma)--wrap=%,ur_http_submit ur_httpd_post ur_httpd_counts ur_crew_submit \
 	ur_gate_ask $(addprefix ur_exchange_,set answer answer_file accept pause resume drop))
 $(UNIT_VISITOR:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o $(OUT)/tests/unit/visitor.o

@@ -237,6 +237,7 @@ static void add_field(struct visitor *v, const char *line)
 		v->x.length = strtoull(colon + 2, NULL, 10);
 		v->x.has_body = v->x.length > 0;
 	}
+	v->x.has_body = v->x.has_body || strcmp(copy, "transfer-encoding") == 0;
 }
 
 static void ask(struct visitor *v, const char *method, const char *path, va_list lines)
