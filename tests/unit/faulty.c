@@ -101,6 +101,24 @@ static int faulty_fsync(int fd)
 	return error != 0 ? error : real.fsync(fd);
 }
 
+static int faulty_fdatasync(int fd)
+{
+	const int error = fails("fdatasync");
+	return error != 0 ? error : real.fdatasync(fd);
+}
+
+static int faulty_sync_ahead(int fd, off_t offset, off_t size)
+{
+	const int error = fails("sync_ahead");
+	return error != 0 ? error : real.sync_ahead(fd, offset, size);
+}
+
+static int faulty_reserve(int fd, off_t offset, off_t size)
+{
+	const int error = fails("reserve");
+	return error != 0 ? error : real.reserve(fd, offset, size);
+}
+
 static int faulty_ftruncate(int fd, off_t size)
 {
 	const int error = fails("ftruncate");
@@ -217,6 +235,9 @@ void faulty_begin(enum faulty_how which, unsigned nth, int error)
 	ur_sys.pread = faulty_pread;
 	ur_sys.pwrite = faulty_pwrite;
 	ur_sys.fsync = faulty_fsync;
+	ur_sys.fdatasync = faulty_fdatasync;
+	ur_sys.sync_ahead = faulty_sync_ahead;
+	ur_sys.reserve = faulty_reserve;
 	ur_sys.ftruncate = faulty_ftruncate;
 	ur_sys.unlinkat = faulty_unlinkat;
 	ur_sys.rename_new = faulty_rename_new;

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -98,14 +99,20 @@ static void bytes_for_another_offset_or_beyond_the_end_are_not_taken(void **stat
 	patch(v, upload, 1, "2", "x-none: 1");
 	assert_int_equal(v->status, 409);
 	assert_string_equal(visitor_field(v, "Upload-Offset"), "0");
-	patch(v, upload, 0, "123456", "x-none: 1");
+	patch(v, upload, 0, "12", "x-none: 1");
+	assert_int_equal(v->status, 204);
+	patch(v, upload, 0, "12", "x-none: 1"); // its answer was lost: no byte comes twice
+	assert_int_equal(v->status, 409);
+	assert_string_equal(visitor_field(v, "Upload-Offset"), "2");
+	assert_false(v->accepted);
+	patch(v, upload, 2, "3456", "x-none: 1");
 	assert_int_equal(v->status, 413);
 	assert_false(v->accepted);
-	ask(v, upload, "PATCH", "upload-offset: 0", "transfer-encoding: chunked", "x-none: 1");
+	ask(v, upload, "PATCH", "upload-offset: 2", "transfer-encoding: chunked", "x-none: 1");
 	assert_true(v->accepted); // nobody said how many there are
-	visitor_brings(v, "123456");
+	visitor_brings(v, "3456");
 	assert_int_equal(v->status, 413);
-	assert_int_equal(upload->durable, 0);
+	assert_int_equal(upload->durable, 2);
 	is_at_rest(v, upload);
 }
 
@@ -227,6 +234,28 @@ static void a_checkpoint_that_is_under_way_is_waited_for(void **state)
 	assert_int_equal(v->gateway.counters.checkpoints, 1);
 }
 
+/** A checkpoint of the first bytes is under way when the last ones come. */
+static void what_came_after_a_checkpoint_had_begun_gets_one_of_its_own(void **state)
+{
+	struct visitor *v = *state;
+	struct ur_spool_upload *upload = visitor_upload(v, ANN, UR_SPOOL_STEP + 9);
+	char *many = malloc(UR_SPOOL_STEP + 1);
+	assert_non_null(many);
+	memset(many, 'x', UR_SPOOL_STEP);
+	many[UR_SPOOL_STEP] = '\0';
+	ask(v, upload, "PATCH", "upload-offset: 0", "transfer-encoding: chunked", "x-none: 1");
+	v->hold = true;
+	visitor_brings(v, many);
+	free(many);
+	visitor_brings(v, "12");
+	visitor_ends(v);
+	assert_int_equal(v->answers, 0);
+	visitor_let_crew(v);
+	assert_int_equal(v->status, 204);
+	assert_int_equal(upload->durable, UR_SPOOL_STEP + 2);
+	assert_int_equal(v->gateway.counters.checkpoints, 2);
+}
+
 static void when_the_process_ends_bodies_end_and_what_arrived_is_durable(void **state)
 {
 	struct visitor *v = *state;
@@ -258,7 +287,7 @@ static void a_full_disk_is_507_and_keeps_what_is_there(void **state)
 {
 	struct visitor *v = *state;
 	const struct ur_sys real = ur_sys;
-	struct ur_spool_upload *upload = visitor_upload(v, ANN, 5);
+	struct ur_spool_upload *upload = upload_that_stays(v, 5);
 	patch(v, upload, 0, "12", "x-none: 1");
 	ask(v, upload, "PATCH", "upload-offset: 2", "content-length: 3", "x-none: 1");
 	ur_sys.pwrite = full;
@@ -296,6 +325,10 @@ static void whatever_call_fails_no_offset_is_acknowledged_that_is_not_durable(vo
 		patch(v, upload, 2, "345", "x-none: 1");
 		failed = faulty_end();
 		assert_int_equal(v->answers, 1);
+		const char *call = faulty_call();
+		if (strcmp(call, "fdatasync") == 0 || strcmp(call, "fsync") == 0) {
+			assert_int_equal(v->status, 500); // a flush that failed is not tried again
+		}
 		const char *offset = visitor_field(v, "Upload-Offset");
 		if (v->status == 204) {
 			assert_string_equal(offset, "5");
@@ -325,6 +358,7 @@ int main(void)
 		VISITOR(without_a_length_the_limits_hold_byte_by_byte),
 		VISITOR(what_arrived_of_a_request_that_broke_off_stays),
 		VISITOR(a_checkpoint_that_is_under_way_is_waited_for),
+		VISITOR(what_came_after_a_checkpoint_had_begun_gets_one_of_its_own),
 		VISITOR(when_the_process_ends_bodies_end_and_what_arrived_is_durable),
 		VISITOR(a_full_disk_is_507_and_keeps_what_is_there),
 		VISITOR(whatever_call_fails_no_offset_is_acknowledged_that_is_not_durable),

@@ -34,6 +34,7 @@ static void it_is_asked_once_and_then_for_what_it_takes(void **state)
 	assert_false(takes(v, "a.png"));
 	ur_upstream_tick(&v->gateway);
 	assert_int_equal(v->questions, 2); // for an hour
+	assert_true(v->gateway.version_until_ms > ur_gateway_now_ms() + 3500000);
 	v->gateway.version_until_ms = 0;
 	ur_upstream_tick(&v->gateway);
 	assert_string_equal(v->asked->path, "/api/server/version");

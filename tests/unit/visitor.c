@@ -217,6 +217,7 @@ int visitor_free(void **state)
 	forget_answer(v);
 	assert_null(v->gateway.visits); // each was answered, or let go
 	ur_types_free(v->gateway.types);
+	ur_request_done(&v->gateway.version_request);
 	v->gateway.spool = ur_spool_free(v->gateway.spool);
 	room_remove(v->path, v->fd);
 	free(v);
@@ -333,20 +334,31 @@ void visitor_let_crew(struct visitor *v)
 	go_on(v);
 }
 
+/** The exchange is the gateway's no more: httpd does not speak of it again. */
+static bool is_over(const struct visitor *v)
+{
+	return v->answers + v->dropped > 0;
+}
+
 void visitor_brings(struct visitor *v, const char *bytes)
 {
-	ur_route_body(&v->gateway, &v->x, bytes, strlen(bytes));
-	go_on(v);
+	if (!is_over(v)) {
+		ur_route_body(&v->gateway, &v->x, bytes, strlen(bytes));
+		go_on(v);
+	}
 }
 
 void visitor_ends(struct visitor *v)
 {
-	ur_route_end(&v->gateway, &v->x);
-	go_on(v);
+	if (!is_over(v)) {
+		ur_route_end(&v->gateway, &v->x);
+		go_on(v);
+	}
 }
 
 void visitor_leaves(struct visitor *v)
 {
+	assert_false(is_over(v));
 	ur_route_gone(&v->gateway, &v->x, -ECONNRESET);
 	go_on(v);
 }
