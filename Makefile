@@ -117,7 +117,7 @@ UNIT_BIN := $(UNIT_TESTS:%=$(OUT)/tests/unit/test_%)
 
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/liburingest.a
 	@echo "  LD  $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) $(UNIT_LINK_$*) -o $@ $^ $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) $(UNIT_LINK_$*) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
 
 .PRECIOUS: $(OUT)/%.o
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

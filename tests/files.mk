@@ -41,11 +41,18 @@ UNIT_TESTS := \
 	gate \
 	line \
 	limits \
+	route \
+	create \
+	status \
+	upstream \
+	receive \
 	seal \
 	spool_index \
 	spool_outcome \
 	told \
 	staging \
+	rename \
+	leftover \
 	recover \
 	when \
 	mischief \
@@ -55,9 +62,28 @@ UNIT_TESTS := \
 	transfer \
 	chunks_slot \
 	probe_file \
-	settle_hash
+	settle \
+	settle_hash \
+	settle_stage \
+	settle_move
 
 # These play the server, the loop and the crew themselves: what is handed to those comes to the test.
 UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
 UNIT_LINK_gate := $(UNIT_PLAYED)
 UNIT_LINK_delivery_course := $(UNIT_PLAYED)
+
+# These are tried on a disk that fails: tests/unit/faulty.h.
+UNIT_FAULTY := staging rename leftover recover removal settle settle_hash settle_stage settle_move
+$(UNIT_FAULTY:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o
+#
+# … and these take the same files away: tests/unit/leaving.h.
+UNIT_LEAVING := settle settle_stage settle_move
+$(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o
+#
+# These play everybody whom a room of the gateway speaks with: tests/unit/visitor.h.
+comma := ,
+UNIT_VISITOR := route create status upstream receive
+UNIT_VISITED := $(patsubst %,-Wl$(comma)--wrap=%,ur_http_submit ur_httpd_post ur_httpd_counts ur_crew_submit \
+	ur_gate_ask $(addprefix ur_exchange_,set answer answer_file accept pause resume drop))
+$(UNIT_VISITOR:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o $(OUT)/tests/unit/visitor.o
+$(foreach name,$(UNIT_VISITOR),$(eval UNIT_LINK_$(name) := $(UNIT_VISITED)))

@@ -64,6 +64,7 @@ static void on_made(struct ur_job *job)
 	struct ur_spool_upload *upload = visit->made;
 	release(visit);
 	if (visit->result < 0) {
+		ur_spool_dismiss(gateway->spool, upload);
 		ur_gateway_log(gateway, 4, "an upload could not be made: %s", visit->err.text);
 		gateway->counters.disk_full += ur_is_full(visit->result) ? 1 : 0;
 		ur_visit_answer(visit, ur_is_full(visit->result) ? 507 : 500,
@@ -89,6 +90,28 @@ static void on_made(struct ur_job *job)
 	}
 }
 
+/** The server has it: the record alone remains, so that the upload's URL can tell. */
+static void conclude(struct ur_visit *visit)
+{
+	struct ur_spool *spool = visit->gateway->spool;
+	struct ur_spool_outcome outcome = {
+		.state = UR_SPOOL_CONFIRMED,
+		.duplicate = true,
+		.missed_ran_ms = UR_SPOOL_NEVER,
+	};
+	ur_spool_stamp(spool, &outcome);
+	memcpy(outcome.asset, visit->asset, sizeof outcome.asset);
+	(void)snprintf(outcome.words, sizeof outcome.words, "the server had it already");
+	visit->result = ur_spool_conclude(visit->made, &outcome, &visit->err);
+	if (visit->result == 0) {
+		ur_spool_concluded(visit->made, &outcome);
+		visit->result = ur_spool_empty(visit->made, &visit->err);
+	}
+	if (visit->result < 0) {
+		(void)ur_spool_remove(spool, visit->made, NULL); // nobody learns its address
+	}
+}
+
 static void make(struct ur_job *job)
 {
 	struct ur_visit *visit = (struct ur_visit *)((char *)job - offsetof(struct ur_visit, job));
@@ -101,22 +124,8 @@ static void make(struct ur_job *job)
 	};
 	memcpy(spec.sha1, visit->metadata->sha1, sizeof spec.sha1);
 	visit->result = ur_spool_make(visit->gateway->spool, &spec, &visit->made, &visit->err);
-	if (visit->result < 0 || visit->asset[0] == '\0') {
-		return;
-	}
-	/* The server has it: the record alone remains, so that the upload's URL can tell. */
-	struct ur_spool_outcome outcome = {
-		.state = UR_SPOOL_CONFIRMED,
-		.duplicate = true,
-		.missed_ran_ms = UR_SPOOL_NEVER,
-	};
-	ur_spool_stamp(visit->gateway->spool, &outcome);
-	memcpy(outcome.asset, visit->asset, sizeof outcome.asset);
-	(void)snprintf(outcome.words, sizeof outcome.words, "the server had it already");
-	visit->result = ur_spool_conclude(visit->made, &outcome, &visit->err);
-	if (visit->result == 0) {
-		ur_spool_concluded(visit->made, &outcome);
-		visit->result = ur_spool_empty(visit->made, &visit->err);
+	if (visit->result == 0 && visit->asset[0] != '\0') {
+		conclude(visit);
 	}
 }
 

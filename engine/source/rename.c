@@ -191,8 +191,8 @@ static int by_placeholder(const struct ur_staging_key *key, int from_dir, const 
 		r = -EEXIST;
 	} else if (r == 0) {
 		r = ur_sys.rename_over(from_dir, from, to_dir, to);
-		if (r < 0) {
-			(void)ur_sys.unlinkat(to_dir, to, 0);
+		if (r < 0 && is_still_ours(from, to_dir, to, &made)) {
+			(void)ur_sys.unlinkat(to_dir, to, 0); // a slow disk's refusal takes seconds
 		}
 	}
 	ur_rename_done(key, from_dir); // in any case: what is empty there now may be a camera's

@@ -221,17 +221,23 @@ static int check_owner(int parent, int staging)
 
 /* ---- open, lock ------------------------------------------------------------------------------ */
 
-/** It still has its name; somebody may have removed it between our opening and our lock. */
-static bool is_still_there(int parent, int staging)
+/**
+ * It still has its name; -ENOENT: somebody removed it between our opening and our lock.  Where that
+ * cannot be seen it is not absent: what stands in it would be taken for gone.
+ */
+static int check_still_there(int parent, int staging)
 {
 	struct stat named;
 	struct stat opened;
 	struct ur_fs fs = {0};
-	if (ur_sys.fstatat(parent, UR_STAGING, &named, AT_SYMLINK_NOFOLLOW) < 0 ||
-		ur_sys.fstat(staging, &opened) < 0 || ur_fs_of(staging, &fs) < 0) {
-		return false;
+	int r = ur_sys.fstatat(parent, UR_STAGING, &named, AT_SYMLINK_NOFOLLOW);
+	r = r < 0 ? r : ur_sys.fstat(staging, &opened);
+	r = r < 0 ? r : ur_fs_of(staging, &fs);
+	if (r < 0) {
+		return r;
 	}
-	return !fs.trusted || (named.st_dev == opened.st_dev && named.st_ino == opened.st_ino);
+	const bool same = named.st_dev == opened.st_dev && named.st_ino == opened.st_ino;
+	return same || !fs.trusted ? 0 : -ENOENT;
 }
 
 /** Where a file system knows no locks, the names alone have to tell. */
@@ -249,9 +255,7 @@ static int open_once(int parent, int how)
 	}
 	int r = check_owner(parent, fd);
 	r = r < 0 ? r : lock(fd, how);
-	if (r == 0 && !is_still_there(parent, fd)) {
-		r = -ENOENT;
-	}
+	r = r < 0 ? r : check_still_there(parent, fd);
 	if (r < 0) {
 		(void)ur_sys.close(fd);
 		return r;
@@ -283,7 +287,7 @@ void ur_staging_leave(int parent, int staging)
 	if (staging < 0) {
 		return;
 	}
-	if (lock(staging, LOCK_EX) == 0 && is_still_there(parent, staging)) {
+	if (lock(staging, LOCK_EX) == 0 && check_still_there(parent, staging) == 0) {
 		/* Fails while it is not empty, which is what we want. */
 		(void)ur_sys.unlinkat(parent, UR_STAGING, AT_REMOVEDIR);
 	}

@@ -11,6 +11,7 @@
 #include "engine/source/rename.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -30,6 +31,7 @@ struct leftover {
 	bool found; // the file itself: a copy of it proves nothing
 	bool missing;
 	bool was_missing;
+	bool unseen; // a place where it may stand could not be looked into
 };
 
 struct leftovers {
@@ -41,6 +43,8 @@ struct leftovers {
 
 static int add_leftover(struct leftovers *all, const struct ur_ledger_row *row, const char *staged)
 {
+	assert(all->count <= RECOVER_ROWS_MAX);
+	assert(staged[0] != '\0');
 	if (all->count == RECOVER_ROWS_MAX) {
 		return 0; // the rest at the next start
 	}
@@ -66,6 +70,7 @@ static int gather(void *context, const struct ur_ledger_row *row)
 {
 	struct leftovers *all = context;
 	char staged[UR_STAGED_NAME_MAX + 1];
+	assert(row->record.staged[0] != '\0');
 	ur_staging_name(all->key, UR_STAGED_ORIGINAL, row->record.staged, row->record.name, staged);
 	return add_leftover(all, row, staged);
 }
@@ -91,6 +96,8 @@ static int note_orphan(
 {
 	struct orphans *o = context;
 	struct stat st;
+	assert(o->count <= RECOVER_ROWS_MAX);
+	assert(staging != parent);
 	bool known = ur_leftover_judge(what, o->all->run->id) != UR_LEFTOVER_BACK ||
 		     ur_sys.fstatat(staging, name, &st, AT_SYMLINK_NOFOLLOW) < 0;
 	(void)parent;
@@ -113,6 +120,7 @@ static int note_orphan(
 static int match_orphan(void *context, const struct ur_ledger_row *row)
 {
 	struct orphans *o = context;
+	assert(row->record.state == UR_SETTLED);
 	for (size_t i = 0; i < o->count; i++) {
 		struct orphan *x = &o->list[i];
 		if (!x->found && ur_identity_alike(&x->identity, &row->record.identity)) {
@@ -146,6 +154,12 @@ static int gather_returned(struct ur_ledger *ledger, struct leftovers *all,
 
 /* ---- folders --------------------------------------------------------------------------------- */
 
+/** There is no such folder, or no such file; anything else that is said of it proves nothing. */
+static bool is_absent(int r)
+{
+	return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
+}
+
 /** Opens a folder by its absolute path, which may be longer than PATH_MAX. */
 static int open_folder(const char *path)
 {
@@ -174,6 +188,7 @@ static int open_folder(const char *path)
 /** Cuts the last component off; false at the top. */
 static bool go_up(char *path)
 {
+	assert(path != NULL);
 	char *slash = strrchr(path, '/');
 	if (slash == NULL || path[0] == '\0') {
 		return false;
@@ -196,10 +211,12 @@ static int open_nearest(const char *folder)
 
 /**
  * The folder `below` the open `at`.  What is missing of it is made again, since an emptied folder is
- * removed; where that cannot be, the nearest one above will do.
+ * removed; where that cannot be, the nearest one above will do.  A disk that fails, or a want of
+ * descriptors, will pass: then it is not put anywhere else.
  */
 static int open_home(int at, const char *below)
 {
+	assert(at >= 0);
 	int fd = ur_sys.openat(at, ".", O_RDONLY | O_DIRECTORY, 0);
 	while (fd >= 0) {
 		char name[256];
@@ -216,7 +233,8 @@ static int open_home(int at, const char *below)
 		if (next == -ENOENT && ur_sys.mkdirat(fd, name, 0777) == 0) {
 			next = ur_sys.openat(fd, name, flags, 0);
 		}
-		if (next < 0) {
+		const bool for_good = is_absent(next) || next == -EACCES || next == -EPERM;
+		if (for_good) {
 			break;
 		}
 		(void)ur_sys.close(fd);
@@ -253,6 +271,7 @@ enum ur_recover_verdict ur_recover_judge(const struct ur_recover_facts *facts)
 static void old_name(const struct leftover *x, char ret[UR_STAGED_NAME_MAX + 1])
 {
 	const size_t mark = strlen(x->record.staged);
+	assert(mark < UR_STAGED_TOKEN);
 	const size_t size = strlen(x->name);
 	const size_t room = UR_STAGED_NAME_MAX - mark - 1;
 	const size_t keep = size > room ? room : size;
@@ -261,10 +280,11 @@ static void old_name(const struct leftover *x, char ret[UR_STAGED_NAME_MAX + 1])
 	memcpy(ret + mark + 1, x->name + size - keep, keep + 1);
 }
 
-static bool has(int dir, const char *name)
+/** 0, or why it cannot be seen: see is_absent(). */
+static int see(int dir, const char *name)
 {
 	struct stat st;
-	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	return ur_sys.fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW);
 }
 
 /** Back to its folder, `below` the one that holds the staging folder. */
@@ -272,6 +292,8 @@ static int bring_home(int at, const char *below, int staging, const char *staged
 	const struct leftover *x, const struct ur_staging_key *key,
 	char ret[UR_STAGED_NAME_MAX + 1])
 {
+	assert(staged[0] != '\0');
+	assert(staging != at);
 	const int home = open_home(at, below);
 	if (home < 0) {
 		return home;
@@ -292,11 +314,11 @@ static bool may_stand_with_stranger(int at, const struct leftover *x)
 {
 	const int fd = ur_sys.openat(at, UR_STAGING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0) {
-		return fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP;
+		return !is_absent(fd);
 	}
-	const bool stands = has(fd, x->staged);
+	const int r = see(fd, x->staged);
 	(void)ur_sys.close(fd);
-	return stands;
+	return !is_absent(r);
 }
 
 /** Puts the file back from the staging folder of `at`, if it is there. */
@@ -304,21 +326,26 @@ static void look_in(int at, const char *below, struct leftover *x, const struct 
 	struct ur_recover_facts *facts, char ret[UR_STAGED_NAME_MAX + 1])
 {
 	char old[UR_STAGED_NAME_MAX + 1];
+	assert(!facts->staged);
+	assert(!facts->kept_out);
 	const int staging = ur_staging_open_alone(at);
 	if (staging < 0) {
-		const bool none = staging == -ENOENT || staging == -ENOTDIR || staging == -ELOOP;
 		const bool foreign = staging == UR_STAGING_FOREIGN;
-		facts->kept_out = facts->kept_out || (!none && !foreign) ||
+		facts->kept_out = facts->kept_out || (!is_absent(staging) && !foreign) ||
 				  (foreign && may_stand_with_stranger(at, x));
 		return;
 	}
-	old_name(x, old);
-	const char *name = has(staging, x->staged)                          ? x->staged
-			   : x->record.place_size == 0 && has(staging, old) ? old
-									    : NULL;
-	if (name != NULL) {
-		facts->staged = bring_home(at, below, staging, name, x, key, ret) == 0;
-		facts->kept_out = !facts->staged;
+	const char *name = x->staged;
+	int r = see(staging, name);
+	if (is_absent(r) && x->record.place_size == 0) {
+		old_name(x, old);
+		name = old;
+		r = see(staging, name);
+	}
+	if (!is_absent(r)) {
+		r = r < 0 ? r : bring_home(at, below, staging, name, x, key, ret);
+		facts->staged = r == 0;
+		facts->kept_out = r < 0;
 	}
 	ur_staging_leave(at, staging);
 }
@@ -334,7 +361,7 @@ static void look_above(struct leftover *x, const struct ur_staging_key *key,
 		if (fd >= 0) {
 			look_in(fd, x->folder + strlen(above), x, key, facts, ret);
 			(void)ur_sys.close(fd);
-		} else if (fd != -ENOENT && fd != -ENOTDIR && fd != -ELOOP) {
+		} else if (!is_absent(fd)) {
 			facts->kept_out = true;
 		}
 		if (!go_up(above)) {
@@ -342,6 +369,8 @@ static void look_above(struct leftover *x, const struct ur_staging_key *key,
 		}
 	}
 	free(above);
+	assert(!facts->staged || ret[0] != '\0');
+	assert(!facts->staged || !facts->kept_out);
 }
 
 /** A disk that is not mounted now proves nothing about the files that are on it. */
@@ -361,6 +390,7 @@ static bool is_place_same(const struct leftover *x)
 {
 	struct ur_fs fs = {0};
 	struct stat st;
+	assert(x->record.place_size > 0);
 	char *path = strndup(x->folder, (size_t)x->record.place_size);
 	const int fd = path == NULL ? -ENOMEM : open_folder(path);
 	free(path);
@@ -374,21 +404,22 @@ static bool is_place_same(const struct leftover *x)
 	       (!fs.trusted || st.st_ino == x->record.place);
 }
 
-static enum ur_recover_name look_at_name(const struct leftover *x)
+static void look_at_name(const struct leftover *x, struct ur_recover_facts *facts)
 {
 	struct stat st;
 	const int fd = open_folder(x->folder);
-	if (fd < 0) {
-		return UR_RECOVER_NAME_FREE;
+	const int r = fd < 0 ? fd : ur_sys.fstatat(fd, x->name, &st, AT_SYMLINK_NOFOLLOW);
+	if (fd >= 0) {
+		(void)ur_sys.close(fd);
 	}
-	const int r = ur_sys.fstatat(fd, x->name, &st, AT_SYMLINK_NOFOLLOW);
-	(void)ur_sys.close(fd);
+	facts->name = UR_RECOVER_NAME_FREE;
 	if (r < 0) {
-		return UR_RECOVER_NAME_FREE;
+		facts->kept_out = facts->kept_out || !is_absent(r);
+		return;
 	}
 	const struct ur_identity now = ur_identity_of(&st, x->record.identity.fs);
-	return ur_identity_alike(&now, &x->record.identity) ? UR_RECOVER_NAME_SAME
-							    : UR_RECOVER_NAME_OTHER;
+	facts->name = ur_identity_alike(&now, &x->record.identity) ? UR_RECOVER_NAME_SAME
+								   : UR_RECOVER_NAME_OTHER;
 }
 
 /* ---- one row --------------------------------------------------------------------------------- */
@@ -396,6 +427,7 @@ static enum ur_recover_name look_at_name(const struct leftover *x)
 /** Writes the row; the reason is kept until then. */
 static int write_row(struct ur_ledger *ledger, struct leftover *x, struct ur_err *err)
 {
+	assert(x->name[0] != '\0');
 	x->record.name = x->name;
 	x->record.reason = x->reason == NULL ? "" : x->reason;
 	return ur_ledger_put(ledger, &x->record, err);
@@ -417,6 +449,7 @@ static void give_reason(struct leftover *x, const char *format, ...)
 /** Still delivered, if it is read and found to be the same: settled from the start. */
 static void start_over(struct leftover *x)
 {
+	assert(!x->found);
 	x->found = true;
 	x->missing = false;
 	x->record.state = x->record.hashed ? UR_DELIVERED : UR_SEEN;
@@ -427,6 +460,9 @@ static void start_over(struct leftover *x)
 
 static void close_row(struct leftover *x)
 {
+	assert(!x->found);
+	assert(!x->missing);
+	assert(!x->unseen); // a look that was kept out proves nothing
 	give_reason(x, "removed before the run was interrupted");
 	x->record.state = UR_SETTLED;
 	x->record.settled_ns = ur_clock_wall_ns();
@@ -449,9 +485,14 @@ static int recover_one(struct ur_ledger *ledger, const struct leftovers *all, st
 	struct ur_recover_facts facts = {.place_known = x->record.place_size > 0};
 	char name[UR_STAGED_NAME_MAX + 1] = "";
 	look_above(x, all->key, &facts, name);
-	facts.name = look_at_name(x);
+	if (!facts.staged) {
+		look_at_name(x, &facts);
+	}
+	x->unseen = facts.kept_out;
 	facts.place_same = facts.place_known && is_place_same(x);
 	facts.disk = is_disk_there(x);
+	assert(!facts.place_same || facts.place_known);
+	assert(!facts.staged || !x->unseen);
 	switch (ur_recover_judge(&facts)) {
 	case UR_RECOVER_BACK:
 		start_over(x);
@@ -496,6 +537,7 @@ static int find_missing(
 	const struct place *place = context;
 	char now[UR_STAGED_NAME_MAX + 1];
 	(void)what;
+	assert(staging != parent);
 	for (size_t i = 0; i < place->all->count; i++) {
 		struct leftover *x = &place->all->list[i];
 		if (!x->missing || strcmp(x->staged, name) != 0) {
@@ -523,6 +565,8 @@ static void find_renamed(const struct place *place, const struct ur_fs *fs,
 {
 	const struct ur_identity now = {
 		fs->id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
+	assert(fs->trusted);
+	assert(entry->type == UR_ENTRY_FILE);
 	for (size_t i = 0; i < place->all->count; i++) {
 		struct leftover *x = &place->all->list[i];
 		if (x->missing && ur_identity_alike(&now, &x->record.identity)) {
@@ -562,6 +606,7 @@ static bool is_any_missing(const struct leftovers *all)
 /** It may be lost, as far as we can tell: said in every run until somebody ends it. */
 static void tell_missing(struct ur_run *run, struct leftover *x)
 {
+	assert(!x->found);
 	give_reason(x,
 		"its whereabouts are not known: it stood as '%.*s/" UR_STAGING
 		"/%s' when a run was interrupted, and that folder is not there any more, or another one",
@@ -587,6 +632,7 @@ static int close_missing(struct ur_ledger *ledger, struct leftovers *all,
 	r = 0;
 	for (size_t i = 0; i < all->count && r == 0; i++) {
 		struct leftover *x = &all->list[i];
+		assert(!x->missing || x->was_missing);
 		if (x->missing) {
 			tell_missing(all->run, x);
 		}
@@ -608,6 +654,7 @@ static int drop_copy(
 {
 	struct copies *copies = context;
 	bool safe = false;
+	assert(staging != parent);
 	(void)parent;
 	for (size_t i = 0; what->ours && !safe && i < copies->all->count; i++) {
 		const struct leftover *x = &copies->all->list[i];
@@ -623,6 +670,7 @@ static int drop_copy(
 static void recover_target(const struct leftovers *all, const char *move_to)
 {
 	struct copies copies = {.all = all};
+	assert(move_to != NULL);
 	const int fd = ur_sys.openat(AT_FDCWD, move_to, O_RDONLY | O_DIRECTORY, 0);
 	if (fd < 0) {
 		return; // settle will say so
@@ -643,6 +691,33 @@ static void recover_target(const struct leftovers *all, const char *move_to)
 
 /* ---- all of it ------------------------------------------------------------------------------- */
 
+static bool is_below(const char *folder, const struct ur_root *root)
+{
+	const size_t size = root->path_size == 1 ? 0 : root->path_size; // "/"
+	return strncmp(folder, root->path, size) == 0 &&
+	       (folder[size] == '/' || folder[size] == '\0');
+}
+
+/** One of a row's may stand in the root's staging folder: it is the row that says where it belongs. */
+static bool is_claimed(const struct leftovers *all, const struct ur_root *root)
+{
+	for (size_t i = 0; i < all->count; i++) {
+		if (all->list[i].unseen && is_below(all->list[i].folder, root)) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static void tidy_roots(const struct leftovers *all, struct ur_root *const *roots, size_t root_count)
+{
+	for (size_t i = 0; i < root_count; i++) {
+		if (!is_claimed(all, roots[i])) {
+			ur_run_tidy_staging(all->run, roots[i]->fd, roots[i]->path);
+		}
+	}
+}
+
 static void forget_all(struct leftovers *all)
 {
 	for (size_t i = 0; i < all->count; i++) {
@@ -657,6 +732,9 @@ int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_root *con
 {
 	const struct ur_ledger_filter filter = {.staged = true};
 	struct leftovers all = {.key = &run->staging_key, .run = run};
+	assert(run->id > 0); // or what it stages itself would be taken for a leftover
+	assert(!run->options->plan);
+	assert(root_count == 0 || roots != NULL);
 	int r = ur_ledger_rows(ledger, &filter, gather, &all, err);
 	r = r < 0 ? r : gather_returned(ledger, &all, roots, root_count, err);
 	for (size_t i = 0; i < all.count && r == 0; i++) {
@@ -666,10 +744,10 @@ int ur_recover(struct ur_ledger *ledger, struct ur_run *run, struct ur_root *con
 	if (r == 0 && run->options->after == UR_AFTER_MOVE) {
 		recover_target(&all, run->options->move_to);
 	}
-	forget_all(&all);
 	r = r < 0 ? r : ur_ledger_commit(ledger, err);
-	for (size_t i = 0; i < root_count && r == 0; i++) {
-		ur_run_tidy_staging(run, roots[i]->fd, roots[i]->path);
+	if (r == 0) {
+		tidy_roots(&all, roots, root_count);
 	}
+	forget_all(&all);
 	return r;
 }

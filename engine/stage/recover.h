@@ -28,7 +28,7 @@ enum ur_recover_name {
 /** What is known of a row's file. */
 struct ur_recover_facts {
 	bool staged;   // it stands in a staging folder of ours
-	bool kept_out; // a staging folder where it may stand cannot be looked into now
+	bool kept_out; // a place where it may stand cannot be looked into now
 	enum ur_recover_name name;
 	bool disk;        // the file system that it was on is there
 	bool place_known; // the row says in which folder the staging folder stood

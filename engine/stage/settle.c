@@ -54,6 +54,8 @@ static void describe(struct ur_leaving *x)
 /** Opens the file by its name and sees that it is as it was hashed, and quiet. */
 static int hold(struct ur_leaving *x)
 {
+	assert(x->fd < 0);
+	assert(x->dir_fd >= 0);
 	x->fd = ur_sys.openat(
 		x->dir_fd, x->file->name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (x->fd < 0) {
@@ -69,6 +71,9 @@ static int hold(struct ur_leaving *x)
 /** The staged file, opened afresh, is the one that was hashed; nobody writes to it. */
 static int prove(struct ur_leaving *x)
 {
+	assert(x->place != NULL);
+	assert(x->file->settle_renamed);
+	assert(x->proved_fd < 0);
 	const int fd = ur_sys.openat(
 		x->place->fd, x->staged, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
@@ -86,8 +91,15 @@ static int prove(struct ur_leaving *x)
 
 /* ---- one file -------------------------------------------------------------------------------- */
 
+static bool is_to_go(const struct ur_file *file)
+{
+	return file->state == UR_CONFIRMED && file->staged[0] != '\0';
+}
+
 static int stand_aside(struct ur_leaving *x)
 {
+	assert(!x->aside);
+	assert(is_to_go(x->file));
 	int r = x->dir_fd < 0 ? x->dir_fd : ur_settle_enter(x);
 	r = r < 0 ? r : hold(x);
 	r = r < 0 ? r : ur_settle_stage(x);
@@ -99,12 +111,15 @@ static int stand_aside(struct ur_leaving *x)
 		ur_settle_unstage(x);
 	}
 	x->aside = r == 0;
+	assert(!x->aside || x->proved_fd >= 0);
 	return r;
 }
 
 /** The last look, and what of a move may fail: after that it only goes. */
 static int make_ready(struct ur_leaving *x)
 {
+	assert(x->aside);
+	assert(x->copy_fd < 0);
 	int r = ur_removal_prove_still(&x->proof, x->proved_fd, &x->proved);
 	if (r == 0 && x->settle->run->options->after == UR_AFTER_MOVE) {
 		r = ur_settle_move_prepare(x);
@@ -118,6 +133,8 @@ static int make_ready(struct ur_leaving *x)
 
 static int remove_one(struct ur_leaving *x)
 {
+	assert(x->aside);
+	assert(x->proved_fd >= 0);
 	const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
 	const int r = moving ? ur_settle_move(x) : ur_settle_unlink(x);
 	if (r < 0) {
@@ -160,13 +177,12 @@ static const char *say(int r)
 
 /* ---- one group ------------------------------------------------------------------------------- */
 
-static bool is_to_go(const struct ur_file *file)
-{
-	return file->state == UR_CONFIRMED && file->staged[0] != '\0';
-}
-
 static void finish_file(struct ur_leaving *x, int r)
 {
+	assert(r <= 0);
+	assert(!x->aside);
+	assert(x->copy_fd < 0);
+	assert(!x->stuck || r < 0);
 	x->file->settle_result = x->stuck ? UR_SETTLE_STUCK : r;
 	atomic_fetch_add(&x->settle->run->stranded, x->stuck ? 1 : 0);
 	x->file->settle_why = r != 0 && x->why != NULL ? x->why : say(r);
@@ -188,6 +204,7 @@ static void finish_file(struct ur_leaving *x, int r)
 static void go_back(struct ur_leaving *x)
 {
 	assert(x->aside);
+	assert(!x->stuck);
 	ur_settle_move_undo(x);
 	ur_settle_unstage(x);
 	x->aside = false;
@@ -197,6 +214,8 @@ static void go_back(struct ur_leaving *x)
 /** Those of the group of file `i` that still stand aside. */
 static void group_back(struct ur_item *item, struct ur_leaving *all, int i)
 {
+	assert((item->together[i] & 1u << i) != 0);
+	assert(!all[i].aside);
 	for (int k = 0; k < item->count; k++) {
 		if ((item->together[i] & 1u << k) != 0 && all[k].aside) {
 			go_back(&all[k]);
@@ -207,6 +226,7 @@ static void group_back(struct ur_item *item, struct ur_leaving *all, int i)
 /** True when something stands aside of which the server is to be asked once more. */
 static bool all_aside(struct ur_settle *settle, struct ur_item *item, struct ur_leaving *all)
 {
+	assert(item->count <= UR_ITEM_FILES);
 	bool broken[UR_ITEM_FILES] = {false};
 	bool ask = false;
 	for (int i = 0; i < item->count; i++) {
@@ -262,6 +282,7 @@ static void all_go(struct ur_item *item, struct ur_leaving *all)
 				group_back(item, all, i);
 			}
 		}
+		assert(!all[i].aside);
 	}
 }
 
@@ -276,6 +297,7 @@ static void all_back(struct ur_item *item, struct ur_leaving *all)
 
 static void refuse_all(struct ur_item *item, int r)
 {
+	assert(r < 0);
 	for (int i = 0; i < item->count; i++) {
 		if (is_to_go(&item->files[i])) {
 			item->files[i].settle_result = r;
@@ -287,6 +309,8 @@ static void refuse_all(struct ur_item *item, int r)
 static void settle_item(struct ur_settle *settle, struct ur_item *item)
 {
 	struct ur_leaving *all = item->aside;
+	assert(item->stands_aside == (all != NULL));
+	assert(item->count > 0);
 	if (item->settle_do == UR_SETTLE_ASIDE) {
 		assert(all == NULL);
 		all = calloc((size_t)item->count, sizeof *all);
@@ -300,6 +324,7 @@ static void settle_item(struct ur_settle *settle, struct ur_item *item)
 			return;
 		}
 	}
+	assert(all != NULL);
 	if (item->settle_do == UR_SETTLE_BACK) {
 		all_back(item, all);
 	} else {
@@ -312,6 +337,8 @@ static void settle_item(struct ur_settle *settle, struct ur_item *item)
 
 static void give_back(struct ur_settle *settle, struct ur_item *item)
 {
+	assert(item->stands_aside ==
+		(item->aside != NULL)); // decide asks again, or is done with it
 	const int r = ur_queue_push(settle->wiring.out, item);
 	assert(r == 0); // the queue has room for the whole pool
 	ur_bell_ring(settle->wiring.out_bell);
@@ -333,7 +360,8 @@ static void *run_settle(void *context)
 		}
 		if (r == -EPIPE) {
 			ur_settle_leave_last(settle);
-			assert(settle->places == NULL);
+			assert(settle->current == NULL);
+			assert(settle->places == NULL); // every file has left, or is stuck and told
 			ur_settle_tell(settle);
 			return NULL;
 		}
@@ -345,6 +373,10 @@ static void *run_settle(void *context)
 int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 	struct ur_settle **ret, struct ur_err *err)
 {
+	assert(wiring->in != NULL);
+	assert(wiring->out != NULL);
+	assert(wiring->bell != wiring->out_bell);
+	assert(run->options->after != UR_AFTER_MOVE || run->options->move_to != NULL);
 	struct ur_settle *settle = calloc(1, sizeof *settle);
 	unsigned char *buffer = malloc(UR_SETTLE_BUFFER);
 	if (settle == NULL || buffer == NULL) {

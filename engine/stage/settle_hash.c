@@ -3,12 +3,15 @@
 
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <openssl/evp.h>
 #include <string.h>
 
 int ur_settle_sha1(struct ur_settle *settle, int fd, uint8_t ret[UR_HASH_SHA1])
 {
+	assert(fd >= 0);
+	assert(settle->buffer != NULL);
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 	uint64_t offset = 0;
 	unsigned size = 0;

@@ -11,6 +11,7 @@
 #include "engine/source/rename.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -23,6 +24,7 @@ static_assert(UR_SETTLE_BUFFER >= XATTR_SIZE_MAX);
 /** Opens DIR/below, making what is missing; every component a real folder. */
 static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
 {
+	assert(settle->target_fd >= 0);
 	if (dir->parent == NULL || dir->root->loose) {
 		return ur_sys.openat(settle->target_fd, ".", O_RDONLY | O_DIRECTORY, 0);
 	}
@@ -40,6 +42,7 @@ static int open_target(struct ur_settle *settle, const struct ur_dir *dir)
 /** DIR/below and all folders above it: one that is not durable takes with it what is below. */
 static int sync_target(struct ur_settle *settle, const struct ur_dir *dir)
 {
+	assert(dir != NULL);
 	const bool loose = dir->root->loose;
 	int r = 0;
 	for (; r == 0 && dir != NULL; dir = loose ? NULL : dir->parent) {
@@ -55,6 +58,9 @@ static int sync_target(struct ur_settle *settle, const struct ur_dir *dir)
 static int copy_bytes(struct ur_settle *settle, int from, int to)
 {
 	off_t offset = 0;
+	assert(from >= 0);
+	assert(to >= 0);
+	assert(from != to);
 	for (;;) {
 		const ssize_t n = ur_sys.pread(from, settle->buffer, UR_SETTLE_BUFFER, offset);
 		if (n <= 0) {
@@ -74,6 +80,8 @@ static int read_back(
 {
 	uint8_t sha1[UR_HASH_SHA1];
 	struct stat st = {0};
+	assert(dir >= 0);
+	assert(name[0] != '\0');
 	const int fd = ur_sys.openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0) {
 		return fd;
@@ -101,6 +109,7 @@ static bool is_kept(const char *name)
 /** False when the target did not take it. */
 static bool copy_attribute(struct ur_settle *settle, int from, int to, const char *name)
 {
+	assert(is_kept(name));
 	const ssize_t size = ur_sys.getxattr(from, name, settle->buffer, XATTR_SIZE_MAX);
 	return size == -ENODATA ||
 	       (size >= 0 && ur_sys.setxattr(to, name, settle->buffer, (size_t)size) == 0);
@@ -125,6 +134,7 @@ static int copy_facts(struct ur_settle *settle, int from, int to)
 {
 	struct stat st;
 	struct stat made;
+	assert(from != to);
 	int r = ur_sys.fstat(from, &st);
 	r = r < 0 ? r : ur_sys.fstat(to, &made);
 	if (r < 0) {
@@ -174,6 +184,9 @@ void ur_settle_tell(struct ur_settle *settle)
 
 static int write_copy(struct ur_leaving *x, int from, int staging, const char *name)
 {
+	assert(from >= 0);
+	assert(staging >= 0);
+	assert(staging != x->place->fd);
 	const int fd = ur_sys.openat(staging, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 	if (fd < 0) {
 		return fd;
@@ -189,6 +202,9 @@ static int write_copy(struct ur_leaving *x, int from, int staging, const char *n
 static int publish(struct ur_leaving *x, int staging, const char *copy, int target)
 {
 	struct ur_settle *settle = x->settle;
+	assert(staging >= 0);
+	assert(target >= 0);
+	assert(target != staging);
 	ur_effect("publish", false);
 	const bool there = read_back(settle, target, x->file->name, x->file) == 0;
 	const int r = there ? ur_sys.unlinkat(staging, copy, 0)
@@ -202,6 +218,8 @@ static int publish(struct ur_leaving *x, int staging, const char *copy, int targ
 static int make_copy(struct ur_leaving *x)
 {
 	struct ur_settle *settle = x->settle;
+	assert(x->proved_fd >= 0);
+	assert(x->copy_fd < 0);
 	x->copy_fd = ur_staging_open(settle->target_fd);
 	if (x->copy_fd < 0) {
 		const char *words = ur_staging_say(x->copy_fd);
@@ -234,6 +252,7 @@ static int make_copy(struct ur_leaving *x)
 void ur_settle_move_undo(struct ur_leaving *x)
 {
 	if (x->copy_fd >= 0) {
+		assert(strcmp(x->copy, x->staged) != 0);
 		(void)ur_sys.unlinkat(x->copy_fd, x->copy, 0);
 		ur_staging_leave(x->settle->target_fd, x->copy_fd);
 	}
@@ -244,6 +263,8 @@ int ur_settle_move_prepare(struct ur_leaving *x)
 {
 	struct stat here = {0};
 	struct stat there = {0};
+	assert(x->proved_fd >= 0);
+	assert(x->copy_fd < 0);
 	int r = ur_sys.fstat(x->proved_fd, &here);
 	r = r < 0 ? r : ur_sys.fstat(x->settle->target_fd, &there);
 	return r < 0 || here.st_dev == there.st_dev ? r : make_copy(x);
@@ -252,6 +273,8 @@ int ur_settle_move_prepare(struct ur_leaving *x)
 /** The copy is there and right: it gets its name, durably, and only then the file goes. */
 static int finish_copy(struct ur_leaving *x, int target)
 {
+	assert(x->copy_fd >= 0);
+	assert(x->copy[0] != '\0');
 	const int r = publish(x, x->copy_fd, x->copy, target);
 	if (r < 0) {
 		ur_settle_move_undo(x);
@@ -264,6 +287,8 @@ static int finish_copy(struct ur_leaving *x, int target)
 
 static int move_by_name(struct ur_leaving *x, int target)
 {
+	assert(x->copy_fd < 0);
+	assert(target != x->place->fd);
 	ur_effect("move", false);
 	const int r = ur_rename_beside(
 		&x->settle->run->staging_key, x->place->fd, x->staged, target, x->file->name, NULL);
@@ -273,6 +298,8 @@ static int move_by_name(struct ur_leaving *x, int target)
 
 int ur_settle_move(struct ur_leaving *x)
 {
+	assert(x->place != NULL);
+	assert(x->proved_fd >= 0);
 	const int target = open_target(x->settle, x->item->dir);
 	if (target < 0) {
 		ur_settle_move_undo(x);
@@ -285,5 +312,6 @@ int ur_settle_move(struct ur_leaving *x)
 		r = r < 0 ? r : finish_copy(x, target);
 	}
 	(void)ur_sys.close(target);
+	assert(x->copy_fd < 0); // it has its name, or is gone
 	return r;
 }

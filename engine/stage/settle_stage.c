@@ -9,6 +9,7 @@
 #include "engine/source/rename.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,12 +32,15 @@ static const char *say_of_folder(
 
 static struct ur_place *release(struct ur_settle *settle, struct ur_place *place)
 {
+	assert(place == NULL || place->refs > 0);
 	if (place == NULL || --place->refs > 0) {
 		return NULL;
 	}
+	assert(place != settle->current || settle->current->refs == 0);
 	struct ur_place **at = &settle->places;
 	while (*at != place) {
 		at = &(*at)->next;
+		assert(*at != NULL);
 	}
 	*at = place->next;
 	ur_rename_done(&settle->run->staging_key, place->fd);
@@ -76,6 +80,7 @@ static struct ur_place *find(const struct ur_settle *settle, const struct ur_dir
 static int open_place(struct ur_leaving *x, const struct ur_dir *dir, struct ur_place **ret)
 {
 	struct ur_settle *settle = x->settle;
+	assert(find(settle, dir) == NULL);
 	struct ur_place *place = calloc(1, sizeof *place);
 	if (place == NULL) {
 		return -ENOMEM;
@@ -93,6 +98,7 @@ static int open_place(struct ur_leaving *x, const struct ur_dir *dir, struct ur_
 		free(place);
 		return r;
 	}
+	assert(place->refs == 0);
 	place->dir = ur_dir_ref((struct ur_dir *)dir);
 	place->next = settle->places;
 	settle->places = place;
@@ -102,6 +108,8 @@ static int open_place(struct ur_leaving *x, const struct ur_dir *dir, struct ur_
 
 int ur_settle_enter(struct ur_leaving *x)
 {
+	assert(x->place == NULL);
+	assert(!x->aside);
 	struct ur_settle *settle = x->settle;
 	const struct ur_dir *dir = ur_dir_staging(x->item->dir);
 	struct ur_place *place = find(settle, dir);
@@ -116,6 +124,7 @@ int ur_settle_enter(struct ur_leaving *x)
 		ur_settle_leave_last(settle);
 		settle->current = place;
 	}
+	assert(place->refs >= 2); // the file's and ours
 	return 0;
 }
 
@@ -123,6 +132,8 @@ int ur_settle_enter(struct ur_leaving *x)
 
 static int into_staging(struct ur_leaving *x)
 {
+	assert(x->dir_fd >= 0);
+	assert(x->place != NULL);
 	ur_effect("stage", false);
 	const int r = ur_rename_into(x->dir_fd, x->file->name, x->place->fd, x->staged);
 	ur_effect("stage", true);
@@ -133,6 +144,8 @@ static int into_staging(struct ur_leaving *x)
 int ur_settle_stage(struct ur_leaving *x)
 {
 	struct stat st;
+	assert(x->place != NULL);
+	assert(x->file->staged[0] != '\0'); // its row, which is durable, can be found by it
 	ur_staging_name(&x->settle->run->staging_key, UR_STAGED_ORIGINAL, x->file->staged,
 		x->file->name, x->staged);
 	int r = into_staging(x);
@@ -149,6 +162,8 @@ int ur_settle_stage(struct ur_leaving *x)
 
 static int back_to(const struct ur_leaving *x, int folder, char ret[UR_STAGED_NAME_MAX + 1])
 {
+	assert(folder >= 0);
+	assert(folder != x->place->fd);
 	ur_effect("unstage", false);
 	const int r = ur_rename_beside(
 		&x->settle->run->staging_key, x->place->fd, x->staged, folder, x->file->name, ret);
@@ -170,6 +185,9 @@ static void tell_where(struct ur_leaving *x, const char *why, const struct ur_di
 void ur_settle_unstage(struct ur_leaving *x)
 {
 	char name[UR_STAGED_NAME_MAX + 1] = "";
+	assert(x->place != NULL);
+	assert(!x->stuck);
+	assert(x->copy_fd < 0); // a copy goes before its file comes back
 	int r = back_to(x, x->dir_fd, name);
 	if (r == 0) {
 		if (strcmp(name, x->file->name) != 0) {
@@ -194,6 +212,9 @@ void ur_settle_unstage(struct ur_leaving *x)
 
 int ur_settle_unlink(struct ur_leaving *x)
 {
+	assert(x->place != NULL);
+	assert(x->proved_fd >= 0);
+	assert(x->copy_fd < 0);
 	ur_effect("unlink", false);
 	const int r = ur_sys.unlinkat(x->place->fd, x->staged, 0);
 	ur_effect("unlink", true);

@@ -2,7 +2,8 @@
 # mutants.sh - plants a fault in each of the places that decide, and sees whether the fast tests find it.
 #
 #     list: name, file, what stands there, what stands there instead ─▶ copy of the tree ─▶ build
-#           ─▶ the unit tests of the put machine and retry, the simulations ─▶ found, or lived
+#           ─▶ the unit tests of the put machine, of retry, of what takes files away and of the
+#              gateway's rooms, the simulations ─▶ found, or lived
 #
 # Only unit tests and simulations count: whoever finds a fault in these rooms by an end-to-end test
 # alone finds it late.
@@ -29,7 +30,11 @@ case ${1-} in
 esac
 cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
-TESTS=(tests/unit/test_put tests/unit/test_retry)
+TESTS=()
+for unit in put retry removal staging rename leftover recover settle settle_hash settle_stage \
+  settle_move route create status upstream receive; do
+  TESTS+=("tests/unit/test_$unit")
+done
 for sim in tests/sim/sim_*.c; do
   [ ! -e "$sim" ] || TESTS+=("${sim%.c}")
 done
@@ -69,7 +74,7 @@ look()
   local test
   found=
   for test in "${targets[@]}"; do
-    if ! timeout 600 "$test" >"$ROOM/said" 2>&1; then
+    if ! timeout 600 "$test" </dev/null >"$ROOM/said" 2>&1; then
       found=${test##*/}
       return
     fi

@@ -2,7 +2,6 @@
 #
 #   make sim                      100,000 worlds
 #   SIM_COUNT=N UR_SEED=N make sim
-comma := ,
 SIM_COMMON := main clock server
 SIM_IMPORTER := sim_importer importer_run ledger
 SIM_NAMES := importer gateway

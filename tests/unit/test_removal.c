@@ -1,6 +1,7 @@
 /* removal - no proof is no proof: every reason to doubt is enough to keep a file, or to read it. */
 #include "engine/source/removal.h"
 #include "engine/sys/sys.h"
+#include "tests/unit/faulty.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -297,6 +298,81 @@ static void a_lease_is_worth_what_the_file_system_makes_of_it(void **state)
 	}
 }
 
+/** Held, proved, and proved once more: the whole way out. */
+static int go_out(struct hand *h)
+{
+	struct ur_identity proved = {0};
+	int r = ur_removal_hold(&h->removal, h->fd);
+	r = r < 0 ? r : ur_removal_prove(&h->removal, h->fd);
+	r = r < 0 ? r : ur_identity_check(h->fd, h->removal.identity, &proved);
+	return r < 0 ? r : ur_removal_prove_still(&h->removal, h->fd, &proved);
+}
+
+static void whatever_call_fails_nothing_is_proved_by_it(void **state)
+{
+	struct hand *h = *state;
+	const struct ur_removal fresh = h->removal;
+	for (int there = 0; there < 2; there++) {
+		bool failed = true;
+		for (unsigned n = 1; failed; n++) {
+			script_leases(0, 0, 0);
+			h->removal = fresh;
+			h->removal.trust.there = there != 0;
+			faulty_begin(FAULTY_ONE, n, -EIO);
+			const int r = go_out(h);
+			failed = faulty_end();
+			assert_int_equal(r < 0, failed);
+		}
+	}
+}
+
+static int no_hash(void *context, int fd, uint8_t ret[UR_REMOVAL_SHA1])
+{
+	struct hand *h = context;
+	(void)fd;
+	h->hashes++;
+	memcpy(ret, h->sha1, UR_REMOVAL_SHA1);
+	return -EIO; // and yet the right one stands there
+}
+
+static void a_hash_that_could_not_be_made_is_no_hash(void **state)
+{
+	struct hand *h = *state;
+	script_leases(0, 0, 0);
+	h->removal.hash = no_hash;
+	h->removal.trust.there = true;
+	assert_int_equal(ur_removal_hold(&h->removal, h->fd), 0);
+	assert_int_equal(ur_removal_prove(&h->removal, h->fd), -EIO);
+	assert_int_equal(h->hashes, 1);
+}
+
+static void what_stood_aside_goes_only_as_it_was_proved(void **state)
+{
+	struct hand *h = *state;
+	struct ur_identity proved = {0};
+	script_leases(0, 0, 0);
+	assert_int_equal(ur_removal_hold(&h->removal, h->fd), 0);
+	assert_int_equal(ur_removal_prove(&h->removal, h->fd), 0);
+	assert_int_equal(ur_identity_check(h->fd, &h->identity, &proved), 0);
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), 0);
+	assert_int_equal(h->hashes, 0);
+	script_leases(-EAGAIN, -EAGAIN, -EAGAIN);
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), -ETXTBSY);
+	script_leases(0, 0, 0);
+	proved.ctime_ns--; // a hard link of it was renamed, or its times were set back: the bytes tell
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), 0);
+	assert_int_equal(h->hashes, 1);
+	uint8_t sent[UR_REMOVAL_SHA1] = {8};
+	h->removal.sha1 = sent;
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), -ESTALE);
+	h->removal.sha1 = h->sha1;
+	h->during = set_times_back;
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), -ESTALE);
+	h->during = NULL;
+	script_leases(-EAGAIN, -EAGAIN, -EAGAIN);
+	assert_int_equal(ur_removal_prove_still(&h->removal, h->fd, &proved), -ETXTBSY);
+}
+
 #define IN_HAND(test) cmocka_unit_test_setup_teardown(test, take_in_hand, put_down)
 
 int main(void)
@@ -313,6 +389,9 @@ int main(void)
 		IN_HAND(a_ctime_that_moved_is_hashed_with_a_lease_and_waits_without),
 		IN_HAND(what_looks_cut_off_stays_even_with_a_lease_until_it_is_accepted),
 		IN_HAND(a_lease_is_worth_what_the_file_system_makes_of_it),
+		IN_HAND(whatever_call_fails_nothing_is_proved_by_it),
+		IN_HAND(a_hash_that_could_not_be_made_is_no_hash),
+		IN_HAND(what_stood_aside_goes_only_as_it_was_proved),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

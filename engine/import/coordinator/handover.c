@@ -130,9 +130,11 @@ static void hand_to_settle(struct ur_coordinator *c, struct ur_item *item)
 		return;
 	}
 	say_where_to(c);
+	assert(!item->stands_aside);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if ((go & 1u << i) != 0) {
+			assert(file->staged[0] == '\0'); // it stands nowhere else yet
 			file->state = UR_CONFIRMED;
 			file->ask_again = ur_file_asks_again(file);
 			name_staged(c, file);
@@ -220,6 +222,8 @@ void ur_handover_next(struct ur_coordinator *c, struct ur_item *item)
 
 static void back_to_settle(struct ur_coordinator *c, struct ur_item *item, enum ur_settle_do what)
 {
+	assert(item->stands_aside);
+	assert(what != UR_SETTLE_ASIDE);
 	item->step = UR_STEP_SETTLE;
 	item->settle_do = what;
 	c->in_settle++;
@@ -256,6 +260,8 @@ static bool could_not_go(int result)
 
 static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->settle_result <= 0);
+	assert(file->settle_result == 0 || file->settle_why != NULL);
 	if (file->settle_result == UR_SETTLE_STUCK) {
 		file->reason = file->settle_why; // its row still says where it stands
 		file->warn = true;
