@@ -416,6 +416,22 @@ static void a_twin_of_what_failed_shares_its_end(void **state)
 	assert_false(ur_file_is_delivered(&item->files[1]));
 }
 
+static void a_twin_of_what_turned_out_to_be_there_is_there_too(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg a.raw");
+	play_bytes(&item->files[1], "a.jpg");
+	item->files[0].decided = item->files[0].waits = true;
+	item->files[0].state = UR_DUPLICATE;
+	play_known(&item->files[1]);
+	item->files[1].outcome = UR_OUTCOME_OPEN; // it was asked after, and has just been found
+	ur_deliver_next(play.c, item);
+
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_PRESENT);
+	assert_int_equal(item->files[0].outcome, UR_OUTCOME_DUPLICATE);
+	assert_true(ur_file_is_delivered(&item->files[0]));
+}
+
 static void a_file_that_was_named_twice_counts_once(void **state)
 {
 	(void)state;
@@ -461,6 +477,7 @@ int main(void)
 		PLAYED(a_plan_sends_nothing_and_says_what_it_would),
 		PLAYED(a_twin_of_what_was_sent_has_its_asset),
 		PLAYED(a_twin_of_what_failed_shares_its_end),
+		PLAYED(a_twin_of_what_turned_out_to_be_there_is_there_too),
 		PLAYED(a_file_that_was_named_twice_counts_once),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

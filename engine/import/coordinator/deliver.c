@@ -60,35 +60,55 @@ static const struct ur_file *twin_of(const struct ur_item *item, const struct ur
 	return NULL;
 }
 
-/** When all that is wanted has been sent: what needed no sending gets its outcome. */
+/** It waited for a file of its own group with the same bytes, whose asset it has, too. */
+static bool is_twin(const struct ur_file *file)
+{
+	return file->state == UR_DUPLICATE && file->waits && file->asset[0] == '\0';
+}
+
+/** True when it shares an end that is no delivery. */
+static bool follow_twin(const struct ur_item *item, struct ur_file *file)
+{
+	const struct ur_file *twin = twin_of(item, file);
+	assert(twin != NULL);
+	memcpy(file->asset, twin->asset, sizeof file->asset);
+	file->there = true;
+	if (twin->outcome != UR_OUTCOME_SENT && twin->outcome != UR_OUTCOME_PRESENT) {
+		ur_file_close(file, twin->state, twin->outcome, twin->reason);
+		return true;
+	}
+	file->reason = "the same bytes as another file of this run";
+	return false;
+}
+
+static void close_one(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	if (is_twin(file) && follow_twin(item, file)) {
+		return;
+	}
+	if (file->state == UR_DUPLICATE && ur_book_has_sent(c, item, file)) {
+		ur_file_close(file, file->state, UR_OUTCOME_VANISHED, "named more than once");
+		return;
+	}
+	file->outcome = file->state == UR_DUPLICATE ? UR_OUTCOME_DUPLICATE : UR_OUTCOME_PRESENT;
+	if (file->reason == NULL) {
+		file->reason = "delivered before";
+	}
+}
+
+/**
+ * When all that is wanted has been sent: what needed no sending gets its outcome, and then those that
+ * share it.
+ */
 static void close_present(struct ur_coordinator *c, struct ur_item *item)
 {
-	for (int i = 0; i < item->count; i++) {
-		struct ur_file *file = &item->files[i];
-		if (!ur_file_is_open(file) || !file->decided) {
-			continue;
-		}
-		if (file->state == UR_DUPLICATE && file->waits && file->asset[0] == '\0') {
-			const struct ur_file *twin = twin_of(item, file);
-			assert(twin != NULL);
-			memcpy(file->asset, twin->asset, sizeof file->asset);
-			file->there = true;
-			if (twin->outcome != UR_OUTCOME_SENT &&
-				twin->outcome != UR_OUTCOME_PRESENT) {
-				ur_file_close(file, twin->state, twin->outcome, twin->reason);
-				continue;
+	for (int pass = 0; pass < 2; pass++) {
+		for (int i = 0; i < item->count; i++) {
+			struct ur_file *file = &item->files[i];
+			if (ur_file_is_open(file) && file->decided &&
+				is_twin(file) == (pass == 1)) {
+				close_one(c, item, file);
 			}
-			file->reason = "the same bytes as another file of this run";
-		}
-		if (file->state == UR_DUPLICATE && ur_book_has_sent(c, item, file)) {
-			ur_file_close(
-				file, file->state, UR_OUTCOME_VANISHED, "named more than once");
-			continue;
-		}
-		file->outcome =
-			file->state == UR_DUPLICATE ? UR_OUTCOME_DUPLICATE : UR_OUTCOME_PRESENT;
-		if (file->reason == NULL) {
-			file->reason = "delivered before";
 		}
 	}
 }
