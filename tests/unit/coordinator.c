@@ -568,6 +568,7 @@ void play_want(struct ur_item *item, struct ur_file *file)
 	if (file->put.state == UR_PUT_CHECK) {
 		(void)ur_put_step(&file->put, &absent);
 	}
+	item->step = UR_STEP_SEND;
 	item->current = (int)(file - item->files);
 	file->state = UR_WANTED;
 	ur_under_way_add(play.c, file);

@@ -27,7 +27,6 @@ static struct ur_item *beside(const char *bytes)
 	item->files[1].owners = 1;
 	play_known(&item->files[0]);
 	play_bytes(&item->files[1], xmp);
-	item->step = UR_STEP_AMEND;
 	const int fd =
 		openat(play.dir_fd, "a.jpg.xmp", O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
 	assert_int_equal(write(fd, bytes, strlen(bytes)), (ssize_t)strlen(bytes));
@@ -55,6 +54,7 @@ static int tear_down(void **state)
 static void goes_on(struct ur_item *item)
 {
 	(void)ur_items_take(&play.c->to_call);
+	item->step = UR_STEP_AMEND;
 	ur_amend_next(play.c, item);
 }
 

@@ -68,6 +68,7 @@ static void an_outage_begins_with_its_first_doubt(void **state)
 	(void)state;
 	doubt();
 	const int64_t since_ns = play.c->outage.since_ns;
+	breaks();
 	play_pass(30000);
 	doubt();
 	assert_int_equal(play.c->outage.since_ns, since_ns);

@@ -43,6 +43,9 @@ static void want(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_run *run = c->run;
 	const int64_t limit = run->options->limit;
+	assert(ur_file_is_open(file));
+	assert(file->put.state == UR_PUT_SEND);
+	assert(file->class != UR_CLASS_SIDECAR);
 	if (limit > 0 && (int64_t)atomic_load(&run->wanted) >= limit) {
 		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING, "beyond --limit");
 		return;
@@ -55,6 +58,7 @@ static void want(struct ur_coordinator *c, struct ur_file *file)
 /** What is remembered is about another asset: this one is new to us, and not our own. */
 static void take_asset(struct ur_file *file, const struct ur_check *check)
 {
+	assert(check->there);
 	if (strcmp(file->asset, check->asset) != 0) {
 		file->there_since = (struct ur_age){0};
 		file->created = false;
@@ -66,6 +70,7 @@ static void take_asset(struct ur_file *file, const struct ur_check *check)
 static void say_there(struct ur_coordinator *c, struct ur_file *file, const struct ur_check *check)
 {
 	const struct ur_record *row = file->row;
+	assert(!file->decided);
 	take_asset(file, check);
 	if (check->trashed) {
 		ur_file_close(file, UR_TRASHED, UR_OUTCOME_REFUSED,
@@ -78,6 +83,7 @@ static void say_there(struct ur_coordinator *c, struct ur_file *file, const stru
 			"for in a later run");
 		return;
 	}
+	assert(file->put.state == UR_PUT_ASSET);
 	file->decided = true;
 	file->there = true;
 	if (!ur_age_is_begun(&file->there_since)) {
@@ -102,6 +108,8 @@ static void say_there(struct ur_coordinator *c, struct ur_file *file, const stru
 /** The server does not have it: unless it once had, it is wanted. */
 static void say_absent(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->put.verdict == UR_PUT_ABSENT);
+	assert(!file->decided);
 	struct ur_ledger_asset asset = {0};
 	struct ur_err err = {0};
 	bool found = false;
@@ -138,6 +146,7 @@ static bool has_wanted(const struct ur_item *item)
  */
 static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_ASK);
 	if (has_wanted(item)) {
 		return false;
 	}
@@ -174,6 +183,7 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 	const struct ur_ledger_doubt doubt = ur_book_doubt(c, file);
 	const unsigned sends = file->put.sends;
 	const bool sending = ur_age_is_begun(&doubt.sending);
+	assert(!sending || ur_age_is_begun(&doubt.since));
 	if (!ur_age_is_begun(&doubt.since)) {
 		return;
 	}
@@ -189,6 +199,8 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 
 static struct ur_put_answer answer_of(const struct ur_file *file, const struct ur_check *check)
 {
+	assert(check->answered);
+	assert(file->put.state == UR_PUT_CHECK || file->put.state == UR_PUT_LOST);
 	return (struct ur_put_answer){
 		.asked = file->put.state,
 		.status = 200,
@@ -211,6 +223,7 @@ enum answered {
 static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 	struct ur_file *file, const struct ur_question *question, const struct ur_check *check)
 {
+	assert(ur_file_is_to_ask(file)); // nobody else decides while the question is out
 	if (c->broken) {
 		return NOT_YET; // and the run ends
 	}
@@ -262,6 +275,8 @@ static void judge_item(struct ur_coordinator *c, struct ur_item *item, struct ur
 {
 	bool again = false;
 	bool stale = false;
+	assert(question->result == 0);
+	assert(question->judged < question->count);
 	while (question->judged < question->count &&
 		question->files[question->judged]->item == item) {
 		const size_t at = question->judged++;
@@ -299,6 +314,7 @@ static void not_answered(struct ur_coordinator *c, struct ur_request *request)
 	const bool never = verdict == UR_PUT_KEY || verdict == UR_PUT_REJECTED;
 	const int64_t now = ur_clock_steady_ns();
 	c->unanswered_ns = c->unanswered_ns == 0 ? now : c->unanswered_ns;
+	assert(now >= c->unanswered_ns);
 	if (request->result == 0 &&
 		ur_outage_is_sent_away(c, request->status, request->retry_after_ms)) {
 		return;
@@ -348,6 +364,7 @@ void ur_ask_answered(struct ur_coordinator *c, struct ur_request *request)
 
 static struct ur_question *free_question(struct ur_question *question)
 {
+	assert(question->judged <= question->count);
 	ur_text_done(&question->body);
 	ur_request_done(&question->request);
 	free(question);
@@ -357,6 +374,7 @@ static struct ur_question *free_question(struct ur_question *question)
 static void judge_slice(struct ur_coordinator *c)
 {
 	struct ur_question *question = c->answered;
+	assert(question == NULL || question != c->question);
 	for (unsigned i = 0; question != NULL && i < SLICE; i++) {
 		struct ur_item *item = ur_items_take(&question->items);
 		if (item == NULL) {
@@ -381,6 +399,7 @@ bool ur_ask_is_question(const struct ur_coordinator *c, const struct ur_request 
 static size_t add_item(struct ur_coordinator *c, struct ur_question *question, struct ur_item *item)
 {
 	size_t added = 0;
+	assert(question->count + UR_ITEM_FILES <= UR_ASK_BATCH);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (ur_file_is_to_ask(file)) {
@@ -397,6 +416,7 @@ static size_t add_item(struct ur_coordinator *c, struct ur_question *question, s
 
 static void fill(struct ur_coordinator *c, struct ur_question *question)
 {
+	assert(question->count == 0);
 	ur_items_init(&question->items);
 	ur_immich_check_begin(&question->body);
 	while (question->count + UR_ITEM_FILES <= UR_ASK_BATCH) {
@@ -436,6 +456,8 @@ static void ask_next(struct ur_coordinator *c)
 		(void)free_question(question);
 		return;
 	}
+	assert(question->items.count > 0);
+	assert(question->items.count <= question->count);
 	question->number = ++c->under_way.questions;
 	question->request = (struct ur_request){
 		.method = "POST",

@@ -49,6 +49,7 @@ static struct ur_file *next_wanted(struct ur_item *item)
 /** Another file of the group with the same bytes, further than `file`. */
 static const struct ur_file *twin_of(const struct ur_item *item, const struct ur_file *file)
 {
+	assert(file->hashed);
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *other = &item->files[i];
 		if (other != file && other->hashed && other->class != UR_CLASS_SIDECAR &&
@@ -71,6 +72,7 @@ static bool follow_twin(const struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_file *twin = twin_of(item, file);
 	assert(twin != NULL);
+	assert(!ur_file_is_open(twin));
 	memcpy(file->asset, twin->asset, sizeof file->asset);
 	file->there = true;
 	if (twin->outcome != UR_OUTCOME_SENT && twin->outcome != UR_OUTCOME_PRESENT) {
@@ -83,6 +85,8 @@ static bool follow_twin(const struct ur_item *item, struct ur_file *file)
 
 static void close_one(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(ur_file_is_open(file));
+	assert(file->decided);
 	if (is_twin(file) && follow_twin(item, file)) {
 		return;
 	}
@@ -118,6 +122,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 	const bool plan = c->run->options->plan;
 	struct ur_file *file = NULL;
 	while ((file = next_wanted(item)) != NULL) {
+		assert(file->put.state == UR_PUT_SEND);
 		if (plan) {
 			ur_file_close(file, UR_WANTED, UR_OUTCOME_SENT, "would be sent");
 			ur_book_file(c, item, file);
@@ -127,6 +132,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 		}
 		const struct ur_file *movie =
 			file->movie == UR_NONE ? NULL : &item->files[file->movie];
+		assert(movie == NULL || &item->files[movie->still] == file);
 		if (movie != NULL && movie->outcome == UR_OUTCOME_WAITING) {
 			ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, movie->reason);
 			ur_under_way_release(c, file);
@@ -151,6 +157,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 
 static bool has_place(const struct ur_coordinator *c, const struct ur_item *item, unsigned limit)
 {
+	assert(c->in_large <= c->in_upload);
 	/* Before a quota that may be met each answer decides what is worth sending. */
 	const bool small = item->files[item->current].identity.size <= SMALL_FILE &&
 			   c->run->server.quota_bytes < 0;
@@ -168,6 +175,8 @@ void ur_deliver_turn(struct ur_coordinator *c)
 		(stop || (ur_large_leaves_room(c) && has_place(c, c->to_send.first, limit)))) {
 		struct ur_item *item = ur_items_take(&c->to_send);
 		struct ur_file *file = &item->files[item->current];
+		assert(file->state == UR_WANTED);
+		assert(item->step == UR_STEP_SEND);
 		if (stop) {
 			ur_under_way_close_wanted(c, item, "the run was stopped before it");
 			ur_step_go(c, item, UR_STEP_SEND);
@@ -182,6 +191,7 @@ void ur_deliver_turn(struct ur_coordinator *c)
 		file->sending_ns = ur_clock_wall_ns();
 		file->doubt_since = ur_age_begin();
 		file->reason = "";
+		assert(ur_file_is_open(file));
 		ur_book_file(c, item, file);
 		c->durable = true;
 		c->in_upload++;
@@ -194,6 +204,7 @@ void ur_deliver_turn(struct ur_coordinator *c)
 static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	assert(file->put.state == UR_PUT_ASSET);
+	assert(file->put.ours);
 	file->now_sent = true;
 	file->decided = true;
 	c->strange_sends = 0;
@@ -211,6 +222,8 @@ static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur
 static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
 {
+	assert(ur_file_is_open(file));
+	assert(file->tries > 0);
 	const bool sent_away = ur_outage_is_sent_away(c, file->send_status, file->send_retry_ms);
 	const int64_t asked_ms = sent_away ? -1 : file->send_retry_ms;
 	const int64_t pause_ms = ur_step_pause_ms(c, (unsigned)file->tries, asked_ms);
@@ -235,6 +248,7 @@ static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_
 static void key_refused(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_err err = {0};
+	assert(file->put.verdict == UR_PUT_KEY);
 	(void)ur_err_say(&err, -EACCES, UR_FAULT_SETUP,
 		"the server does not let this key upload any more: %s", file->send_why);
 	ur_run_fail(c->run, -EACCES, &err);
@@ -243,6 +257,8 @@ static void key_refused(struct ur_coordinator *c, struct ur_file *file)
 
 static void close_claimed(struct ur_coordinator *c, struct ur_file *file)
 {
+	assert(file->put.doubted);
+	assert(!file->now_sent);
 	file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 	file->doubt_since = ur_age_begin();
 	(void)ur_file_is_doubtful(c, file); // says when it is asked again
@@ -255,6 +271,7 @@ static void close_claimed(struct ur_coordinator *c, struct ur_file *file)
 static bool unheard(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool stranger = file->put.verdict == UR_PUT_STRANGER;
+	assert(ur_file_is_open(file));
 	if (stranger || ur_retry_is_away(file->send_result, file->send_status)) {
 		ur_outage_doubt(c);
 	}
@@ -267,6 +284,7 @@ static bool unheard(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 
 static struct ur_put_answer answer_of(const struct ur_file *file)
 {
+	assert(file->send_result <= 0);
 	return (struct ur_put_answer){
 		.asked = UR_PUT_SEND,
 		.result = file->send_result,
@@ -283,6 +301,7 @@ static struct ur_put_answer answer_of(const struct ur_file *file)
 static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
 {
+	assert(file->put.state == UR_PUT_SEND);
 	(void)ur_put_step(&file->put, answer);
 	file->tries = (int)file->put.sends;
 	switch (file->put.verdict) {
@@ -338,6 +357,7 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->current];
 	assert(file->state == UR_SENDING);
+	assert(item->step == UR_STEP_SEND);
 	assert(c->in_upload > 0);
 	const struct ur_put_answer answer = answer_of(file);
 	c->in_upload--;
@@ -351,6 +371,7 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 	} else {
 		closed = judge_answer(c, item, file, &answer);
 	}
+	assert(closed != ur_file_is_open(file));
 	if (closed) {
 		ur_under_way_release(c, file);
 		ur_step_go(c, item, UR_STEP_SEND);
