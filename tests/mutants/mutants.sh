@@ -2,7 +2,8 @@
 # mutants.sh - plants a fault in each of the places that decide, and sees whether the fast tests find it.
 #
 #     list: name, file, what stands there, what stands there instead ─▶ copy of the tree ─▶ build
-#           ─▶ the unit tests of the put machine and retry, the simulations ─▶ found, or lived
+#           ─▶ the unit tests of the put machine, retry and the coordinator, the simulations
+#           ─▶ found, or lived
 #
 # Only unit tests and simulations count: whoever finds a fault in these rooms by an end-to-end test
 # alone finds it late.
@@ -30,8 +31,8 @@ esac
 cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
 TESTS=(tests/unit/test_put tests/unit/test_retry)
-for sim in tests/sim/sim_*.c; do
-  [ ! -e "$sim" ] || TESTS+=("${sim%.c}")
+for test in tests/unit/test_coordinator_*.c tests/sim/sim_*.c; do
+  [ ! -e "$test" ] || TESTS+=("${test%.c}")
 done
 export SIM_COUNT=${SIM_COUNT:-30000}
 
