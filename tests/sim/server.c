@@ -67,7 +67,7 @@ static void learn_names(void)
 		(void)snprintf(texts[i], sizeof texts[i], "%.*s", (int)strcspn(at, "\""), at);
 		ur_text_done(&text);
 		(void)snprintf(content->asset, sizeof content->asset,
-			"00000000-0000-4000-8000-00000000000%d", i);
+			"00000000-0000-4000-8000-00000000000%c", '0' + i);
 	}
 }
 
