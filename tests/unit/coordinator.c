@@ -148,6 +148,7 @@ void __wrap_ur_http_wake(struct ur_http *http)
 void __wrap_ur_http_cancel(struct ur_http *http)
 {
 	(void)http;
+	play.cancels++;
 }
 
 struct ur_request *play_asked(void)

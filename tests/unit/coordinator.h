@@ -72,6 +72,7 @@ struct play {
 	struct ur_request *asked[PLAY_ASKED]; // and not answered yet, in their order
 	size_t asked_count;
 	unsigned wakes; // of http
+	unsigned cancels;
 
 	struct play_book book;        // the transaction
 	struct play_book durable;     // what was committed
