@@ -410,10 +410,11 @@ int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	struct ur_err *err)
 {
 	const struct play_fact *fact = play_fact(sha1);
-	(void)ledger, (void)destination, (void)err;
+	(void)ledger, (void)destination;
 	*ret_found = fact->has_asset;
 	*ret = fact->asset;
-	return 0;
+	return play.get_fails < 0 ? ur_err_set(err, play.get_fails, UR_FAULT_WORLD, "cannot look")
+				  : 0;
 }
 
 int __wrap_ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,

@@ -51,6 +51,18 @@ static void all_that_is_media_is_asked_for_in_one_question(void **state)
 
 	assert_string_equal(play_question(), "POST /api/assets/bulk-upload-check");
 	assert_int_equal(count_in(play_body(), "checksum"), 3);
+	assert_ptr_equal(strstr(play_body(), "{\"assets\":[{"), play_body());
+	assert_string_equal(play_body() + strlen(play_body()) - 3, "}]}");
+}
+
+static void who_has_nothing_to_ask_goes_on(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.xmp");
+	to_ask(item);
+	ask();
+	assert_int_equal(play.asked_count, 0);
+	assert_int_equal(item->step, UR_STEP_SEND);
 }
 
 static void a_question_waits_for_company_but_not_for_long(void **state)
@@ -103,6 +115,36 @@ static void what_the_server_has_is_not_sent(void **state)
 	assert_string_equal(file->asset, PLAY_ASSET);
 	assert_true(ur_age_is_begun(&file->there_since));
 	assert_false(file->must_confirm);
+}
+
+static struct ur_file *there_after(bool created, int64_t runs_ago)
+{
+	struct ur_item *item = play_candidate("a.jpg");
+	struct play_fact *fact = play_fact(item->files->sha1);
+	fact->has_asset = true;
+	fact->asset.created = created;
+	fact->asset.run = play.run.id - runs_ago;
+	to_ask(item);
+	ask();
+	says("t");
+	return item->files;
+}
+
+static void what_this_run_brought_there_is_a_duplicate(void **state)
+{
+	(void)state;
+	assert_int_equal(there_after(true, 0)->state, UR_DUPLICATE);
+	assert_int_equal(there_after(true, 1)->state, UR_KNOWN);
+	assert_int_equal(there_after(false, 0)->state, UR_KNOWN);
+}
+
+static void a_ledger_that_cannot_be_read_ends_the_run(void **state)
+{
+	(void)state;
+	play.get_fails = -EIO;
+	const struct ur_item *item = asked_about("a.jpg", "a");
+	assert_int_equal(play.run.result, -EIO);
+	assert_int_not_equal(item->files->state, UR_WANTED);
 }
 
 static void what_lies_in_the_servers_trash_is_neither_sent_nor_there(void **state)
@@ -227,6 +269,74 @@ static void nobody_else_sends_what_may_still_arrive(void **state)
 	assert_ptr_equal(item->files->same_items, other);
 }
 
+static void a_twin_of_what_may_still_arrive_waits_for_it(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg a.raw");
+	play_bytes(&item->files[1], "a.jpg");
+	ur_put_start(&item->files[1].put, &play.c->rules, UR_PUT_LOST, true);
+	item->files[1].lost_until_ns = ur_clock_steady_ns() + 60 * UR_SECOND_NS;
+	item->files[1].doubt_since = ur_age_begin();
+	to_ask(item);
+	ask();
+	says("aa");
+
+	assert_true(item->files[0].decided && item->files[0].waits);
+	assert_int_equal(item->files[0].state, UR_DUPLICATE);
+	assert_int_equal(item->step, UR_STEP_REST);
+}
+
+static void who_waited_is_asked_for_when_the_lost_one_is_found(void **state)
+{
+	(void)state;
+	struct ur_item *item = lost("a.jpg");
+	struct ur_item *other = play_candidate("b.jpg");
+	play_bytes(other->files, "a.jpg");
+	ur_under_way_wait(other, item->files);
+	says("t");
+	assert_int_equal(other->step, UR_STEP_ASK);
+}
+
+static void who_waited_is_asked_for_when_the_lost_one_is_not_sent_again(void **state)
+{
+	(void)state;
+	struct ur_item *item = lost("a.jpg");
+	item->files->lost_until_ns = 0;
+	play_fact(item->files->sha1)->has_asset = true; // and gone: withdrawn
+	struct ur_item *other = play_candidate("b.jpg");
+	play_bytes(other->files, "a.jpg");
+	ur_under_way_wait(other, item->files);
+	says("a");
+	assert_int_equal(item->files->state, UR_WITHDRAWN);
+	assert_int_equal(other->step, UR_STEP_ASK);
+}
+
+static void what_did_not_arrive_by_its_last_try_failed(void **state)
+{
+	(void)state;
+	struct ur_item *item = lost("a.jpg");
+	item->files->lost_until_ns = 0;
+	item->files->put.sends = 3;
+	says("a");
+	assert_int_equal(item->files->state, UR_FAILED);
+	assert_false(item->files->for_good);
+}
+
+static void what_the_server_has_of_a_known_upload_is_told_by_its_gateway(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	struct ur_resume resume = {.address = "uploads/1"};
+	item->files->resume = &resume;
+	to_ask(item);
+	ask();
+	says("t");
+	assert_true(resume.there);
+	assert_int_equal(item->files->state, UR_WANTED);
+	assert_int_equal(item->files->put.state, UR_PUT_SEND);
+	assert_string_equal(item->files->asset, PLAY_ASSET);
+}
+
 static void a_claim_after_an_upload_that_ended_badly_is_a_suspect(void **state)
 {
 	(void)state;
@@ -275,6 +385,41 @@ static void a_doubt_about_another_file_with_the_same_bytes_counts(void **state)
 	assert_true(ur_age_is_begun(&item->files->doubt_since));
 }
 
+static void tries_are_counted_on_when_a_doubt_is_shared(void **state)
+{
+	(void)state;
+	play.doubt.since = ur_age_begin();
+	struct ur_item *item = play_candidate("a.jpg");
+	item->files->put.sends = 2;
+	to_ask(item);
+	ask();
+	says("a");
+	assert_int_equal(item->files->put.sends, 2);
+}
+
+static void an_older_doubt_of_its_own_is_not_made_younger(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	item->files->doubt_since = ur_age_begin();
+	ur_put_start(&item->files->put, &play.c->rules, UR_PUT_CHECK, true);
+	play_pass(PLAY_HOUR_MS + 1);
+	play.doubt.since = ur_age_begin();
+	to_ask(item);
+	ask();
+	says("t");
+	assert_int_equal(item->files->state, UR_KNOWN);
+}
+
+static void a_plan_has_no_doubts(void **state)
+{
+	(void)state;
+	play.options.plan = true;
+	play_begin();
+	play.doubt.since = play.doubt.sending = ur_age_begin();
+	assert_int_equal(asked_about("a.jpg", "a")->files->state, UR_WANTED);
+}
+
 static void another_asset_than_the_remembered_one_is_not_our_own(void **state)
 {
 	(void)state;
@@ -304,6 +449,31 @@ static void a_question_that_came_to_nothing_is_asked_again(void **state)
 	assert_int_equal(item->step, UR_STEP_REST);
 	assert_int_equal(item->after_rest, UR_STEP_ASK);
 	assert_int_equal(play.run.result, 0);
+	assert_true(play.c->outage.on);
+}
+
+static void a_busy_server_is_there_and_asked_again(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	to_ask(item);
+	ask();
+	ur_ask_answered(play.c, play_answer(429, play_no));
+	ur_ask_turn(play.c);
+	assert_int_equal(item->step, UR_STEP_REST);
+	assert_false(play.c->outage.on);
+}
+
+static void a_server_that_asks_to_be_left_alone_for_long_ends_the_run(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	to_ask(item);
+	ask();
+	play_asked()->retry_after_ms = PLAY_HOUR_MS;
+	ur_ask_answered(play.c, play_answer(503, play_no));
+	assert_int_equal(play.run.result, -EHOSTUNREACH);
+	ur_ask_turn(play.c);
 }
 
 static void a_key_that_is_refused_ends_the_run_and_a_page_does_not(void **state)
@@ -401,10 +571,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAYED(all_that_is_media_is_asked_for_in_one_question),
+		PLAYED(who_has_nothing_to_ask_goes_on),
 		PLAYED(a_question_waits_for_company_but_not_for_long),
 		PLAYED(one_question_is_out_at_a_time_and_none_while_the_server_is_away),
 		PLAYED(what_the_server_lacks_is_wanted_and_under_way),
 		PLAYED(what_the_server_has_is_not_sent),
+		PLAYED(what_this_run_brought_there_is_a_duplicate),
+		PLAYED(a_ledger_that_cannot_be_read_ends_the_run),
 		PLAYED(what_lies_in_the_servers_trash_is_neither_sent_nor_there),
 		PLAYED(what_was_delivered_once_and_is_gone_is_not_sent_again),
 		PLAYED(the_second_of_the_same_bytes_waits_for_the_first),
@@ -412,12 +585,22 @@ int main(void)
 		PLAYED(an_absence_that_was_asked_while_the_bytes_were_under_way_says_nothing),
 		PLAYED(what_may_still_arrive_is_not_sent_again_before_its_time_is_over),
 		PLAYED(nobody_else_sends_what_may_still_arrive),
+		PLAYED(a_twin_of_what_may_still_arrive_waits_for_it),
+		PLAYED(who_waited_is_asked_for_when_the_lost_one_is_found),
+		PLAYED(who_waited_is_asked_for_when_the_lost_one_is_not_sent_again),
+		PLAYED(what_did_not_arrive_by_its_last_try_failed),
+		PLAYED(what_the_server_has_of_a_known_upload_is_told_by_its_gateway),
 		PLAYED(a_claim_after_an_upload_that_ended_badly_is_a_suspect),
 		PLAYED(a_claim_is_asked_for_its_bytes_when_the_doubt_is_old_enough),
 		PLAYED(what_was_broken_there_is_asked_for_its_bytes),
 		PLAYED(a_doubt_about_another_file_with_the_same_bytes_counts),
+		PLAYED(tries_are_counted_on_when_a_doubt_is_shared),
+		PLAYED(an_older_doubt_of_its_own_is_not_made_younger),
+		PLAYED(a_plan_has_no_doubts),
 		PLAYED(another_asset_than_the_remembered_one_is_not_our_own),
 		PLAYED(a_question_that_came_to_nothing_is_asked_again),
+		PLAYED(a_busy_server_is_there_and_asked_again),
+		PLAYED(a_server_that_asks_to_be_left_alone_for_long_ends_the_run),
 		PLAYED(a_key_that_is_refused_ends_the_run_and_a_page_does_not),
 		PLAYED(questions_without_an_answer_end_the_run_after_the_longest_wait),
 		PLAYED(an_answer_ends_the_wait_for_one),
