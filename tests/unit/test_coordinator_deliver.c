@@ -58,8 +58,35 @@ static void a_movie_goes_before_its_still(void **state)
 	item->files[1].still = 0;
 	play_want(item, &item->files[0]);
 	play_want(item, &item->files[1]);
+	item->current = 0;
 	ur_deliver_next(play.c, item);
 	assert_int_equal(item->current, 1);
+	assert_true(play_is_in(&play.c->to_send, item));
+}
+
+static void when_all_was_sent_the_item_goes_on_to_its_links(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg b.jpg");
+	play_sent(&item->files[0]);
+	play_known(&item->files[1]);
+	item->files[1].outcome = UR_OUTCOME_OPEN;
+	item->files[1].reason = NULL;
+	ur_deliver_next(play.c, item);
+	assert_int_equal(item->step, UR_STEP_LINK);
+	assert_true(play_is_in(&play.c->to_call, item));
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_PRESENT);
+	assert_string_equal(item->files[1].reason, "delivered before");
+}
+
+static void what_the_server_says_of_it_is_its_reason(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	play_known(item->files);
+	item->files->outcome = UR_OUTCOME_OPEN;
+	ur_deliver_next(play.c, item);
+	assert_string_equal(item->files->reason, "the server has it");
 }
 
 static void a_still_waits_for_a_movie_that_waits(void **state)
@@ -87,6 +114,7 @@ static void nothing_leaves_before_its_row_is_durable(void **state)
 	assert_ptr_equal(play_next(play.c->wiring.to_upload), item);
 	assert_int_equal(play_durable("a.jpg")->record.state, UR_SENDING);
 	assert_true(ur_age_is_begun(&play_durable("a.jpg")->record.doubt));
+	assert_int_equal(play_durable("a.jpg")->record.sending_ns, ur_clock_wall_ns());
 }
 
 static void nothing_leaves_when_the_ledger_cannot_be_written(void **state)
@@ -125,6 +153,28 @@ static void nothing_leaves_while_the_server_is_away_or_its_quota_is_asked_for(vo
 	assert_int_equal(item->files->state, UR_SENDING);
 }
 
+static void what_does_not_fit_the_quota_is_not_sent_and_keeps_nobody_waiting(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	play_want(item, item->files);
+	play.c->quota.left = 1;
+	ur_deliver_next(play.c, item);
+	assert_int_equal(item->files->outcome, UR_OUTCOME_WAITING);
+	assert_false(is_under_way(item->files));
+
+	item = play_candidate("b.jpg");
+	play_want(item, item->files);
+	play.c->quota.left = -1;
+	ur_deliver_next(play.c, item);
+	play.c->quota.left = 1; // it is met while the item waits for its place
+	ur_deliver_turn(play.c);
+	assert_int_equal(item->files->outcome, UR_OUTCOME_WAITING);
+	assert_true(play_is_in(&play.c->to_next, item));
+	assert_false(is_under_way(item->files));
+	assert_int_equal(play.c->in_upload, 0);
+}
+
 static void large_files_are_not_handed_over_long_before_they_can_go(void **state)
 {
 	(void)state;
@@ -145,8 +195,14 @@ static void a_201_is_a_delivery_and_on_the_record(void **state)
 	struct ur_item *item = sending("a.jpg");
 	struct ur_file *file = ends(item, 201);
 	play.c->durable = false;
+	play.c->quota.left = 100;
 	ur_deliver_result(play.c, item);
 
+	assert_int_equal(play.c->quota.left, 100 - file->identity.size);
+	assert_int_equal(play.c->in_upload, 0);
+	assert_true(play_is_in(&play.c->to_next, item));
+	assert_true(file->decided);
+	assert_int_equal(file->delivered_ns, ur_clock_wall_ns());
 	assert_int_equal(file->state, UR_DELIVERED);
 	assert_int_equal(file->outcome, UR_OUTCOME_SENT);
 	assert_true(ur_file_is_ours(file));
@@ -163,11 +219,12 @@ static void a_duplicate_of_what_was_just_not_there_is_a_suspect(void **state)
 	(void)state;
 	struct ur_item *item = sending("a.jpg");
 	struct ur_file *file = ends(item, 200);
+	play_pass(1000);
 	ur_deliver_result(play.c, item);
 
 	assert_int_equal(file->state, UR_SUSPECT);
 	assert_false(file->remembered || ur_file_is_ours(file));
-	assert_true(ur_file_is_doubtful(play.c, file));
+	assert_int_equal(ur_age_ns(&file->doubt_since), 0); // since it was claimed
 	assert_false(is_under_way(file));
 }
 
@@ -176,8 +233,10 @@ static void after_a_lost_answer_the_server_is_asked_and_nobody_sends_these_bytes
 	(void)state;
 	struct ur_item *item = sending("a.jpg");
 	struct ur_file *file = breaks(item, -ECONNRESET, true);
+	item->call_tries = 5;
 	ur_deliver_result(play.c, item);
 
+	assert_int_equal(item->call_tries, 0);
 	assert_int_equal(item->step, UR_STEP_REST);
 	assert_int_equal(item->after_rest, UR_STEP_ASK);
 	assert_true(ur_file_is_to_ask(file));
@@ -246,6 +305,16 @@ static void a_file_that_the_server_does_not_take_is_not_sent_again(void **state)
 	assert_int_equal(file->state, UR_FAILED);
 	assert_true(file->for_good);
 	assert_string_equal(file->reason, "the server's own words");
+}
+
+static void a_file_that_could_not_be_read_for_its_upload_is_tried_again(void **state)
+{
+	(void)state;
+	struct ur_item *item = sending("a.jpg");
+	struct ur_file *file = breaks(item, -EIO, false);
+	ur_deliver_result(play.c, item);
+	assert_int_equal(file->state, UR_FAILED);
+	assert_false(file->for_good);
 }
 
 static void a_refusal_by_rules_of_yesterday_is_not_for_good(void **state)
@@ -359,6 +428,7 @@ static void a_stop_lets_nothing_new_go(void **state)
 	assert_int_equal(item->files->outcome, UR_OUTCOME_WAITING);
 	assert_int_equal(play.c->in_upload, 0);
 	assert_false(is_under_way(item->files));
+	assert_true(play_is_in(&play.c->to_next, item));
 }
 
 static void a_long_retry_after_ends_the_run(void **state)
@@ -384,6 +454,9 @@ static void a_plan_sends_nothing_and_says_what_it_would(void **state)
 	assert_int_equal(item->files->state, UR_WANTED);
 	assert_false(item->files->now_sent);
 	assert_null(play.c->to_send.first);
+	assert_int_equal(play_row("a.jpg")->record.state, UR_WANTED);
+	play.same_in_run = true;
+	assert_true(ur_book_has_planned(play.c, item, item->files));
 	assert_false(is_under_way(item->files));
 }
 
@@ -399,7 +472,26 @@ static void a_twin_of_what_was_sent_has_its_asset(void **state)
 
 	assert_string_equal(item->files[1].asset, PLAY_ASSET);
 	assert_int_equal(item->files[1].outcome, UR_OUTCOME_DUPLICATE);
+	assert_true(item->files[1].there);
+	assert_string_equal(item->files[1].reason, "the same bytes as another file of this run");
 	assert_false(ur_file_is_ours(&item->files[1]));
+}
+
+static void a_twin_is_a_picture_with_these_very_bytes(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.xmp b.jpg c.jpg c.raw");
+	play_bytes(&item->files[0], "c.jpg"); // a sidecar is none, nor are other bytes
+	play_sent(&item->files[0]);
+	play_sent(&item->files[1]);
+	memcpy(item->files[0].asset, PLAY_OTHER, sizeof item->files[0].asset);
+	memcpy(item->files[1].asset, PLAY_OTHER, sizeof item->files[1].asset);
+	play_bytes(&item->files[3], "c.jpg");
+	item->files[2].decided = item->files[2].waits = true;
+	item->files[2].state = UR_DUPLICATE;
+	play_sent(&item->files[3]);
+	ur_deliver_next(play.c, item);
+	assert_string_equal(item->files[2].asset, PLAY_ASSET);
 }
 
 static void a_twin_of_what_failed_shares_its_end(void **state)
@@ -451,10 +543,13 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAYED(a_movie_goes_before_its_still),
+		PLAYED(when_all_was_sent_the_item_goes_on_to_its_links),
+		PLAYED(what_the_server_says_of_it_is_its_reason),
 		PLAYED(a_still_waits_for_a_movie_that_waits),
 		PLAYED(nothing_leaves_before_its_row_is_durable),
 		PLAYED(nothing_leaves_when_the_ledger_cannot_be_written),
 		PLAYED(nothing_leaves_while_the_server_is_away_or_its_quota_is_asked_for),
+		PLAYED(what_does_not_fit_the_quota_is_not_sent_and_keeps_nobody_waiting),
 		PLAYED(large_files_are_not_handed_over_long_before_they_can_go),
 		PLAYED(a_201_is_a_delivery_and_on_the_record),
 		PLAYED(a_duplicate_of_what_was_just_not_there_is_a_suspect),
@@ -464,6 +559,7 @@ int main(void)
 		PLAYED(an_older_doubt_outlives_a_send_of_which_nothing_went_out),
 		PLAYED(the_last_try_ends_it_for_this_run),
 		PLAYED(a_file_that_the_server_does_not_take_is_not_sent_again),
+		PLAYED(a_file_that_could_not_be_read_for_its_upload_is_tried_again),
 		PLAYED(a_refusal_by_rules_of_yesterday_is_not_for_good),
 		PLAYED(what_is_too_large_is_refused_whoever_says_so),
 		PLAYED(a_quota_keeps_the_file_waiting_and_is_asked_for),
@@ -476,6 +572,7 @@ int main(void)
 		PLAYED(a_long_retry_after_ends_the_run),
 		PLAYED(a_plan_sends_nothing_and_says_what_it_would),
 		PLAYED(a_twin_of_what_was_sent_has_its_asset),
+		PLAYED(a_twin_is_a_picture_with_these_very_bytes),
 		PLAYED(a_twin_of_what_failed_shares_its_end),
 		PLAYED(a_twin_of_what_turned_out_to_be_there_is_there_too),
 		PLAYED(a_file_that_was_named_twice_counts_once),
