@@ -22,7 +22,7 @@ static struct slot {
 	struct ur_item item;
 	struct ur_file files[UR_ITEM_FILES];
 	struct ur_record rows[UR_ITEM_FILES];
-	char names[UR_ITEM_FILES][40];
+	char names[UR_ITEM_FILES][64];
 } * slots;
 static size_t slot_count;
 

@@ -40,7 +40,7 @@
 /** What the ledger has of a file. */
 struct play_row {
 	struct ur_record record;
-	char name[40];
+	char name[64];
 	char reason[400];
 };
 

@@ -102,6 +102,7 @@ static void an_asset_that_gives_its_last_byte_is_a_proof(void **state)
 	(void)play_asset(file, PLAY_USER, UPLOADED);
 	ur_confirm_answered(play.c, item);
 	assert_false(file->confirmed);
+	assert_ptr_equal(ur_items_take(&play.c->to_call), item);
 
 	(void)ask(item);
 	assert_string_equal(play_question(), "GET /api/assets/" PLAY_ASSET "/original");
@@ -111,8 +112,32 @@ static void an_asset_that_gives_its_last_byte_is_a_proof(void **state)
 	ur_confirm_answered(play.c, item);
 	assert_true(file->confirmed);
 	assert_null(file->stays);
+	assert_int_equal(file->confirmed_ns, ur_clock_wall_ns());
+	assert_true(play.c->library_gave); // which judges those that are parked
 	assert_int_equal(item->step, UR_STEP_CONFIRM);
+	assert_true(play_is_in(&play.c->to_call, item));
 	assert_int_equal(play.c->in_calls, 0);
+}
+
+static void a_file_whose_asset_is_known_from_before_is_proved_from_the_beginning(void **state)
+{
+	(void)state;
+	struct ur_item *item = known("a.jpg");
+	ur_put_start(&item->files->put, &play.c->rules, UR_PUT_CHECK, false);
+	(void)ask(item);
+	assert_string_equal(play_question(), "GET /api/assets/" PLAY_ASSET);
+	assert_int_equal(item->files->put.state, UR_PUT_ASSET);
+}
+
+static void a_sidecar_alone_is_proved_by_its_picture_whatever_its_size(void **state)
+{
+	(void)state;
+	struct ur_item *item = delivered("a.xmp");
+	struct ur_file *file = ask_bytes(item);
+	assert_string_equal(play_asked()->header[0], "Range: bytes=0-0");
+	(void)play_original(206, "bytes 0-0/123456", "x");
+	ur_confirm_answered(play.c, item);
+	assert_true(file->confirmed);
 }
 
 static void another_total_size_is_no_proof(void **state)
@@ -145,6 +170,7 @@ static void a_whole_body_of_other_bytes_is_broken_there(void **state)
 
 	assert_false(file->confirmed);
 	assert_int_equal(file->state, UR_BROKEN);
+	assert_true(file->not_now);
 	assert_false(file->remembered); // perhaps it is our hash that is wrong
 	assert_non_null(strstr(file->reason, PLAY_ASSET));
 }
@@ -166,6 +192,7 @@ static void with_all_bytes_asked_for_a_last_byte_is_no_proof(void **state)
 	struct ur_item *item = delivered("a.jpg");
 	struct ur_file *file = ask_bytes(item);
 	assert_string_equal(play_asked()->header[0], "");
+	assert_true(play_asked()->answer_wait_ms >= PLAY_HOUR_MS); // between two pieces of it
 	(void)play_original(206, range_of(file), "g");
 	ur_confirm_answered(play.c, item);
 	assert_false(file->confirmed);
@@ -262,8 +289,32 @@ static void rights_that_were_taken_back_say_nothing_about_a_file(void **state)
 	ur_confirm_answered(play.c, item);
 
 	assert_int_equal(file->state, UR_DELIVERED);
+	assert_true(file->not_now && file->warn);
 	assert_true(play.c->may_not_read);
+	assert_false(play.c->outage.on);
 	assert_int_equal(play.run.result, 0);
+	assert_non_null(strstr(play.said, "does not let this key read"));
+
+	play.said[0] = '\0';
+	item = delivered("b.jpg");
+	(void)ask(item);
+	(void)play_answer(401, play_no);
+	ur_confirm_answered(play.c, item);
+	assert_string_equal(play.said, "");
+	assert_true(play.c->outage.on); // the key as a whole, perhaps
+}
+
+static void to_be_sent_away_for_long_ends_the_run(void **state)
+{
+	(void)state;
+	struct ur_item *item = delivered("a.jpg");
+	(void)ask(item);
+	play_asked()->retry_after_ms = PLAY_HOUR_MS;
+	(void)play_answer(429, play_no);
+	ur_confirm_answered(play.c, item);
+	assert_int_equal(play.run.result, -EHOSTUNREACH);
+	assert_false(play.c->outage.on); // it is there
+	assert_true(item->due_ns < ur_clock_steady_ns() + 60 * UR_SECOND_NS);
 }
 
 static void an_original_that_does_not_come_twice_is_parked(void **state)
@@ -333,6 +384,54 @@ static void what_the_server_has_not_had_for_long_is_kept_quietly(void **state)
 	assert_int_equal(atomic_load(&play.run.kept), 0);
 }
 
+/** What the server says of an asset's age, and whether that lets it go on. */
+static bool is_old_enough(const char *date)
+{
+	struct ur_item *item = known("a.jpg");
+	item->files->there_since = ur_age_begin();
+	struct ur_file *file = ask(item);
+	struct ur_request *call = play_asked();
+	call->field(call, "Server", "nginx");
+	call->field(call, "date", "Mon, 01 Dec 2025 00:16:40 GMT"); // as our own clock
+	call->field(call, "Date", date);
+	(void)play_asset(file, PLAY_USER, ",\"createdAt\":\"2025-11-30T00:00:00.000Z\"" UPLOADED);
+	ur_confirm_answered(play.c, item);
+	return !file->not_now;
+}
+
+static void what_the_server_has_had_for_long_by_its_own_clock_is_old_enough(void **state)
+{
+	(void)state;
+	assert_true(is_old_enough("Mon, 01 Dec 2025 00:16:40 GMT"));
+	assert_false(is_old_enough("yesterday"));
+}
+
+static void a_date_of_an_earlier_answer_counts_for_nothing(void **state)
+{
+	(void)state;
+	struct ur_item *item = known("a.jpg");
+	item->files->there_since = ur_age_begin();
+	item->call_date_ns = ur_clock_wall_ns();
+	struct ur_file *file = ask(item);
+	(void)play_asset(file, PLAY_USER, ",\"createdAt\":\"2025-11-30T00:00:00.000Z\"" UPLOADED);
+	ur_confirm_answered(play.c, item);
+	assert_true(file->not_now);
+}
+
+static void a_file_of_immichs_own_layout_is_no_proof_of_itself(void **state)
+{
+	(void)state;
+	struct ur_item *item = known("a.jpg 26dd542f-f562-4757-9dc5-eaf7d1c47147.jpg");
+	item->cursor = 1;
+	item->step = UR_STEP_CONFIRM;
+	struct ur_file *file = &item->files[1];
+	ur_confirm_ask(play.c, item, file);
+	(void)play_asset(file, PLAY_USER,
+		",\"originalPath\":\"/x/y/26dd542f-f562-4757-9dc5-eaf7d1c47147.jpg\"");
+	ur_confirm_answered(play.c, item);
+	assert_true(file->not_now && file->warn);
+}
+
 static void a_suspect_is_asked_for_its_bytes_although_it_stays(void **state)
 {
 	(void)state;
@@ -346,6 +445,7 @@ static void a_suspect_is_asked_for_its_bytes_although_it_stays(void **state)
 
 	assert_true(file->confirmed);
 	assert_non_null(file->stays);
+	assert_ptr_equal(file->reason, file->stays);
 	assert_false(file->must_confirm);
 	assert_false(ur_age_is_begun(&file->doubt_since));
 }
@@ -369,6 +469,29 @@ static void a_doubt_lasts_until_the_bytes_came_while_the_file_stood_aside(void *
 	assert_true(file->given_again);
 	assert_false(ur_age_is_begun(&file->doubt_since));
 	assert_int_equal(item->step, UR_STEP_AGAIN);
+	assert_true(play_is_in(&play.c->to_again, item));
+}
+
+static void a_line_that_breaks_while_it_stands_aside_is_asked_again_once(void **state)
+{
+	(void)state;
+	struct ur_item *item = known("a.jpg");
+	struct ur_file *file = ask_bytes(item);
+	(void)play_original(206, range_of(file), "g");
+	ur_confirm_answered(play.c, item);
+
+	ur_put_aside(&file->put);
+	for (int i = 0; i < 2; i++) {
+		assert_false(file->not_now);
+		item->step = UR_STEP_AGAIN;
+		ur_confirm_ask(play.c, item, file);
+		(void)play_break(-ECONNRESET);
+		ur_confirm_answered(play.c, item);
+		assert_int_equal(item->step, i == 0 ? UR_STEP_REST : UR_STEP_AGAIN);
+	}
+	assert_true(file->not_now);
+	assert_false(play.c->outage.on); // nobody who stands aside waits for that
+	assert_false(ur_age_is_begun(&file->doubt_since));
 }
 
 static void bytes_that_do_not_come_while_it_stands_aside_keep_it(void **state)
@@ -401,6 +524,8 @@ int main(void)
 		PLAYED(what_we_sent_just_now_is_not_asked_for_yet),
 		PLAYED(a_sidecar_beside_its_picture_follows_that_one),
 		PLAYED(an_asset_that_gives_its_last_byte_is_a_proof),
+		PLAYED(a_file_whose_asset_is_known_from_before_is_proved_from_the_beginning),
+		PLAYED(a_sidecar_alone_is_proved_by_its_picture_whatever_its_size),
 		PLAYED(another_total_size_is_no_proof),
 		PLAYED(a_whole_body_is_compared_and_counted),
 		PLAYED(a_whole_body_of_other_bytes_is_broken_there),
@@ -414,13 +539,18 @@ int main(void)
 		PLAYED(a_page_that_says_so_proves_nothing_and_keeps_the_file),
 		PLAYED(after_five_strangers_nothing_more_is_asked),
 		PLAYED(rights_that_were_taken_back_say_nothing_about_a_file),
+		PLAYED(to_be_sent_away_for_long_ends_the_run),
 		PLAYED(an_original_that_does_not_come_twice_is_parked),
 		PLAYED(a_line_that_breaks_is_asked_again_and_puts_the_server_in_doubt),
 		PLAYED(a_copy_that_may_be_this_very_file_is_no_proof),
 		PLAYED(our_own_201_may_have_the_same_name_there),
 		PLAYED(what_the_server_has_not_had_for_long_is_kept_quietly),
+		PLAYED(what_the_server_has_had_for_long_by_its_own_clock_is_old_enough),
+		PLAYED(a_date_of_an_earlier_answer_counts_for_nothing),
+		PLAYED(a_file_of_immichs_own_layout_is_no_proof_of_itself),
 		PLAYED(a_suspect_is_asked_for_its_bytes_although_it_stays),
 		PLAYED(a_doubt_lasts_until_the_bytes_came_while_the_file_stood_aside),
+		PLAYED(a_line_that_breaks_while_it_stands_aside_is_asked_again_once),
 		PLAYED(bytes_that_do_not_come_while_it_stands_aside_keep_it),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -24,7 +24,8 @@ void ur_items_init(struct ur_items *items)
 void ur_items_add(struct ur_items *items, struct ur_item *item)
 {
 	assert(items->end != NULL);
-	assert(*items->end == NULL); // it is on no other list
+	assert(*items->end == NULL);
+	assert(items->end != &item->next); // it is not on it already
 	item->next = NULL;
 	*items->end = item;
 	items->end = &item->next;
