@@ -2,6 +2,9 @@
 #include "tests/unit/coordinator.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 /** All is proved: it could go. */
 static struct ur_item *proved(const char *names)
@@ -102,6 +105,18 @@ static void what_stands_aside_goes_back_when_the_ledger_cannot_be_written(void *
 	assert_int_equal(item->settle_do, UR_SETTLE_BACK);
 }
 
+static void what_is_due_is_asked_for_one_after_the_other(void **state)
+{
+	(void)state;
+	struct ur_item *item = proved("a.jpg b.jpg");
+	item->files[1].confirmed = false;
+	item->files[1].there_since.had_ns = PLAY_DAY_MS * UR_MS_NS;
+	hand_over(item);
+	assert_string_equal(play_question(), "GET /api/assets/" PLAY_ASSET);
+	assert_int_equal(item->cursor, 1);
+	assert_int_equal(play.c->in_settle, 0);
+}
+
 static void what_is_not_proved_does_not_go(void **state)
 {
 	(void)state;
@@ -135,6 +150,26 @@ static void a_live_photo_goes_together_or_stays_together(void **state)
 	assert_int_equal(item->step, UR_STEP_DONE);
 	assert_true(item->files[0].not_now);
 	assert_non_null(strstr(item->files[0].reason, "others of its group"));
+}
+
+static void what_is_no_media_or_has_gone_keeps_nobody(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		struct ur_item *item = proved("a.jpg a.mov");
+		struct ur_file *other = &item->files[1];
+		item->files[0].movie = 1;
+		other->still = 0;
+		other->confirmed = false;
+		other->not_now = true;
+		ur_file_close(other, UR_REFUSED, UR_OUTCOME_REFUSED, "no media");
+		other->for_good = i == 0;
+		other->judgement = i == 1 ? UR_JUDGE_REFUSE : other->judgement;
+		other->outcome = i == 2 ? UR_OUTCOME_VANISHED : other->outcome;
+		hand_over(item);
+		assert_int_equal(item->files[0].state, UR_CONFIRMED);
+		(void)ur_items_take(&play.c->after_commit);
+	}
 }
 
 static struct ur_item *with_sidecar(void)
@@ -301,6 +336,36 @@ static void nothing_is_asked_of_a_server_that_gives_nothing(void **state)
 	is_kept(proved("c.jpg"));
 }
 
+static void a_file_that_was_named_in_a_library_of_the_servers_is_kept(void **state)
+{
+	(void)state;
+	play.dir->root->loose = true;
+	ur_text_adds(&play.run.libraries, "[{\"importPaths\":[\"/pictures\"]}]");
+	is_kept(proved("a.jpg"));
+
+	play.options.no_library = true;
+	struct ur_item *item = proved("b.jpg");
+	hand_over(item);
+	assert_int_equal(item->step, UR_STEP_SETTLE);
+	ur_text_done(&play.run.libraries);
+}
+
+static void a_file_is_kept_when_one_that_may_belong_to_it_was_not_named_with_it(void **state)
+{
+	(void)state;
+	char path[] = "/tmp/test_coordinator_handover.XXXXXX";
+	assert_non_null(mkdtemp(path));
+	play.dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	(void)close(openat(play.dir_fd, "a.xmp", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	struct ur_item *item = proved("a.jpg");
+	play.dir->root->loose = true;
+	is_kept(item);
+	assert_non_null(strstr(item->files->reason, "'a.xmp'"));
+	(void)unlinkat(play.dir_fd, "a.xmp", 0);
+	(void)close(play.dir_fd);
+	(void)rmdir(path);
+}
+
 static void a_group_that_does_not_fit_into_an_item_is_kept(void **state)
 {
 	(void)state;
@@ -327,6 +392,7 @@ static void what_went_is_settled(void **state)
 	const struct ur_file *file = settled(0);
 	assert_int_equal(file->state, UR_SETTLED);
 	assert_string_equal(file->staged, "");
+	assert_int_equal(file->settled_ns, ur_clock_wall_ns());
 	assert_int_equal(atomic_load(&play.run.kept), 0);
 }
 
@@ -344,6 +410,7 @@ static void what_could_not_go_is_delivered_and_counted(void **state)
 	const struct ur_file *file = settled(-EACCES);
 	assert_int_equal(file->state, UR_DELIVERED);
 	assert_true(file->warn);
+	assert_string_equal(file->reason, "settle says why");
 	assert_false(file->remembered); // our rename changed its times
 	assert_string_equal(file->staged, "");
 	assert_int_equal(atomic_load(&play.run.kept), 1);
@@ -355,6 +422,30 @@ static void what_stands_in_the_staging_folder_still_has_its_name_there(void **st
 	const struct ur_file *file = settled(UR_SETTLE_STUCK);
 	assert_string_not_equal(file->staged, "");
 	assert_int_equal(file->state, UR_CONFIRMED);
+	assert_true(file->warn);
+	assert_string_equal(file->reason, "settle says why");
+}
+
+static void what_somebody_else_took_away_counts_once(void **state)
+{
+	(void)state;
+	struct ur_item *item = aside("a.jpg b.jpg");
+	for (int i = 0; i < 2; i++) {
+		item->files[i].given_again = true;
+		item->files[i].settle_result = UR_SETTLE_GONE;
+		item->files[i].settle_why = "it is gone";
+	}
+	item->files[1].now_sent = true; // by this run, which says so
+	item->files[1].outcome = UR_OUTCOME_SENT;
+	ur_handover_again(play.c, item);
+	(void)ur_items_take(&play.c->after_commit);
+	item->stands_aside = false;
+	ur_handover_settled(play.c, item);
+	assert_int_equal(item->files[0].outcome, UR_OUTCOME_VANISHED);
+	assert_int_equal(play_row("a.jpg")->record.state, UR_DELIVERED);
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_SENT);
+	assert_int_equal(atomic_load(&play.run.kept), 0);
+	assert_false(item->counts_aside);
 }
 
 static void what_somebody_writes_to_waits_and_is_no_failure(void **state)
@@ -373,9 +464,11 @@ int main(void)
 		PLAYED(nothing_stands_aside_before_that_is_durable),
 		PLAYED(nothing_goes_when_the_ledger_cannot_be_written),
 		PLAYED(what_stands_aside_goes_back_when_the_ledger_cannot_be_written),
+		PLAYED(what_is_due_is_asked_for_one_after_the_other),
 		PLAYED(what_is_not_proved_does_not_go),
 		PLAYED(what_is_proved_and_stays_for_a_reason_does_not_go),
 		PLAYED(a_live_photo_goes_together_or_stays_together),
+		PLAYED(what_is_no_media_or_has_gone_keeps_nobody),
 		PLAYED(a_sidecar_goes_with_the_picture_that_it_travelled_with),
 		PLAYED(a_sidecar_that_did_not_travel_stays_beside_nothing),
 		PLAYED(a_sidecar_that_travelled_with_another_asset_stays),
@@ -388,12 +481,15 @@ int main(void)
 		PLAYED(only_so_many_stand_aside_at_once),
 		PLAYED(a_place_aside_is_free_again_when_it_is_settled),
 		PLAYED(nothing_is_asked_of_a_server_that_gives_nothing),
+		PLAYED(a_file_that_was_named_in_a_library_of_the_servers_is_kept),
+		PLAYED(a_file_is_kept_when_one_that_may_belong_to_it_was_not_named_with_it),
 		PLAYED(a_group_that_does_not_fit_into_an_item_is_kept),
 		PLAYED(where_to_is_said_once_before_the_first_goes),
 		PLAYED(what_went_is_settled),
 		PLAYED(what_changed_meanwhile_is_looked_at_again),
 		PLAYED(what_could_not_go_is_delivered_and_counted),
 		PLAYED(what_stands_in_the_staging_folder_still_has_its_name_there),
+		PLAYED(what_somebody_else_took_away_counts_once),
 		PLAYED(what_somebody_writes_to_waits_and_is_no_failure),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
