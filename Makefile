@@ -117,7 +117,12 @@ UNIT_BIN := $(UNIT_TESTS:%=$(OUT)/tests/unit/test_%)
 
 $(OUT)/tests/unit/test_%: $(OUT)/tests/unit/test_%.o $(OUT)/liburingest.a
 	@echo "  LD  $@"
-	$(Q)$(CC) $(LDFLAGS_ALL) $(UNIT_LINK_$*) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
+	$(Q)$(CC) $(LDFLAGS_ALL) $(UNIT_LINK) $(UNIT_LINK_$*) -o $@ $(filter %.o,$^) $(filter %.a,$^) \
+		$(call pkg_libs,$(TEST_PKGS) $(ENGINE_PKGS)) -lm
+
+# The parts of the coordinator have their neighbours played by one file: tests/unit/coordinator.h.
+$(COORDINATOR_TESTS:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/coordinator.o
+$(COORDINATOR_TESTS:%=$(OUT)/tests/unit/test_%): UNIT_LINK := $(COORDINATOR_PLAYED:%=-Wl,--wrap=%)
 
 .PRECIOUS: $(OUT)/%.o
 -include $(shell find $(OUT) -name '*.d' 2>/dev/null)

@@ -67,6 +67,16 @@ UNIT_TESTS := \
 	settle_stage \
 	settle_move
 
+# A part of the coordinator each, with its neighbours played by tests/unit/coordinator.c.
+COORDINATOR_TESTS := $(addprefix coordinator_, \
+	step call file book under_way outage quota judge quiet lack large ask deliver link amend confirm \
+	handover loop)
+UNIT_TESTS += $(COORDINATOR_TESTS)
+COORDINATOR_PLAYED := ur_clock_steady_ns ur_clock_wall_ns ur_clock_boot_ns ur_clock_boot_id \
+	ur_http_submit ur_http_wake ur_http_cancel ur_dir_take ur_dir_give ur_run_leave ur_bell_ring \
+	$(addprefix ur_ledger_,folder put commit get same_in_run doubt asset_get asset_put upload_get \
+	upload_put upload_forget learn)
+
 # These play the server, the loop and the crew themselves: what is handed to those comes to the test.
 UNIT_PLAYED := -Wl,--wrap=ur_http_submit,--wrap=ur_httpd_post,--wrap=ur_crew_submit
 UNIT_LINK_gate := $(UNIT_PLAYED)

@@ -2,8 +2,8 @@
 # mutants.sh - plants a fault in each of the places that decide, and sees whether the fast tests find it.
 #
 #     list: name, file, what stands there, what stands there instead ─▶ copy of the tree ─▶ build
-#           ─▶ the unit tests of the put machine, of retry, of what takes files away and of the
-#              gateway's rooms, the simulations ─▶ found, or lived
+#           ─▶ the unit tests of the put machine, of retry, of the coordinator, of what takes files
+#              away and of the gateway's rooms, the simulations ─▶ found, or lived
 #
 # Only unit tests and simulations count: whoever finds a fault in these rooms by an end-to-end test
 # alone finds it late.
@@ -35,8 +35,8 @@ for unit in put retry removal staging rename leftover recover settle settle_hash
   settle_move route create status upstream receive; do
   TESTS+=("tests/unit/test_$unit")
 done
-for sim in tests/sim/sim_*.c; do
-  [ ! -e "$sim" ] || TESTS+=("${sim%.c}")
+for test in tests/unit/test_coordinator_*.c tests/sim/sim_*.c; do
+  [ ! -e "$test" ] || TESTS+=("${test%.c}")
 done
 export SIM_COUNT=${SIM_COUNT:-30000}
 

@@ -27,7 +27,7 @@
 #define ABSENT "{\"results\":[{\"id\":\"0\",\"action\":\"accept\"}]}"
 #define ASSET_OF(user, sum, trashed)                                         \
 	"{\"id\":\"" ASSET "\",\"ownerId\":\"" user "\",\"checksum\":\"" sum \
-	"\",\"isTrashed\":" trashed "}"
+	"\",\"createdAt\":\"2024-01-01T00:00:00.000Z\",\"isTrashed\":" trashed "}"
 
 /** Ann announces five bytes whose SHA-1 she names. */
 static void announce(struct visitor *v)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -313,6 +314,14 @@ void visitor_hears(struct visitor *v, int status, bool own, const char *text)
 	(void)snprintf(request->answer_type, sizeof request->answer_type, "application/json");
 	ur_text_clear(&request->answer);
 	ur_text_adds(&request->answer, text);
+	if (request->field != NULL) {
+		char date[40];
+		const time_t now = time(NULL);
+		struct tm utc;
+		(void)gmtime_r(&now, &utc);
+		(void)strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &utc);
+		request->field(request, "Date", date);
+	}
 	request->done(request);
 	go_on(v);
 }

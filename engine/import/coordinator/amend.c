@@ -7,6 +7,7 @@
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -36,6 +37,8 @@ static struct ur_file *next_owner(struct ur_item *item)
 		struct ur_file *owner = &item->files[i];
 		if (owner->sidecar != UR_NONE && is_there(owner) &&
 			ur_file_is_open(&item->files[owner->sidecar])) {
+			assert(owner->sidecar < item->count);
+			assert(owner->class != UR_CLASS_SIDECAR);
 			item->cursor = i;
 			return owner;
 		}
@@ -47,6 +50,8 @@ static struct ur_file *next_owner(struct ur_item *item)
 static int load_sidecar(struct ur_item *item, const struct ur_file *file, struct ur_sidecar *ret)
 {
 	const size_t size = (size_t)file->identity.size;
+	assert(file->class == UR_CLASS_SIDECAR);
+	assert(file->hashed);
 	const int dir = ur_dir_take(item->dir);
 	const int fd = dir < 0 ? dir
 			       : ur_sys.openat(dir, file->name,
@@ -76,6 +81,7 @@ static int load_sidecar(struct ur_item *item, const struct ur_file *file, struct
 
 static void owner_done(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(!item->files[item->cursor].amended);
 	item->files[item->cursor].amended = true;
 	item->call_state = NULL; // it was in the arena
 	item->call_phase = PHASE_LOOK;
@@ -86,6 +92,8 @@ static void owner_done(struct ur_coordinator *c, struct ur_item *item)
 static void give_up(struct ur_coordinator *c, struct ur_item *item, const char *why)
 {
 	struct ur_file *sidecar = &item->files[item->files[item->cursor].sidecar];
+	assert(sidecar->class == UR_CLASS_SIDECAR);
+	assert(ur_file_is_open(sidecar));
 	ur_file_close(sidecar, UR_PROBED, UR_OUTCOME_WAITING, why);
 	owner_done(c, item);
 }
@@ -100,6 +108,7 @@ static bool write_update(
 	const struct ur_sidecar *sidecar, const struct ur_asset *asset, struct ur_text *body)
 {
 	const size_t before = body->size;
+	assert(before > 0);
 	if (sidecar->has_date && !asset->has_date) {
 		char iso[UR_CLOCK_TEXT];
 		ur_clock_iso(sidecar->date_ns, iso);
@@ -132,6 +141,7 @@ struct amending {
 
 static void ask_tags(struct ur_coordinator *c, struct ur_item *item, struct amending *a)
 {
+	assert(item->call_state == a);
 	if (a->asset.has_tags || a->sidecar.tag_count == 0 || !c->run->server.may_tag) {
 		owner_done(c, item);
 		return;
@@ -154,6 +164,8 @@ static void ask_tags(struct ur_coordinator *c, struct ur_item *item, struct amen
 static void tag(struct ur_coordinator *c, struct ur_item *item, const struct amending *a)
 {
 	struct ur_text body = {0};
+	assert(a->tag_count > 0);
+	assert(a->tag_count <= TAGS_MAX);
 	item->call_phase = PHASE_TAG;
 	ur_text_addf(&body, "{\"assetIds\":[\"%s\"],\"tagIds\":[", a->asset.id);
 	for (size_t i = 0; i < a->tag_count; i++) {
@@ -169,6 +181,7 @@ static void tag(struct ur_coordinator *c, struct ur_item *item, const struct ame
 static void set(struct ur_coordinator *c, struct ur_item *item, struct amending *a)
 {
 	struct ur_text body = {0};
+	assert(item->call_state == a);
 	item->call_phase = PHASE_SET;
 	ur_text_addf(&body, "{\"ids\":[\"%s\"]", a->asset.id);
 	const bool any = write_update(&a->sidecar, &a->asset, &body);
@@ -184,6 +197,7 @@ static void set(struct ur_coordinator *c, struct ur_item *item, struct amending 
 void ur_amend_next(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *owner = c->run->options->plan ? NULL : next_owner(item);
+	assert(item->step == UR_STEP_AMEND);
 	if (owner == NULL) {
 		ur_judge_sidecars(c, item);
 		ur_quiet_hold(c, item);
@@ -197,6 +211,7 @@ void ur_amend_next(struct ur_coordinator *c, struct ur_item *item)
 		return;
 	}
 	struct amending *a = item->call_state;
+	assert((item->call_phase == PHASE_LOOK) == (a == NULL));
 	switch (item->call_phase) {
 	case PHASE_LOOK:
 		if (!ur_call_get_asset(c, item, owner)) {
@@ -219,6 +234,8 @@ void ur_amend_next(struct ur_coordinator *c, struct ur_item *item)
 static void looked(struct ur_coordinator *c, struct ur_item *item)
 {
 	const struct ur_file *owner = &item->files[item->cursor];
+	assert(owner->sidecar != UR_NONE);
+	assert(item->call_state == NULL);
 	struct amending *a = ur_arena_alloc(&item->arena, sizeof *a);
 	if (a == NULL) {
 		give_up(c, item, "not enough memory to read the sidecar");
@@ -247,8 +264,11 @@ void ur_amend_answered(struct ur_coordinator *c, struct ur_item *item)
 {
 	const struct ur_request *call = item->call;
 	struct amending *a = item->call_state;
+	assert(item->step == UR_STEP_AMEND);
+	assert((item->call_phase == PHASE_LOOK) == (a == NULL));
 	ur_call_returned(c);
 	if (item->call_phase == PHASE_TAGS) {
+		assert(c->tagging);
 		c->tagging = false;
 	}
 	if (call->result < 0 || call->status >= 300) {

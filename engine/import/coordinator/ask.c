@@ -44,6 +44,9 @@ static void want(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_run *run = c->run;
 	const int64_t limit = run->options->limit;
+	assert(ur_file_is_open(file));
+	assert(file->put.state == UR_PUT_SEND);
+	assert(file->class != UR_CLASS_SIDECAR);
 	if (!file->counted && limit > 0 && (int64_t)atomic_load(&run->wanted) >= limit) {
 		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING, "beyond --limit");
 		return;
@@ -59,6 +62,7 @@ static void want(struct ur_coordinator *c, struct ur_file *file)
 /** What is remembered is about another asset: this one is new to us, and not our own. */
 static void take_asset(struct ur_file *file, const struct ur_check *check)
 {
+	assert(check->there);
 	if (strcmp(file->asset, check->asset) != 0) {
 		file->there_since = (struct ur_age){0};
 		file->created = false;
@@ -70,6 +74,7 @@ static void take_asset(struct ur_file *file, const struct ur_check *check)
 static void say_there(struct ur_coordinator *c, struct ur_file *file, const struct ur_check *check)
 {
 	const struct ur_record *row = file->row;
+	assert(!file->decided);
 	take_asset(file, check);
 	if (check->trashed) {
 		ur_file_close(file, UR_TRASHED, UR_OUTCOME_REFUSED,
@@ -82,6 +87,7 @@ static void say_there(struct ur_coordinator *c, struct ur_file *file, const stru
 			"for in a later run");
 		return;
 	}
+	assert(file->put.state == UR_PUT_ASSET);
 	file->decided = true;
 	file->there = true;
 	if (!ur_age_is_begun(&file->there_since)) {
@@ -106,6 +112,8 @@ static void say_there(struct ur_coordinator *c, struct ur_file *file, const stru
 /** The server does not have it: unless it once had, it is wanted. */
 static void say_absent(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->put.verdict == UR_PUT_ABSENT);
+	assert(!file->decided);
 	struct ur_ledger_asset asset = {0};
 	struct ur_err err = {0};
 	bool found = false;
@@ -153,6 +161,7 @@ static bool holds_bytes(struct ur_coordinator *c, const struct ur_item *item)
  */
 static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_ASK);
 	if (holds_bytes(c, item)) {
 		return false;
 	}
@@ -163,12 +172,8 @@ static bool waits_for_same(struct ur_coordinator *c, struct ur_item *item)
 		if (other == NULL) {
 			continue;
 		}
+		assert(other->item != item);
 		file->waits = true;
-		if (other->item == item) {
-			file->decided = true; // its twin in the same group is sent: see deliver
-			file->state = UR_DUPLICATE;
-			continue;
-		}
 		ur_under_way_wait(item, other);
 		return true;
 	}
@@ -189,6 +194,7 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 	const struct ur_ledger_doubt doubt = ur_book_doubt(c, file);
 	const unsigned sends = file->put.sends;
 	const bool own = ur_age_is_begun(&file->doubt_since);
+	assert(!ur_age_is_begun(&doubt.sending) || ur_age_is_begun(&doubt.since));
 	if (!ur_age_is_begun(&doubt.since)) {
 		return;
 	}
@@ -209,6 +215,8 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 
 static struct ur_put_answer answer_of(const struct ur_file *file, const struct ur_check *check)
 {
+	assert(check->answered);
+	assert(file->put.state == UR_PUT_CHECK || file->put.state == UR_PUT_LOST);
 	return (struct ur_put_answer){
 		.asked = file->put.state,
 		.status = 200,
@@ -231,6 +239,7 @@ enum answered {
 static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 	struct ur_file *file, const struct ur_question *question, const struct ur_check *check)
 {
+	assert(ur_file_is_to_ask(file)); // nobody else decides while the question is out
 	if (c->broken) {
 		return NOT_YET; // and the run ends
 	}
@@ -282,6 +291,8 @@ static void judge_item(struct ur_coordinator *c, struct ur_item *item, struct ur
 {
 	bool again = false;
 	bool stale = false;
+	assert(question->result == 0);
+	assert(question->judged < question->count);
 	while (question->judged < question->count &&
 		question->files[question->judged]->item == item) {
 		const size_t at = question->judged++;
@@ -335,6 +346,7 @@ static void not_answered(struct ur_coordinator *c, struct ur_request *request)
 	const bool never = verdict == UR_PUT_KEY || verdict == UR_PUT_REJECTED;
 	const int64_t now = ur_clock_steady_ns();
 	c->unanswered_ns = c->unanswered_ns == 0 ? now : c->unanswered_ns;
+	assert(now >= c->unanswered_ns);
 	say_unanswered(c, request, now - c->unanswered_ns);
 	if (request->result == 0 &&
 		ur_outage_is_sent_away(c, request->status, request->retry_after_ms)) {
@@ -386,6 +398,7 @@ void ur_ask_answered(struct ur_coordinator *c, struct ur_request *request)
 
 static struct ur_question *free_question(struct ur_question *question)
 {
+	assert(question->judged <= question->count);
 	ur_text_done(&question->body);
 	ur_request_done(&question->request);
 	free(question);
@@ -395,6 +408,7 @@ static struct ur_question *free_question(struct ur_question *question)
 static void judge_slice(struct ur_coordinator *c)
 {
 	struct ur_question *question = c->answered;
+	assert(question == NULL || question != c->question);
 	for (unsigned i = 0; question != NULL && i < SLICE; i++) {
 		struct ur_item *item = ur_items_take(&question->items);
 		if (item == NULL) {
@@ -419,6 +433,7 @@ bool ur_ask_is_question(const struct ur_coordinator *c, const struct ur_request 
 static size_t add_item(struct ur_coordinator *c, struct ur_question *question, struct ur_item *item)
 {
 	size_t added = 0;
+	assert(question->count + UR_ITEM_FILES <= UR_ASK_BATCH);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (ur_file_is_to_ask(file)) {
@@ -435,6 +450,7 @@ static size_t add_item(struct ur_coordinator *c, struct ur_question *question, s
 
 static void fill(struct ur_coordinator *c, struct ur_question *question)
 {
+	assert(question->count == 0);
 	ur_items_init(&question->items);
 	ur_immich_check_begin(&question->body);
 	while (question->count + UR_ITEM_FILES <= UR_ASK_BATCH) {
@@ -474,6 +490,8 @@ static void ask_next(struct ur_coordinator *c)
 		(void)free_question(question);
 		return;
 	}
+	assert(question->items.count > 0);
+	assert(question->items.count <= question->count);
 	question->number = ++c->under_way.questions;
 	question->request = (struct ur_request){
 		.method = "POST",

@@ -3,12 +3,14 @@
 
 #include "engine/base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
 void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err)
 {
+	assert(code < 0);
 	c->broken = true;
 	ur_run_fail(c->run, code, err);
 }
@@ -26,6 +28,7 @@ static int folder_of(struct ur_coordinator *c, struct ur_dir *dir, int64_t *ret,
 			      : ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot name a folder");
 	ur_text_done(&path);
 	if (r == 0) {
+		assert(*ret != 0); // which says that it is not known
 		atomic_store(&dir->ledger_id, *ret);
 	}
 	return r;
@@ -46,6 +49,8 @@ static bool owes_link(const struct ur_item *item, const struct ur_file *file)
 		return false;
 	}
 	const struct ur_file *still = &item->files[file->still];
+	assert(file->still < item->count);
+	assert(&item->files[still->movie] == file);
 	return still->asset[0] != '\0' && !still->now_sent && !still->linked;
 }
 
@@ -97,6 +102,7 @@ static bool plan_may_write(const struct ur_file *file)
 
 static enum ur_state plan_state(const struct ur_file *file)
 {
+	assert(file->state < UR_STATES);
 	const bool keep =
 		file->state == UR_WANTED || file->state == UR_REFUSED || file->state == UR_SEEN;
 	return keep ? file->state : UR_PROBED;
@@ -106,6 +112,7 @@ static enum ur_state plan_state(const struct ur_file *file)
 static uint64_t digest_of(const struct ur_record *record)
 {
 	struct ur_record same = *record; // what its padding holds costs a row at most
+	assert(record->reason != NULL);
 	same.name = NULL;
 	same.reason = NULL;
 	const uint64_t seed = ur_hash_short(record->reason, strlen(record->reason), 0);
@@ -118,6 +125,7 @@ static void fill_place(const struct ur_item *item, struct ur_record *record)
 {
 	struct ur_text path = {0};
 	const struct ur_dir *dir = ur_dir_staging(item->dir);
+	assert(record->place == 0);
 	if (record->staged[0] != '\0') {
 		ur_dir_path(dir, NULL, &path);
 		record->place = ur_text_ok(&path) ? dir->inode : 0;
@@ -163,9 +171,12 @@ void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 		.next_ns = file->next_ns,
 		.run = c->run->id,
 	};
+	assert(file->item == item);
+	assert(file->state != UR_SETTLED || file->staged[0] == '\0');
 	if (c->broken || (plan && !plan_may_write(file))) {
 		return;
 	}
+	assert(!plan || record.state < UR_SENDING);
 	memcpy(record.sha1, file->sha1, sizeof record.sha1);
 	memcpy(record.xxh, file->xxh, sizeof record.xxh);
 	memcpy(record.asset, file->asset, sizeof record.asset);
@@ -208,6 +219,7 @@ static int look_at_row(void *context, const struct ur_record *row)
 bool ur_book_has_sent(struct ur_coordinator *c, struct ur_item *item, const struct ur_file *file)
 {
 	struct look look = {.c = c, .file = file};
+	assert(file->hashed);
 	struct ur_err err = {0};
 	int64_t folder = 0;
 	bool found = false;
@@ -226,6 +238,8 @@ bool ur_book_has_sent(struct ur_coordinator *c, struct ur_item *item, const stru
 
 void ur_book_planned(struct ur_coordinator *c, const struct ur_file *file)
 {
+	assert(c->planned != NULL);
+	assert(file->hashed);
 	ur_filter_add(c->planned, file->sha1);
 }
 
@@ -234,6 +248,8 @@ bool ur_book_has_planned(
 {
 	struct ur_err err = {0};
 	bool same = false;
+	assert(c->planned != NULL);
+	assert(file->hashed);
 	if (c->broken || !ur_filter_perhaps(c->planned, file->sha1)) {
 		return false;
 	}
@@ -249,6 +265,7 @@ struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_f
 {
 	struct ur_err err = {0};
 	struct ur_ledger_doubt doubt = {0};
+	assert(file->hashed);
 	if (c->broken) {
 		return doubt;
 	}
@@ -268,6 +285,8 @@ void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 		.run = c->run->id,
 		.at_ns = ur_clock_wall_ns(),
 	};
+	assert(file->hashed);
+	assert(!c->run->options->plan);
 	if (c->broken) {
 		return;
 	}

@@ -15,6 +15,10 @@ static void answered(struct ur_request *request)
 
 void ur_call_submit(struct ur_coordinator *c, struct ur_request *request)
 {
+	assert(request->method != NULL);
+	assert(request->path[0] == '/');
+	assert(request->owner != NULL);
+	assert(request->answer_wait_ms > 0); // nothing is waited for without an end
 	request->context = c;
 	request->done = answered;
 	ur_http_submit(c->http, request);
@@ -29,6 +33,7 @@ struct ur_request *ur_call_begin(struct ur_item *item)
 		}
 		*item->call = (struct ur_request){0};
 	}
+	assert(item->call->owner == NULL || item->call->owner == item);
 	struct ur_text answer = item->call->answer;
 	ur_text_clear(&answer);
 	*item->call = (struct ur_request){.owner = item, .answer = answer};
@@ -40,6 +45,7 @@ void ur_call_item(struct ur_coordinator *c, struct ur_request *call)
 	const struct ur_item *item = call->owner;
 	assert(item->call == call);
 	c->in_calls++;
+	assert(c->in_calls <= c->live); // one an item
 	ur_call_submit(c, call);
 }
 
@@ -53,6 +59,7 @@ bool ur_call_get_asset(struct ur_coordinator *c, struct ur_item *item, const str
 {
 	struct ur_request *call = ur_call_begin(item);
 	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", file->asset);
+	assert(file->item == item);
 	assert(file->asset[0] != '\0');
 	if (call == NULL || path == NULL) {
 		return false;
@@ -74,6 +81,7 @@ bool ur_call_put(struct ur_coordinator *c, struct ur_item *item, const char *pat
 	if (copy == NULL || path == NULL) {
 		return false;
 	}
+	assert(body->size > 0);
 	call->method = "PUT";
 	call->path = path;
 	call->content_type = "application/json";
@@ -88,6 +96,8 @@ const char *ur_call_why(struct ur_item *item)
 {
 	const struct ur_request *call = item->call;
 	char message[UR_MESSAGE_MAX];
+	assert(call != NULL);
+	assert(call->result <= 0);
 	ur_immich_message(call->status, ur_text_get(&call->answer), call->html, message);
 	const char *why =
 		ur_arena_string(&item->arena, call->result < 0 ? call->err.text : message);

@@ -63,6 +63,7 @@ bool ur_confirm_is_due(const struct ur_coordinator *c, const struct ur_file *fil
 
 static int begin_hash(struct check_bytes *check)
 {
+	assert(check->hasher == NULL);
 	int r = ur_hasher_new(&check->hasher);
 	r = r < 0 ? r : ur_digest_new(&check->digest);
 	return r < 0 ? r : ur_digest_begin(check->digest);
@@ -73,6 +74,8 @@ static int take_bytes(struct ur_request *request, const void *bytes, size_t size
 {
 	const struct ur_item *item = request->owner;
 	struct check_bytes *check = item->call_state;
+	assert(item->call == request);
+	assert(check != NULL);
 	const bool all = check->whole || request->content_range[0] == '\0';
 	if (all && !check->sidecar) {
 		const int r = check->hasher == NULL ? begin_hash(check) : 0;
@@ -101,6 +104,7 @@ static bool make_check(
 	const struct ur_coordinator *c, struct ur_item *item, const struct ur_file *file)
 {
 	struct check_bytes *check = calloc(1, sizeof *check);
+	assert(item->call_state == NULL);
 	item->call_state = check;
 	if (check == NULL) {
 		return false;
@@ -115,6 +119,7 @@ static bool make_check(
 static void take_date(struct ur_request *request, const char *name, const char *value)
 {
 	struct ur_item *item = request->owner;
+	assert(item->call == request);
 	if (strcasecmp(name, "Date") == 0 && ur_clock_parse_http(value, &item->call_date_ns) < 0) {
 		item->call_date_ns = 0;
 	}
@@ -124,6 +129,8 @@ static void say_range(const struct ur_coordinator *c, const struct ur_item *item
 	const struct ur_file *file, struct ur_request *call)
 {
 	const struct check_bytes *check = item->call_state;
+	assert(check->sidecar || file->identity.size > 0);
+	assert(file->put.state != UR_PUT_ASIDE || !check->sidecar);
 	/* Once more: another byte, which nobody can have kept from the first time. */
 	const int64_t last = file->identity.size - 1;
 	const int64_t at = file->put.state == UR_PUT_ASIDE
@@ -154,8 +161,11 @@ static void begin(struct ur_coordinator *c, struct ur_file *file)
 void ur_confirm_ask(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	struct ur_request *call = ur_call_begin(item);
+	assert(item->step == UR_STEP_CONFIRM || item->step == UR_STEP_AGAIN);
+	assert(file == &item->files[item->cursor]);
 	begin(c, file);
 	const bool bytes = file->put.state != UR_PUT_ASSET;
+	assert((file->put.state == UR_PUT_ASIDE) == (item->step == UR_STEP_AGAIN));
 	const char *path = ur_arena_format(
 		&item->arena, bytes ? "/api/assets/%s/original" : "/api/assets/%s", file->asset);
 	if (call == NULL || path == NULL || (bytes && !make_check(c, item, file))) {
@@ -213,6 +223,7 @@ static bool may_be_the_servers_own(
 
 static void stored_other(struct ur_item *item, struct ur_file *file)
 {
+	assert(!file->confirmed);
 	file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 	file->not_now = true;
 	ur_file_fail(file, UR_BROKEN, UR_OUTCOME_FAILED,
@@ -225,6 +236,7 @@ static void stored_other(struct ur_item *item, struct ur_file *file)
 static const char *why_stays(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_asset *asset, bool *ret_odd)
 {
+	assert(file->put.verdict == UR_PUT_HOLDS);
 	*ret_odd = false;
 	if (!ur_file_goes_away(c, file) || file->class == UR_CLASS_SIDECAR ||
 		ur_file_is_ours(file)) {
@@ -250,6 +262,7 @@ static void holds(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 	bool odd = false;
 	const char *why = why_stays(c, item, file, asset, &odd);
 	assert(file->put.state == UR_PUT_BYTES);
+	assert(!file->confirmed);
 	if (why == NULL || file->must_confirm) {
 		file->stays = why; // a suspect is asked for its bytes all the same
 	} else if (odd) {
@@ -284,6 +297,7 @@ static void ask_later(struct ur_coordinator *c, struct ur_item *item, const stru
 /** The key's rights were taken back in mid-run: that says nothing about any file. */
 static void forbidden(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(item->call->status == 401 || item->call->status == 403);
 	if (!c->may_not_read) {
 		ur_run_warn(c->run,
 			"the server does not let this key read assets back any more (HTTP %d): from "
@@ -312,6 +326,7 @@ static void met_stranger(struct ur_coordinator *c, const struct ur_item *item)
 
 static const char *say_stranger(struct ur_item *item)
 {
+	assert(item->call->result == 0);
 	return ur_arena_format(&item->arena,
 		"kept: what answered for it (HTTP %d) was not Immich but something before it, a proxy "
 		"or a login page",
@@ -321,6 +336,8 @@ static const char *say_stranger(struct ur_item *item)
 /** What an answer says of an asset or its bytes that is no yes. */
 static void lacks_proof(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->put.state == UR_PUT_OVER);
+	assert(!file->confirmed);
 	file->not_now = true;
 	switch (file->put.verdict) {
 	case UR_PUT_LATER:
@@ -376,6 +393,8 @@ static void lacks_proof(struct ur_coordinator *c, struct ur_item *item, struct u
 static void confirmed(struct ur_coordinator *c, struct ur_file *file)
 {
 	assert(file->put.state == UR_PUT_PROVED);
+	assert(!file->confirmed);
+	assert(ur_file_is_delivered(file));
 	file->confirmed = true;
 	file->must_confirm = false; // it was, and its bytes came
 	file->confirmed_ns = ur_clock_wall_ns();
@@ -391,6 +410,8 @@ static void confirmed(struct ur_coordinator *c, struct ur_file *file)
 static void again_answered(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool missed = file->put.verdict == UR_PUT_MISSED;
+	assert(file->confirmed);
+	assert(!file->given_again);
 	if (file->put.state == UR_PUT_ASIDE) {
 		ask_later(c, item, file);
 		return;
@@ -444,6 +465,8 @@ void ur_confirm_answered(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->cursor];
 	struct ur_asset asset = {0};
+	assert(item->step == UR_STEP_CONFIRM || item->step == UR_STEP_AGAIN);
+	assert(item->cursor < item->count);
 	ur_call_returned(c);
 	const struct ur_put_answer answer = answer_of(c, item, file, &asset);
 	const bool aside = answer.asked == UR_PUT_ASIDE;

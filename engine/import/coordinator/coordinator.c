@@ -27,6 +27,8 @@
 
 static void take_probed(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_NEW);
+	assert(item->call == NULL);
 	c->live++;
 	ur_judge_item(c, item);
 	ur_step_go(c, item, UR_STEP_SEND); // which asks first, if there is anything to ask
@@ -103,6 +105,7 @@ static bool take_in(struct ur_coordinator *c)
 			any = true;
 		}
 		if (r == -EPIPE) {
+			assert(c->inputs_open > 0);
 			c->wiring.from_probe[k] = NULL;
 			c->inputs_open--;
 			any = true;
@@ -130,6 +133,7 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 		if (!ur_file_is_open(file)) {
 			continue;
 		}
+		assert(file->staged[0] == '\0');
 		const bool there = file->decided && file->there;
 		ur_file_close(file, open_state(file),
 			there ? (file->state == UR_DUPLICATE ? UR_OUTCOME_DUPLICATE
@@ -142,6 +146,8 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 
 static void finish(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(!item->stands_aside);
+	assert(!item->counts_aside);
 	item->step = UR_STEP_DONE;
 	close_open(c, item);
 	for (int i = 0; i < item->count; i++) {
@@ -171,6 +177,7 @@ static void wake_rested(struct ur_coordinator *c)
 	const bool stop = ur_step_is_stopping(c);
 	for (size_t n = c->resting.count; n > 0; n--) {
 		struct ur_item *item = ur_items_take(&c->resting);
+		assert(item->step == UR_STEP_REST);
 		if (stop || now >= item->due_ns) {
 			ur_step_go(c, item, item->after_rest);
 		} else {
@@ -262,6 +269,7 @@ static void report_file(struct ur_coordinator *c, struct ur_item *item, const st
 {
 	const bool odd = file->note != NULL && file->judgement == UR_JUDGE_WARN;
 	const char *reason = file->reason;
+	assert(!ur_file_is_open(file));
 	if (odd && (reason == NULL || reason[0] == '\0')) {
 		reason = file->note;
 	}
@@ -272,6 +280,8 @@ static void report_file(struct ur_coordinator *c, struct ur_item *item, const st
 
 static void release(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_DONE);
+	assert(c->live > 0);
 	for (int i = 0; i < item->count; i++) {
 		report_file(c, item, &item->files[i]);
 	}
@@ -290,6 +300,8 @@ static void release(struct ur_coordinator *c, struct ur_item *item)
 /** The ledger cannot be written: nothing that depended on it happens. */
 static void hold_back(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(c->broken);
+	assert(!item->stands_aside);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (file->outcome != UR_OUTCOME_VANISHED) {
@@ -299,8 +311,10 @@ static void hold_back(struct ur_coordinator *c, struct ur_item *item)
 		ur_under_way_release(c, file);
 	}
 	if (item->step == UR_STEP_SEND) {
+		assert(c->in_upload > 0);
 		c->in_upload--;
 	} else if (item->step == UR_STEP_SETTLE) {
+		assert(c->in_settle > 0);
 		c->in_settle--;
 	}
 	item->step = UR_STEP_DONE;
@@ -375,6 +389,7 @@ static bool is_over(const struct ur_coordinator *c)
 static void cut_off(struct ur_coordinator *c)
 {
 	const int64_t now = ur_clock_steady_ns();
+	assert(ur_step_is_stopping(c));
 	if (c->stop_ns == 0) {
 		c->stop_ns = now;
 		ur_http_wake(c->http); // upload hands back what it has not begun
@@ -387,6 +402,7 @@ static void cut_off(struct ur_coordinator *c)
 static bool upload_is_fed(const struct ur_coordinator *c)
 {
 	const unsigned limit = c->wiring.upload_limit(c->wiring.upload_context);
+	assert(c->in_large <= c->in_upload);
 	const unsigned enough = 3 * limit > FED_LEAST ? 3 * limit : FED_LEAST;
 	return c->in_upload > enough + ur_queue_count(c->wiring.from_upload);
 }
@@ -421,7 +437,11 @@ bool ur_coordinator_turn(struct ur_coordinator *c, bool *ret_moved)
 	*ret_moved = take_in(c);
 	take_steps(c);
 	commit(c);
+	assert(!c->durable); // what had to be has been, or the run is broken
 	if (is_over(c)) {
+		assert(c->in_upload == 0);
+		assert(c->in_settle == 0);
+		assert(c->in_calls == 0);
 		return false;
 	}
 	if (ur_step_is_stopping(c)) {
@@ -433,6 +453,7 @@ bool ur_coordinator_turn(struct ur_coordinator *c, bool *ret_moved)
 static void end(struct ur_coordinator *c)
 {
 	struct ur_err err = {0};
+	assert(c->live == 0);
 	int r = c->broken ? 0 : ur_ledger_commit(c->ledger, &err);
 	if (r < 0) {
 		ur_book_fail(c, r, &err);

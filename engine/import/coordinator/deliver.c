@@ -46,54 +46,6 @@ static struct ur_file *next_wanted(struct ur_item *item)
 	return NULL;
 }
 
-/** Another file of the group with the same bytes, further than `file`. */
-static const struct ur_file *twin_of(const struct ur_item *item, const struct ur_file *file)
-{
-	for (int i = 0; i < item->count; i++) {
-		const struct ur_file *other = &item->files[i];
-		if (other != file && other->hashed && other->class != UR_CLASS_SIDECAR &&
-			!(other->decided && other->waits && other->asset[0] == '\0') &&
-			memcmp(other->sha1, file->sha1, sizeof file->sha1) == 0) {
-			return other;
-		}
-	}
-	return NULL;
-}
-
-/** The server has it, by whatever way, or it is known to be there and not closed yet. */
-static bool is_good_twin(const struct ur_file *twin)
-{
-	return twin->asset[0] != '\0' &&
-	       (twin->outcome == UR_OUTCOME_SENT || twin->outcome == UR_OUTCOME_PRESENT ||
-		       twin->outcome == UR_OUTCOME_DUPLICATE || twin->outcome == UR_OUTCOME_OPEN);
-}
-
-/**
- * Files that wait for a twin in their own group which came to nothing by itself (it changed, or is gone):
- * they are asked for on their own, and share what is doubted of it.
- */
-static void revive_twins(struct ur_coordinator *c, struct ur_item *item)
-{
-	for (int i = 0; i < item->count; i++) {
-		struct ur_file *file = &item->files[i];
-		if (!ur_file_is_open(file) || !file->decided || file->state != UR_DUPLICATE ||
-			file->asset[0] != '\0') {
-			continue;
-		}
-		const struct ur_file *twin = twin_of(item, file);
-		if (twin != NULL && twin->outcome != UR_OUTCOME_OPEN && twin->state != UR_SEEN) {
-			continue;
-		}
-		const bool lost = twin != NULL && twin->put.state == UR_PUT_LOST;
-		const bool doubted = twin != NULL && twin->put.doubted;
-		file->doubt_since = doubted ? twin->doubt_since : file->doubt_since;
-		file->lost_until_ns = lost ? twin->lost_until_ns : 0;
-		ur_put_start(&file->put, &c->rules, lost ? UR_PUT_LOST : UR_PUT_CHECK, doubted);
-		file->decided = file->waits = false;
-		file->state = UR_PROBED;
-	}
-}
-
 /** When all that is wanted has been sent: what needed no sending gets its outcome. */
 static void close_present(struct ur_coordinator *c, struct ur_item *item)
 {
@@ -102,17 +54,7 @@ static void close_present(struct ur_coordinator *c, struct ur_item *item)
 		if (!ur_file_is_open(file) || !file->decided) {
 			continue;
 		}
-		if (file->state == UR_DUPLICATE && file->waits && file->asset[0] == '\0') {
-			const struct ur_file *twin = twin_of(item, file);
-			assert(twin != NULL);
-			memcpy(file->asset, twin->asset, sizeof file->asset);
-			file->there = true;
-			if (!is_good_twin(twin)) {
-				ur_file_close(file, twin->state, twin->outcome, twin->reason);
-				continue;
-			}
-			file->reason = "the same bytes as another file of this run";
-		}
+		assert(file->asset[0] != '\0');
 		if (file->state == UR_DUPLICATE && ur_book_has_sent(c, item, file)) {
 			ur_file_close(
 				file, file->state, UR_OUTCOME_VANISHED, "named more than once");
@@ -131,6 +73,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 	const bool plan = c->run->options->plan;
 	struct ur_file *file = NULL;
 	while ((file = next_wanted(item)) != NULL) {
+		assert(file->put.state == UR_PUT_SEND);
 		if (plan) {
 			ur_file_close(file, UR_WANTED, UR_OUTCOME_SENT, "would be sent");
 			ur_book_file(c, item, file);
@@ -140,6 +83,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 		}
 		const struct ur_file *movie =
 			file->movie == UR_NONE ? NULL : &item->files[file->movie];
+		assert(movie == NULL || &item->files[movie->still] == file);
 		if (movie != NULL && movie->outcome == UR_OUTCOME_WAITING) {
 			ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, movie->reason);
 			ur_under_way_release(c, file);
@@ -163,10 +107,9 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 			return;
 		}
 	}
-	revive_twins(c, item);
 	for (int i = 0; i < item->count; i++) {
 		if (ur_file_is_to_ask(&item->files[i])) {
-			ur_step_go(c, item, UR_STEP_ASK); // its twin elsewhere came first
+			ur_step_go(c, item, UR_STEP_ASK); // what has the same bytes came first
 			return;
 		}
 	}
@@ -176,6 +119,7 @@ void ur_deliver_next(struct ur_coordinator *c, struct ur_item *item)
 
 static bool has_place(const struct ur_coordinator *c, const struct ur_item *item, unsigned limit)
 {
+	assert(c->in_large <= c->in_upload);
 	/* Before a quota that may be met each answer decides what is worth sending. */
 	const bool small = item->files[item->current].identity.size <= SMALL_FILE &&
 			   c->run->server.quota_bytes < 0;
@@ -193,6 +137,8 @@ void ur_deliver_turn(struct ur_coordinator *c)
 		(stop || (ur_large_leaves_room(c) && has_place(c, c->to_send.first, limit)))) {
 		struct ur_item *item = ur_items_take(&c->to_send);
 		struct ur_file *file = &item->files[item->current];
+		assert(file->state == UR_WANTED);
+		assert(item->step == UR_STEP_SEND);
 		if (stop) {
 			ur_under_way_close_wanted(c, item, "the run was stopped before it");
 			ur_step_go(c, item, UR_STEP_SEND);
@@ -207,6 +153,7 @@ void ur_deliver_turn(struct ur_coordinator *c)
 		file->sending_ns = ur_clock_wall_ns();
 		file->doubt_since = ur_age_begin();
 		file->reason = "";
+		assert(ur_file_is_open(file));
 		ur_book_file(c, item, file);
 		c->durable = true;
 		c->in_upload++;
@@ -219,6 +166,7 @@ void ur_deliver_turn(struct ur_coordinator *c)
 static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	assert(file->put.state == UR_PUT_ASSET);
+	assert(file->put.ours);
 	file->now_sent = true;
 	file->decided = true;
 	c->strange_sends = 0;
@@ -239,6 +187,8 @@ static void close_sent(struct ur_coordinator *c, struct ur_item *item, struct ur
 static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
 {
+	assert(ur_file_is_open(file));
+	assert(file->tries > 0);
 	const bool sent_away = ur_outage_is_sent_away(c, file->send_status, file->send_retry_ms);
 	const int64_t asked_ms = sent_away ? -1 : file->send_retry_ms;
 	const int64_t pause_ms = ur_step_pause_ms(c, (unsigned)file->tries, asked_ms);
@@ -260,6 +210,7 @@ static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_
 static void key_refused(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_err err = {0};
+	assert(file->put.verdict == UR_PUT_KEY);
 	(void)ur_err_say(&err, -EACCES, UR_FAULT_SETUP,
 		"the server does not let this key upload any more: %s", file->send_why);
 	ur_run_fail(c->run, -EACCES, &err);
@@ -268,6 +219,8 @@ static void key_refused(struct ur_coordinator *c, struct ur_file *file)
 
 static void close_claimed(struct ur_coordinator *c, struct ur_file *file)
 {
+	assert(file->put.doubted);
+	assert(!file->now_sent);
 	file->remembered = false; // perhaps it is our hash that is wrong: taken afresh
 	file->doubt_since = ur_age_begin();
 	(void)ur_file_is_doubtful(c, file); // says when it is asked again
@@ -280,6 +233,7 @@ static void close_claimed(struct ur_coordinator *c, struct ur_file *file)
 static bool unheard(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool stranger = file->put.verdict == UR_PUT_STRANGER;
+	assert(ur_file_is_open(file));
 	if (stranger || ur_retry_is_away(file->send_result, file->send_status)) {
 		ur_outage_doubt(c);
 	}
@@ -292,6 +246,7 @@ static bool unheard(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 
 static struct ur_put_answer answer_of(const struct ur_file *file)
 {
+	assert(file->send_result <= 0);
 	return (struct ur_put_answer){
 		.asked = UR_PUT_SEND,
 		.result = file->send_result,
@@ -308,6 +263,7 @@ static struct ur_put_answer answer_of(const struct ur_file *file)
 static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
 {
+	assert(file->put.state == UR_PUT_SEND);
 	(void)ur_put_step(&file->put, answer);
 	file->tries = (int)file->put.sends;
 	switch (file->put.verdict) {
@@ -373,6 +329,7 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->current];
 	assert(file->state == UR_SENDING);
+	assert(item->step == UR_STEP_SEND);
 	assert(c->in_upload > 0);
 	const struct ur_put_answer answer = answer_of(file);
 	c->in_upload--;
@@ -386,6 +343,7 @@ void ur_deliver_result(struct ur_coordinator *c, struct ur_item *item)
 	} else {
 		closed = judge_answer(c, item, file, &answer);
 	}
+	assert(closed != ur_file_is_open(file));
 	if (closed) {
 		ur_under_way_release(c, file);
 		ur_step_go(c, item, UR_STEP_SEND);

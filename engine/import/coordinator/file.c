@@ -19,6 +19,9 @@ static const struct ur_backoff between_runs = {.first_ms = UR_RETRY_FIRST_S * 10
 void ur_file_close(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason)
 {
+	assert(state < UR_STATES);
+	assert(outcome != UR_OUTCOME_OPEN);
+	assert(outcome < UR_OUTCOMES);
 	file->state = state;
 	file->outcome = outcome;
 	file->reason = reason;
@@ -26,17 +29,20 @@ void ur_file_close(
 
 bool ur_file_is_open(const struct ur_file *file)
 {
+	assert(file->outcome < UR_OUTCOMES);
 	return file->outcome == UR_OUTCOME_OPEN;
 }
 
 bool ur_file_is_doubtful(const struct ur_coordinator *c, struct ur_file *file)
 {
+	assert(c->run->options->suspect_wait_ms >= 0);
 	const int64_t left_ns =
 		c->run->options->suspect_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
 	if (!ur_age_is_begun(&file->doubt_since) || left_ns <= 0) {
 		return false;
 	}
 	file->next_ns = ur_clock_wall_ns() + left_ns; // for people
+	assert(left_ns <= c->run->options->suspect_wait_ms * UR_MS_NS);
 	return true;
 }
 
@@ -55,6 +61,8 @@ static bool is_gone(const struct ur_item *item, const struct ur_file *file)
 
 void ur_file_changed(const struct ur_item *item, struct ur_file *file, const char *why)
 {
+	assert(file->item == item);
+	assert(file->state != UR_SETTLED);
 	ur_file_close(
 		file, UR_SEEN, is_gone(item, file) ? UR_OUTCOME_VANISHED : UR_OUTCOME_WAITING, why);
 	file->remembered = false;
@@ -88,6 +96,7 @@ bool ur_file_asks_again(const struct ur_file *file)
 
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c)
 {
+	assert(c->run->options->settle_after_ms >= 0);
 	return c->run->options->settle_after_ms * UR_MS_NS;
 }
 
@@ -105,6 +114,7 @@ bool ur_file_goes_away(const struct ur_coordinator *c, const struct ur_file *fil
 void ur_file_fail(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *why)
 {
+	assert(outcome == UR_OUTCOME_REFUSED || outcome == UR_OUTCOME_FAILED);
 	ur_file_close(file, state, outcome, why);
 	file->must_confirm = false;
 }
@@ -112,6 +122,7 @@ void ur_file_fail(
 const char *ur_file_with_id(struct ur_item *item, const char *format, const struct ur_file *file)
 {
 	struct ur_text text = {0};
+	assert(file->asset[0] != '\0');
 	ur_text_addf(&text, "%s (asset %s)", format, file->asset);
 	const char *copy = ur_arena_string(&item->arena, ur_text_get(&text));
 	ur_text_done(&text);
@@ -121,6 +132,8 @@ const char *ur_file_with_id(struct ur_item *item, const char *format, const stru
 void ur_file_keep(
 	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, const char *why)
 {
+	assert(file->item == item);
+	assert(!ur_file_is_open(file));
 	file->not_now = true;
 	if (file->must_confirm) {
 		ur_file_fail(
@@ -134,6 +147,8 @@ void ur_file_keep(
 
 void ur_file_keep_quietly(struct ur_file *file, const char *why)
 {
+	assert(!ur_file_is_open(file));
+	assert(!file->must_confirm); // a suspect is no quiet matter
 	file->not_now = true;
 	file->reason = why;
 }
@@ -178,6 +193,7 @@ void ur_file_came_to_nothing(struct ur_file *file)
 
 void ur_file_close_failed(struct ur_file *file, bool for_good)
 {
+	assert(file->tries >= 0);
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
@@ -192,6 +208,7 @@ static void met_stranger(struct ur_coordinator *c, struct ur_item *item, struct 
 {
 	struct ur_err err = {0};
 	const char *why = file->send_why == NULL ? "" : file->send_why;
+	assert(file->put.sent == UR_PUT_STRANGER);
 	file->reason = ur_arena_format(&item->arena,
 		"what answered (HTTP %d) was not Immich but something before it, a proxy or a login "
 		"page: %s; tried again in the next run",
@@ -209,6 +226,7 @@ static void met_stranger(struct ur_coordinator *c, struct ur_item *item, struct 
 void ur_file_give_up(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	assert(file->put.state == UR_PUT_OVER);
+	assert(ur_file_is_open(file));
 	ur_file_close_failed(file, false);
 	if (file->put.sent == UR_PUT_STRANGER) {
 		met_stranger(c, item, file);

@@ -3,6 +3,7 @@
 
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,6 +12,8 @@ static bool is_pair(const struct ur_item *item, int still, int movie)
 {
 	const struct ur_file *a = &item->files[still];
 	const struct ur_file *b = &item->files[movie];
+	assert(still < item->count);
+	assert(movie < item->count);
 	if (a->class != UR_CLASS_IMAGE || b->class != UR_CLASS_VIDEO) {
 		return false;
 	}
@@ -25,12 +28,14 @@ static bool is_sidecar_of(const struct ur_item *item, int sidecar, int media)
 
 static bool are_joined(const struct ur_item *item, int a, int b)
 {
+	assert(a != b);
 	return is_pair(item, a, b) || is_pair(item, b, a) || is_sidecar_of(item, a, b) ||
 	       is_sidecar_of(item, b, a);
 }
 
 void ur_groups_of(const struct ur_item *item, unsigned ret[UR_ITEM_FILES])
 {
+	assert(item->count <= UR_ITEM_FILES);
 	for (int i = 0; i < item->count; i++) {
 		ret[i] = 1u << i;
 		for (int k = 0; k < item->count; k++) {
@@ -53,8 +58,10 @@ unsigned ur_groups_choose(
 	unsigned go = 0;
 	for (int i = 0; i < count; i++) {
 		const bool whole = (groups[i] & ~ready & ~alone) == 0;
+		assert((groups[i] & 1u << i) != 0);
 		go |= whole ? ready & 1u << i : 0;
 	}
+	assert((go & ~ready) == 0);
 	return go;
 }
 

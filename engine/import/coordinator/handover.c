@@ -27,6 +27,7 @@
 static void recheck_travel(const struct ur_item *item, struct ur_file *sidecar)
 {
 	bool same = sidecar->owners == 0;
+	assert(sidecar->class == UR_CLASS_SIDECAR || same);
 	for (int i = 0; i < item->count; i++) {
 		same = same || ((sidecar->owners & 1u << i) != 0 &&
 				       strcmp(item->files[i].asset, sidecar->asset) == 0);
@@ -47,6 +48,7 @@ static void follow_owners(struct ur_coordinator *c, struct ur_item *item, struct
 			return;
 		}
 	}
+	assert(!ur_file_is_open(sidecar));
 	sidecar->confirmed = true;
 }
 
@@ -54,6 +56,7 @@ static void follow_owners(struct ur_coordinator *c, struct ur_item *item, struct
 
 static void name_staged(struct ur_coordinator *c, struct ur_file *file)
 {
+	assert(file->staged[0] == '\0');
 	(void)snprintf(file->staged, sizeof file->staged, "%" PRIx64 "x%" PRIx64,
 		(uint64_t)c->run->id, ++c->token);
 }
@@ -85,6 +88,7 @@ static unsigned choose(const struct ur_coordinator *c, struct ur_item *item)
 	}
 	ur_groups_of(item, item->together);
 	const unsigned go = ur_groups_choose(item->together, item->count, ready, alone);
+	assert((go & ~ready) == 0);
 	for (int i = 0; i < item->count; i++) {
 		if ((ready & ~go & 1u << i) != 0) {
 			ur_file_keep_quietly(&item->files[i],
@@ -135,12 +139,18 @@ static void hand_to_settle(struct ur_coordinator *c, struct ur_item *item)
 		struct ur_file *file = &item->files[i];
 		if ((go & 1u << i) != 0) {
 			assert(file->staged[0] == '\0'); // it stands nowhere else yet
+			assert(file->confirmed);
+			assert(!file->must_confirm);
+			assert(!file->through_link);
+			assert(ur_file_is_delivered(file));
 			file->state = UR_CONFIRMED;
 			file->ask_again = ur_file_asks_again(file);
 			name_staged(c, file);
 			ur_book_file(c, item, file);
 		}
 	}
+	assert(!item->stands_aside);
+	assert(!item->counts_aside);
 	item->step = UR_STEP_SETTLE;
 	item->settle_do = UR_SETTLE_ASIDE;
 	c->aside += again ? 1 : 0;
@@ -201,6 +211,7 @@ static const char *why_none(const struct ur_coordinator *c, struct ur_item *item
 
 void ur_handover_next(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_CONFIRM);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!ur_confirm_is_due(c, file) || file->not_now) {
@@ -233,6 +244,8 @@ static void back_to_settle(struct ur_coordinator *c, struct ur_item *item, enum 
 void ur_handover_again(struct ur_coordinator *c, struct ur_item *item)
 {
 	bool wrong = ur_step_is_stopping(c) || c->outage.on;
+	assert(item->stands_aside);
+	assert(item->counts_aside);
 	for (int i = 0; i < item->count && !wrong; i++) {
 		struct ur_file *file = &item->files[i];
 		if (!file->ask_again || file->given_again) {
@@ -254,12 +267,14 @@ void ur_handover_again(struct ur_coordinator *c, struct ur_item *item)
 /** Not a wait, and nobody else's doing: it was to be taken away, and could not. */
 static bool could_not_go(int result)
 {
+	assert(result < 0);
 	return result != -ECANCELED && result != -ETXTBSY && result != UR_REMOVAL_WAITS &&
 	       result != UR_SETTLE_GONE;
 }
 
 static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->confirmed);
 	assert(file->settle_result <= 0);
 	assert(file->settle_result == 0 || file->settle_why != NULL);
 	if (file->settle_result == UR_SETTLE_STUCK) {
@@ -269,6 +284,7 @@ static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 	}
 	file->staged[0] = '\0';
 	if (file->settle_result == 0) {
+		assert(!file->ask_again || file->given_again);
 		file->state = UR_SETTLED;
 		file->settled_ns = ur_clock_wall_ns();
 	} else if (file->settle_result == -ESTALE) {

@@ -19,6 +19,7 @@
 static const char *format_errno(struct ur_item *item, const char *what, int code)
 {
 	char words[128];
+	assert(code < 0);
 	const char *text = ur_arena_format(
 		&item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
 	return text == NULL ? what : text;
@@ -33,6 +34,7 @@ static bool row_matches(const struct ur_file *file)
 
 static void close_unread(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->error < 0);
 	if (ur_file_close_starved(c, file, file->error)) {
 		return;
 	}
@@ -65,6 +67,7 @@ static void close_unread(struct ur_coordinator *c, struct ur_item *item, struct 
 /** What was learned about these bytes in earlier runs, whatever becomes of them in this one. */
 static void carry_over(struct ur_file *file)
 {
+	assert(file->row != NULL);
 	file->accepted = file->row->accepted;
 	file->told = file->row->told;
 	file->owes_link = file->row->owes_link;
@@ -76,6 +79,7 @@ static void carry_over(struct ur_file *file)
 static void close_young(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
+	assert(file->error == 0);
 	/* What is durable about this very file stays as it is; only the clock goes on. */
 	const bool keep = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
 			  (row->hashed || row->state >= UR_KNOWN);
@@ -141,6 +145,7 @@ static bool is_doubted(const struct ur_file *file)
  */
 static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 {
+	assert(file->row != NULL);
 	/* Numbers of inodes are handed out again; one with the old times of change is not. */
 	return item->dir->fs.trusted && ur_identity_same(&file->row->identity, &file->identity);
 }
@@ -149,6 +154,7 @@ static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
 {
 	assert(ur_age_is_begun(&file->doubt_since));
+	assert(file->put.state == UR_PUT_NEW);
 	file->lost_until_ns = ur_clock_steady_ns() + c->run->options->answer_wait_ms * UR_MS_NS -
 			      ur_age_ns(&file->doubt_since);
 	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
@@ -159,6 +165,8 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 {
 	const struct ur_record *row = file->row;
 	const bool keep_mode = c->run->options->after == UR_AFTER_KEEP;
+	assert(ur_file_is_open(file));
+	assert(!file->decided);
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
@@ -231,6 +239,9 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 
 static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->item == item);
+	assert(ur_file_is_open(file));
+	assert(file->put.state == UR_PUT_NEW);
 	if (file->error != 0) {
 		close_unread(c, item, file);
 		return;
@@ -268,6 +279,7 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 		ur_put_start(
 			&file->put, &c->rules, UR_PUT_CHECK, ur_age_is_begun(&file->doubt_since));
 	}
+	assert(file->tries >= 0);
 	file->put.sends = (unsigned)file->tries;
 }
 
@@ -288,6 +300,7 @@ static bool is_usable_sidecar(const struct ur_file *file)
 static enum ur_spelling best_spelling(const struct ur_item *item, const struct ur_file *sidecar)
 {
 	enum ur_spelling best = UR_SPELLING_OTHER;
+	assert(sidecar->class == UR_CLASS_SIDECAR);
 	for (int m = 0; m < item->count; m++) {
 		enum ur_spelling spelling = UR_SPELLING_OTHER;
 		if (is_media(&item->files[m])) {
@@ -303,6 +316,7 @@ static enum ur_spelling best_spelling(const struct ur_item *item, const struct u
 static bool goes_before(
 	int rank, enum ur_spelling spelling, int best, enum ur_spelling best_spelled)
 {
+	assert(rank > 0);
 	return best == 0 || rank < best || (rank == best && spelling > best_spelled);
 }
 
@@ -331,6 +345,8 @@ static void match_sidecars(struct ur_item *item)
 	}
 	for (int m = 0; m < item->count; m++) {
 		if (item->files[m].sidecar != UR_NONE) {
+			assert(is_media(&item->files[m]));
+			assert(item->files[m].sidecar < item->count);
 			item->files[item->files[m].sidecar].owners |= 1u << m;
 		}
 	}
@@ -340,6 +356,7 @@ static bool pairs_with(const struct ur_file *still, const struct ur_file *movie)
 {
 	static const struct ur_meta none;
 	const char *why = NULL;
+	assert(still != movie);
 	return ur_pair_motion(still->name, movie->name) ||
 	       ur_pair_live(still->meta == NULL ? &none : still->meta,
 		       movie->meta == NULL ? &none : movie->meta, &why);
@@ -393,6 +410,7 @@ static void judge_sidecar(struct ur_item *item, struct ur_file *file)
 		return; // its facts are on the server already; its picture may have gone before it
 	}
 	bool beside = false;
+	assert(file->outcome != UR_OUTCOME_SENT);
 	for (int i = 0; i < item->count; i++) {
 		beside = beside || (is_media(&item->files[i]) &&
 					   ur_pair_sidecar(item->files[i].name, file->name) != 0);
@@ -412,6 +430,9 @@ void ur_judge_item(struct ur_coordinator *c, struct ur_item *item)
 		} else {
 			judge_file(c, item, file);
 		}
+		/* Closed, or a candidate: whose bytes are known, and whose delivery has begun. */
+		assert(!ur_file_is_open(file) || file->hashed);
+		assert(!ur_file_is_open(file) || file->put.state != UR_PUT_NEW);
 	}
 	if (!waits) {
 		match_sidecars(item);
@@ -437,11 +458,13 @@ struct tally {
 static struct tally tally_owners(const struct ur_item *item, const struct ur_file *sidecar)
 {
 	struct tally t = {0};
+	assert(sidecar->class == UR_CLASS_SIDECAR);
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *owner = &item->files[i];
 		if ((sidecar->owners & 1u << i) == 0) {
 			continue;
 		}
+		assert(!ur_file_is_open(owner));
 		t.owners++;
 		if (owner->outcome == UR_OUTCOME_SENT) {
 			t.sent++;
@@ -457,6 +480,7 @@ static struct tally tally_owners(const struct ur_item *item, const struct ur_fil
 			t.other++;
 		}
 	}
+	assert(t.owners == t.sent + t.present + t.waiting + t.other);
 	return t;
 }
 
@@ -465,6 +489,7 @@ static void judge_one_sidecar(
 {
 	const struct tally t = tally_owners(item, file);
 	const bool plan = c->run->options->plan;
+	assert(t.owners > 0); // without one it was refused
 	if (t.one != NULL) {
 		memcpy(file->asset, t.one->asset, sizeof file->asset);
 	}

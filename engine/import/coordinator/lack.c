@@ -12,6 +12,8 @@
 static void judge_lack(
 	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, bool gave)
 {
+	assert(file->item == item);
+	assert(!file->confirmed);
 	file->not_now = true;
 	file->remembered = false; // its size may differ because our hash is wrong
 	atomic_fetch_add(&c->run->kept, 1);
@@ -41,6 +43,7 @@ static void unpark(struct ur_coordinator *c,
 	struct ur_item *item = NULL;
 	while ((item = ur_items_take(&c->parked)) != NULL) {
 		assert(item->step == UR_STEP_PARKED);
+		assert(item->cursor < item->count);
 		judge(c, item, &item->files[item->cursor]);
 		ur_step_go(c, item, UR_STEP_CONFIRM);
 	}
@@ -48,11 +51,13 @@ static void unpark(struct ur_coordinator *c,
 
 static void judge_alone(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(c->library_gave);
 	judge_lack(c, item, file, true);
 }
 
 static void judge_unsure(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(c->inputs_open == 0);
 	judge_lack(c, item, file, c->library_gave);
 }
 
@@ -61,11 +66,14 @@ const char ur_lack_library_away[] =
 
 static void judge_none(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(c->library_away || ur_step_is_stopping(c));
 	ur_file_keep(c, item, file, ur_lack_library_away);
 }
 
 void ur_lack_park(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->cursor < item->count);
+	assert(!item->files[item->cursor].confirmed);
 	c->lacks_in_a_row++;
 	ur_step_go(c, item, UR_STEP_PARKED);
 	if (ur_put_lack(c->lacks_in_a_row, false, 0) != UR_LACK_LIBRARY) {
@@ -87,10 +95,12 @@ void ur_lack_gave(struct ur_coordinator *c)
 	c->lacks_in_a_row = 0;
 	c->strangers_in_a_row = 0;
 	unpark(c, judge_alone);
+	assert(c->parked.count == 0);
 }
 
 void ur_lack_turn(struct ur_coordinator *c)
 {
+	assert(c->parked.count <= c->live);
 	if (c->parked.count == 0) {
 		return;
 	}

@@ -38,6 +38,8 @@ bool ur_large_is(
 {
 	const struct ur_file *sidecar =
 		file->sidecar == UR_NONE ? NULL : &item->files[file->sidecar];
+	assert(file->item == item);
+	assert(sidecar == NULL || sidecar->class == UR_CLASS_SIDECAR);
 	if (file->whole || !has_gateway(c) ||
 		(sidecar != NULL && sidecar->identity.size > SIDECAR_MAX)) {
 		return false;
@@ -48,6 +50,7 @@ bool ur_large_is(
 /** The file's record of its resumable upload; NULL when memory is short. */
 static struct ur_resume *resume_of(struct ur_item *item, struct ur_file *file)
 {
+	assert(file->item == item);
 	if (file->resume == NULL) {
 		file->resume = ur_arena_alloc(&item->arena, sizeof *file->resume);
 		if (file->resume != NULL) {
@@ -84,6 +87,7 @@ static void recall_old(struct ur_coordinator *c, struct ur_item *item, struct ur
 {
 	struct ur_ledger_upload upload;
 	const struct ur_record *row = file->row;
+	assert(file->hashed);
 	if (row == NULL || !row->hashed || memcmp(row->sha1, file->sha1, sizeof file->sha1) == 0 ||
 		!look_up(c, row->sha1, &upload)) {
 		return;
@@ -98,6 +102,7 @@ static void recall_old(struct ur_coordinator *c, struct ur_item *item, struct ur
 void ur_large_recall(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	struct ur_ledger_upload upload;
+	assert(file->resume == NULL);
 	if (!file->hashed || file->class == UR_CLASS_SIDECAR || c->run->options->plan ||
 		c->broken) {
 		return;
@@ -124,6 +129,7 @@ static bool may_be_doubtful(const struct ur_file *file)
 
 bool ur_large_claims(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(ur_file_is_open(file));
 	if (!is_under_way(file)) {
 		return false;
 	}
@@ -147,12 +153,14 @@ bool ur_large_claims(struct ur_coordinator *c, struct ur_item *item, struct ur_f
 static bool has_room(const struct ur_coordinator *c)
 {
 	const struct ur_options *options = c->run->options;
+	assert(c->in_large <= c->in_upload);
 	return c->in_large < c->wiring.large_slots &&
 	       (options->concurrency > 1 || c->in_upload == 0);
 }
 
 bool ur_large_leaves_room(const struct ur_coordinator *c)
 {
+	assert(c->in_large <= c->wiring.large_slots);
 	return c->run->options->concurrency > 1 || c->in_large == 0;
 }
 
@@ -164,6 +172,7 @@ static bool fits_quota(const struct ur_coordinator *c, const struct ur_file *fil
 
 static void refuse_for_quota(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->state == UR_WANTED);
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING,
 		"it is larger than what the user's quota on the server has left: raise it or make "
 		"room, then run again");
@@ -173,6 +182,8 @@ static void refuse_for_quota(struct ur_coordinator *c, struct ur_item *item, str
 
 static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
+	assert(file->state == UR_WANTED);
+	assert(file->put.state == UR_PUT_SEND);
 	if (resume_of(item, file) == NULL) {
 		file->whole = true; // short of memory: as one request
 		ur_step_go(c, item, UR_STEP_SEND);
@@ -193,6 +204,7 @@ static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_
 		}
 	}
 	c->in_large++;
+	assert(c->in_large <= UR_LARGE_MAX); // so it has found its place
 	ur_items_add(&c->after_commit, item);
 }
 
@@ -201,6 +213,7 @@ static void note(struct ur_coordinator *c, const struct ur_item *item)
 	const struct ur_file *file = &item->files[item->current];
 	struct ur_resume *resume = file->resume;
 	struct ur_err err = {0};
+	assert(resume != NULL);
 	const uint64_t offset = atomic_load(&resume->offset);
 	const int64_t now = ur_clock_wall_ns();
 	struct ur_ledger_upload upload = {
@@ -248,6 +261,8 @@ void ur_large_turn(struct ur_coordinator *c)
 		(stop || (!(c->outage.on || c->quota.asking) && has_room(c)))) {
 		struct ur_item *item = ur_items_take(&c->to_chunk);
 		struct ur_file *file = &item->files[item->current];
+		assert(file->state == UR_WANTED);
+		assert(item->step == UR_STEP_SEND);
 		if (stop) {
 			ur_under_way_close_wanted(c, item, "the run was stopped before it");
 			ur_step_go(c, item, UR_STEP_SEND);
@@ -269,6 +284,7 @@ void ur_large_turn(struct ur_coordinator *c)
 
 static void leave_chunks(struct ur_coordinator *c, const struct ur_item *item)
 {
+	assert(c->in_large > 0);
 	for (size_t i = 0; i < UR_LARGE_MAX; i++) {
 		if (c->large[i] == item) {
 			c->large[i] = NULL;
@@ -299,6 +315,7 @@ void ur_large_note(struct ur_coordinator *c)
 static void record(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_resume *resume = item->files[item->current].resume;
+	assert(resume->address[0] != '\0');
 	atomic_store(&resume->offset, 0);
 	resume->recorded_offset = 0;
 	resume->recorded = c->broken ? -EIO : 0;
@@ -313,6 +330,8 @@ static void ask_anew(
 {
 	const unsigned sends = file->put.sends;
 	const bool doubted = doubtful || file->put.doubted; // perhaps from before the gateway
+	assert(file->resume == NULL);
+	assert(!doubtful || ur_age_is_begun(&file->doubt_since));
 	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubted);
 	file->put.sends = sends;
 	file->lost_until_ns = ur_clock_steady_ns();
@@ -325,6 +344,7 @@ static void ask_anew(
 /** Nobody goes on with its upload any more. */
 static void leave_gateway(struct ur_coordinator *c, struct ur_file *file, bool doubtful)
 {
+	assert(c->in_upload > 0);
 	c->in_upload--;
 	forget(c, file->sha1);
 	file->resume = NULL;
@@ -359,6 +379,7 @@ static void found_there(
 static void leave_for_later(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	char bytes[16];
+	assert(c->in_upload > 0);
 	c->in_upload--;
 	ur_show_bytes((uint64_t)file->identity.size, bytes);
 	note(c, item);
@@ -377,6 +398,8 @@ static void leave_for_later(struct ur_coordinator *c, struct ur_item *item, stru
 /** An end as the answer that a direct request would have got. */
 static void as_answer(struct ur_file *file, int result, int status)
 {
+	assert(result <= 0);
+	assert(result == 0 || status == 0);
 	file->send_result = result;
 	file->send_status = status;
 	file->send_own = true; // the gateway knows whom it asked
@@ -452,7 +475,9 @@ static bool end(struct ur_coordinator *c, struct ur_item *item, struct ur_file *
 bool ur_large_result(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *file = &item->files[item->current];
-	assert(item->step == UR_STEP_LARGE && file->state == UR_SENDING);
+	assert(item->step == UR_STEP_LARGE);
+	assert(file->state == UR_SENDING);
+	assert(file->resume != NULL);
 	if (file->resume->recording) {
 		record(c, item);
 		return false;
@@ -466,6 +491,9 @@ bool ur_large_result(struct ur_coordinator *c, struct ur_item *item)
 bool ur_large_hold_back(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_resume *resume = item->files[item->current].resume;
+	assert(c->broken);
+	assert(item->step == UR_STEP_LARGE);
+	assert(c->in_upload > 0);
 	if (resume->recording) {
 		resume->recorded = -EIO; // chunks ends it
 		return false;

@@ -4,6 +4,7 @@
  */
 #include "engine/import/coordinator/internal.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum {
@@ -19,12 +20,15 @@ static bool needs_link(const struct ur_item *item, const struct ur_file *still)
 		return false;
 	}
 	const struct ur_file *movie = &item->files[still->movie];
+	assert(still->movie < item->count);
+	assert(&item->files[movie->still] == still);
 	return (movie->now_sent || movie->owes_link) && movie->asset[0] != '\0';
 }
 
 static bool put_link(struct ur_coordinator *c, struct ur_item *item, const struct ur_file *still)
 {
 	struct ur_text body = {0};
+	assert(needs_link(item, still));
 	ur_text_addf(&body, "{\"livePhotoVideoId\":\"%s\"}", item->files[still->movie].asset);
 	const char *path = ur_arena_format(&item->arena, "/api/assets/%s", still->asset);
 	const bool out = ur_call_put(c, item, path, &body);
@@ -34,6 +38,7 @@ static bool put_link(struct ur_coordinator *c, struct ur_item *item, const struc
 
 void ur_link_next(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->step == UR_STEP_LINK);
 	for (int i = 0; i < item->count && !c->run->options->plan; i++) {
 		struct ur_file *still = &item->files[i];
 		if (!needs_link(item, still)) {
@@ -51,6 +56,7 @@ void ur_link_next(struct ur_coordinator *c, struct ur_item *item)
 
 static void link_done(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(!item->files[item->cursor].linked);
 	item->files[item->cursor].linked = true;
 	item->call_phase = PHASE_LOOK;
 	item->call_tries = 0;
@@ -61,6 +67,7 @@ static void link_done(struct ur_coordinator *c, struct ur_item *item)
 static void link_looked(struct ur_coordinator *c, struct ur_item *item, struct ur_file *still)
 {
 	struct ur_asset asset = {0};
+	assert(item->call_phase == PHASE_LOOK);
 	if (ur_immich_asset_read(ur_text_get(&item->call->answer), &asset, NULL) < 0) {
 		still->reason = "the picture was there and its movie was sent, but what the server "
 				"says of the picture makes no sense: they are not linked";
@@ -83,6 +90,8 @@ void ur_link_answered(struct ur_coordinator *c, struct ur_item *item)
 {
 	struct ur_file *still = &item->files[item->cursor];
 	const struct ur_request *call = item->call;
+	assert(item->step == UR_STEP_LINK);
+	assert(needs_link(item, still));
 	ur_call_returned(c);
 	if (call->result < 0 || call->status >= 300) {
 		if (ur_outage_ask_later(c, item, UR_STEP_LINK)) {

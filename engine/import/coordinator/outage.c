@@ -17,6 +17,7 @@ static const struct ur_backoff pauses = {.first_ms = 500, .most_ms = 15000};
 void ur_outage_doubt(struct ur_coordinator *c)
 {
 	struct ur_outage *outage = &c->outage;
+	assert(outage->on || !outage->asking);
 	if (!outage->on) {
 		const int64_t now = ur_clock_steady_ns();
 		outage->on = true;
@@ -46,6 +47,8 @@ bool ur_outage_is_sent_away(struct ur_coordinator *c, int status, int64_t asked_
 bool ur_outage_ask_later(struct ur_coordinator *c, struct ur_item *item, enum ur_item_step step)
 {
 	const struct ur_request *call = item->call;
+	assert(call != NULL);
+	assert(item->call_tries >= 0);
 	if (ur_retry_is_away(call->result, call->status)) {
 		ur_outage_doubt(c);
 	}
@@ -62,6 +65,8 @@ static void ask_if_back(struct ur_coordinator *c)
 {
 	struct ur_outage *outage = &c->outage;
 	struct ur_text answer = outage->call.answer;
+	assert(outage->on);
+	assert(!outage->asking);
 	outage->call = (struct ur_request){
 		.method = "GET",
 		.path = "/api/users/me",
@@ -76,6 +81,7 @@ static void ask_if_back(struct ur_coordinator *c)
 void ur_outage_turn(struct ur_coordinator *c)
 {
 	const struct ur_outage *outage = &c->outage;
+	assert(outage->on || !outage->asking);
 	if (outage->on && !outage->asking && ur_clock_steady_ns() >= outage->next_ns) {
 		ask_if_back(c);
 	}
@@ -86,6 +92,7 @@ static void give_up(struct ur_coordinator *c)
 	struct ur_err err = {0};
 	const struct ur_request *call = &c->outage.call;
 	char message[UR_MESSAGE_MAX];
+	assert(c->outage.told);
 	ur_immich_message(call->status, ur_text_get(&call->answer), call->html, message);
 	(void)ur_err_say(&err, -EHOSTUNREACH, UR_FAULT_WORLD,
 		"the server has been away for %lld s: %s; run again when it is back, nothing is lost",
@@ -96,6 +103,8 @@ static void give_up(struct ur_coordinator *c)
 
 static void is_back(struct ur_coordinator *c)
 {
+	assert(c->outage.on);
+	assert(!c->outage.asking);
 	if (c->outage.told) {
 		ur_run_warn(c->run, "the server is back");
 	}
@@ -114,6 +123,8 @@ static void is_away(struct ur_coordinator *c)
 {
 	struct ur_outage *outage = &c->outage;
 	const int64_t now = ur_clock_steady_ns();
+	assert(outage->on);
+	assert(now >= outage->since_ns);
 	if (!outage->told) {
 		outage->told = true;
 		ur_run_warn(c->run, "the server is away; waiting for it for up to %lld s",

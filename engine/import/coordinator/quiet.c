@@ -14,6 +14,7 @@
 #include "engine/base/clock.h"
 #include "engine/sys/sys.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -51,6 +52,7 @@ static const char *say_cut(
 	struct ur_item *item, const struct ur_file *file, const struct ur_file *cut)
 {
 	char when[UR_CLOCK_TEXT];
+	assert(cut->ending == UR_ENDING_CUT);
 	if (file != cut) {
 		return say(
 			ur_arena_format(&item->arena, "it goes with '%s', which waits", cut->name));
@@ -82,6 +84,7 @@ void ur_quiet_judge(struct ur_coordinator *c, struct ur_item *item)
 		if (!is_untouched(file) || (file->class == UR_CLASS_SIDECAR && file->owners == 0)) {
 			continue;
 		}
+		assert(file->staged[0] == '\0');
 		atomic_fetch_add(&c->run->held, 1);
 		ur_file_close(file, UR_PROBED, UR_OUTCOME_WAITING, say_cut(item, file, cut));
 		file->tell = true;
@@ -127,6 +130,7 @@ static struct hold look(const struct ur_coordinator *c, const struct ur_item *it
 {
 	const int64_t least_ns = c->run->options->quiet_without_lease_ms * UR_MS_NS;
 	struct hold hold = {0};
+	assert(least_ns >= 0);
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *file = &item->files[i];
 		const struct ur_quiet quiet = {file->writers, file->ending, !is_cut(c, file),
@@ -151,6 +155,7 @@ static struct hold look(const struct ur_coordinator *c, const struct ur_item *it
 			break;
 		}
 	}
+	assert(hold.left_ns >= 0);
 	return hold;
 }
 
@@ -158,6 +163,7 @@ static const char *say_hold(
 	struct ur_item *item, const struct ur_file *file, const struct hold *hold)
 {
 	char when[UR_CLOCK_TEXT];
+	assert(hold->unreadable != file); // which is not there to go
 	if (hold->unreadable != NULL) {
 		return say(ur_arena_format(&item->arena,
 			"kept: '%s', which goes with it, could not be read (its own line says why)",
@@ -171,6 +177,7 @@ static const char *say_hold(
 		return "kept: it ends too early, a transfer that broke off or a damaged file; "
 		       "`uringest accept FILE` lets it go as it is";
 	}
+	assert(hold->left_ns > 0);
 	time_in(hold->left_ns, when);
 	return say(ur_arena_format(&item->arena,
 		"kept: nobody can say whether it is still being written to (another user's file, or "
@@ -180,6 +187,7 @@ static const char *say_hold(
 
 void ur_quiet_hold(struct ur_coordinator *c, struct ur_item *item)
 {
+	assert(item->count <= UR_ITEM_FILES);
 	if (!ur_run_removes(c->run) || c->run->options->plan) {
 		return;
 	}
@@ -193,6 +201,8 @@ void ur_quiet_hold(struct ur_coordinator *c, struct ur_item *item)
 		if (!would_go(c, file)) {
 			continue;
 		}
+		assert(!ur_file_is_open(file));
+		assert(!file->confirmed);
 		file->not_now = true;
 		file->reason = say_hold(item, file, &hold);
 		/* That it was sent and stays is news, also of what was named while it waited. */
@@ -213,6 +223,8 @@ void ur_quiet_settled(struct ur_coordinator *c, struct ur_file *file)
 {
 	const int64_t least_ns = c->run->options->quiet_without_lease_ms * UR_MS_NS;
 	const int64_t left_ns = least_ns - ur_age_ns(&file->quiet);
+	assert(!ur_file_is_open(file));
+	assert(file->staged[0] == '\0'); // it is back at its name
 	file->warn = false;
 	if (file->outcome != UR_OUTCOME_SENT) {
 		file->outcome = UR_OUTCOME_WAITING;

@@ -13,6 +13,8 @@ static const char used_up[] =
 bool ur_quota_waits(const struct ur_coordinator *c, struct ur_file *file)
 {
 	const struct ur_quota *quota = &c->quota;
+	assert(ur_file_is_open(file));
+	assert(file->state == UR_WANTED);
 	if (!quota->full && (quota->left < 0 || file->identity.size <= quota->left)) {
 		return false;
 	}
@@ -23,12 +25,14 @@ bool ur_quota_waits(const struct ur_coordinator *c, struct ur_file *file)
 bool ur_quota_leaves_room(const struct ur_coordinator *c, const struct ur_file *file)
 {
 	const struct ur_server *server = &c->run->server;
+	assert(file->identity.size >= 0);
 	return c->quota.left >= 0 || server->quota_bytes < 0 ||
 	       file->identity.size <= server->quota_bytes - server->quota_used;
 }
 
 void ur_quota_spend(struct ur_coordinator *c, int64_t bytes)
 {
+	assert(bytes >= 0);
 	if (c->quota.left >= 0) {
 		c->quota.left -= bytes;
 	}
@@ -38,6 +42,8 @@ static void ask(struct ur_coordinator *c)
 {
 	struct ur_quota *quota = &c->quota;
 	struct ur_text answer = quota->call.answer;
+	assert(!quota->asking);
+	assert(!quota->full);
 	quota->call = (struct ur_request){
 		.method = "GET",
 		.path = "/api/users/me",
@@ -52,6 +58,7 @@ static void ask(struct ur_coordinator *c)
 void ur_quota_met(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_quota *quota = &c->quota;
+	assert(ur_file_is_open(file));
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, used_up);
 	if (quota->left >= file->identity.size) {
 		quota->full = true; // it should have fitted: believe the server

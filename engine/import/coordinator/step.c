@@ -24,6 +24,8 @@ void ur_items_init(struct ur_items *items)
 void ur_items_add(struct ur_items *items, struct ur_item *item)
 {
 	assert(items->end != NULL);
+	assert(*items->end == NULL);
+	assert(items->end != &item->next); // it is not on it already
 	item->next = NULL;
 	*items->end = item;
 	items->end = &item->next;
@@ -43,6 +45,7 @@ struct ur_item *ur_items_take(struct ur_items *items)
 	}
 	items->count--;
 	item->next = NULL;
+	assert((items->first == NULL) == (items->count == 0));
 	return item;
 }
 
@@ -92,6 +95,7 @@ void ur_step_go(struct ur_coordinator *c, struct ur_item *item, enum ur_item_ste
 {
 	struct ur_items *list = list_of(c, step);
 	assert(list != NULL);
+	assert(item->count <= UR_ITEM_FILES);
 	item->step = step;
 	item->since_ns = ur_clock_steady_ns();
 	ur_items_add(list, item);
@@ -110,5 +114,8 @@ void ur_step_rest(
 
 int64_t ur_step_pause_ms(struct ur_coordinator *c, unsigned failures, int64_t asked_ms)
 {
-	return ur_retry_pause_ms(&pauses, failures, asked_ms, &c->seed);
+	const int64_t pause_ms = ur_retry_pause_ms(&pauses, failures, asked_ms, &c->seed);
+	assert(pause_ms >= asked_ms);
+	assert(pause_ms >= 0);
+	return pause_ms;
 }

@@ -27,6 +27,7 @@ static uint32_t *stamp_of(struct ur_coordinator *c, const struct ur_file *file)
 static struct ur_file *find(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_file *at = *bucket_of(c, file);
+	assert(file->hashed);
 	while (at != NULL && memcmp(at->sha1, file->sha1, sizeof at->sha1) != 0) {
 		at = at->next_same;
 	}
@@ -36,6 +37,7 @@ static struct ur_file *find(struct ur_coordinator *c, const struct ur_file *file
 struct ur_file *ur_under_way_other(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_file *at = find(c, file);
+	assert(at == NULL || at->hashed);
 	return at == file ? NULL : at;
 }
 
@@ -49,6 +51,8 @@ void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file)
 	struct ur_file **bucket = bucket_of(c, file);
 	const struct ur_file *there = find(c, file);
 	assert(there == NULL || there == file);
+	assert(file->class != UR_CLASS_SIDECAR);
+	assert(ur_file_is_open(file));
 	if (there == file) {
 		return; // it was sent before, and nobody knows how that ended
 	}
@@ -59,6 +63,7 @@ void ur_under_way_add(struct ur_coordinator *c, struct ur_file *file)
 void ur_under_way_wait(struct ur_item *item, struct ur_file *other)
 {
 	assert(other->item != item);
+	assert(item->next == NULL); // it is on no list
 	item->step = UR_STEP_SAME;
 	item->next = other->same_items;
 	other->same_items = item;
@@ -66,6 +71,8 @@ void ur_under_way_wait(struct ur_item *item, struct ur_file *other)
 
 bool ur_under_way_was(struct ur_coordinator *c, const struct ur_file *file, uint32_t number)
 {
+	assert(number > 0);
+	assert(number <= c->under_way.questions);
 	return *stamp_of(c, file) >= number;
 }
 
@@ -95,6 +102,7 @@ void ur_under_way_release(struct ur_coordinator *c, struct ur_file *file)
 
 void ur_under_way_close_wanted(struct ur_coordinator *c, struct ur_item *item, const char *why)
 {
+	assert(why != NULL);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if (ur_file_is_open(file) &&

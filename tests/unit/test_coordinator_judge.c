@@ -1,0 +1,363 @@
+/* What a file is to us before the server is asked: by what scan and probe found, and by its row. */
+#include "tests/unit/coordinator.h"
+
+#include <errno.h>
+
+static struct ur_file *judged(struct ur_item *item)
+{
+	ur_judge_item(play.c, item);
+	return item->files;
+}
+
+/** An earlier run left this of the very file. */
+static struct ur_item *remembered(enum ur_state state)
+{
+	struct ur_item *item = play_item("a.jpg");
+	struct ur_record *row = play_remember(item->files, state);
+	memcpy(row->asset, PLAY_ASSET, sizeof row->asset);
+	item->files->fresh = false;
+	return item;
+}
+
+static void what_was_read_and_nobody_knows_is_to_be_asked_for(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(play_item("a.jpg"));
+	assert_int_equal(file->state, UR_PROBED);
+	assert_int_equal(file->put.state, UR_PUT_CHECK);
+	assert_true(ur_file_is_to_ask(file));
+}
+
+static void what_could_not_be_read_is_closed_by_its_reason(void **state)
+{
+	(void)state;
+	static const struct {
+		int error;
+		enum ur_outcome outcome;
+		enum ur_state state;
+	} cases[] = {
+		{-ENOENT, UR_OUTCOME_VANISHED, UR_SEEN},
+		{-ENOTDIR, UR_OUTCOME_VANISHED, UR_SEEN},
+		{-ESTALE, UR_OUTCOME_WAITING, UR_SEEN},
+		{-ELOOP, UR_OUTCOME_REFUSED, UR_REFUSED},
+		{-EACCES, UR_OUTCOME_REFUSED, UR_REFUSED},
+		{-EIO, UR_OUTCOME_FAILED, UR_FAILED},
+	};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct ur_item *item = play_item("a.jpg");
+		item->files->error = cases[i].error;
+		const struct ur_file *file = judged(item);
+		assert_int_equal(file->outcome, cases[i].outcome);
+		assert_int_equal(file->state, cases[i].state);
+		assert_non_null(file->reason);
+	}
+}
+
+static void what_is_no_media_is_refused_for_good(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg");
+	item->files->judgement = UR_JUDGE_REFUSE;
+	item->files->note = "no picture";
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->state, UR_REFUSED);
+	assert_true(file->for_good);
+	assert_string_equal(file->reason, "no picture");
+}
+
+static void what_a_stop_left_unread_waits(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg");
+	item->files->hashed = false;
+	assert_int_equal(judged(item)->outcome, UR_OUTCOME_WAITING);
+}
+
+static void what_was_delivered_and_is_the_same_is_not_asked_for(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_DELIVERED);
+	item->files->row->created = true;
+	const struct ur_file *file = judged(item);
+	assert_true(file->decided && ur_file_is_open(file));
+	assert_int_equal(file->state, UR_DELIVERED);
+	assert_true(ur_file_is_ours(file));
+	assert_false(file->there);
+}
+
+static void what_was_confirmed_is_proved_anew(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(remembered(UR_CONFIRMED));
+	assert_int_equal(file->state, UR_DELIVERED);
+	assert_false(file->confirmed);
+}
+
+static void a_run_that_keeps_has_nothing_to_do_with_what_is_there(void **state)
+{
+	(void)state;
+	play.options.after = UR_AFTER_KEEP;
+	const struct ur_file *file = judged(remembered(UR_DELIVERED));
+	assert_int_equal(file->outcome, UR_OUTCOME_PRESENT);
+	assert_int_equal(file->state, UR_DELIVERED);
+}
+
+static void another_file_with_these_bytes_is_not_our_own_upload(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_DELIVERED);
+	item->files->row->created = true;
+	item->files->row->identity.inode++;
+	assert_false(ur_file_is_ours(judged(item)));
+}
+
+static void where_inodes_mean_nothing_no_upload_is_our_own(void **state)
+{
+	(void)state;
+	play.dir->fs.trusted = false;
+	struct ur_item *item = remembered(UR_DELIVERED);
+	item->files->row->created = true;
+	assert_false(ur_file_is_ours(judged(item)));
+}
+
+static void other_bytes_under_an_old_name_know_nothing_of_the_old_ones(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_DELIVERED);
+	item->files->unchanged = false;
+	play_bytes(item->files, "other bytes");
+	const struct ur_file *file = judged(item);
+	assert_string_equal(file->asset, "");
+	assert_true(ur_file_is_to_ask(file));
+}
+
+static void a_doubted_row_is_no_fact_until_the_doubt_is_old(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_DELIVERED);
+	item->files->row->doubt = ur_age_begin();
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->state, UR_SUSPECT);
+	assert_int_equal(file->outcome, UR_OUTCOME_REFUSED);
+
+	item = remembered(UR_DELIVERED);
+	item->files->row->doubt = ur_age_begin();
+	play_pass(PLAY_HOUR_MS);
+	file = judged(item);
+	assert_true(ur_file_is_to_ask(file)); // and then for its bytes
+	assert_true(file->put.doubted);
+}
+
+static void a_suspect_of_a_ledger_without_ages_waits_from_now_on(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(remembered(UR_SUSPECT));
+	assert_int_equal(file->state, UR_SUSPECT);
+	assert_true(ur_age_is_begun(&file->doubt_since));
+}
+
+static void what_was_being_sent_may_still_arrive(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_SENDING);
+	item->files->row->doubt = ur_age_begin();
+	play_pass(100000);
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->put.state, UR_PUT_LOST);
+	assert_true(file->put.doubted);
+	assert_int_equal(file->lost_until_ns, ur_clock_steady_ns() + 200 * UR_SECOND_NS);
+	assert_true(ur_file_is_to_ask(file));
+}
+
+static void what_was_being_sent_when_nobody_wrote_down_is_given_the_whole_time(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(remembered(UR_SENDING));
+	assert_int_equal(file->lost_until_ns, ur_clock_steady_ns() + 300 * UR_SECOND_NS);
+	assert_true(ur_age_is_begun(&file->doubt_since));
+}
+
+static void a_failure_for_good_stays_and_another_is_tried_again(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_FAILED);
+	item->files->row->for_good = true;
+	item->files->row->tries = 3;
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
+	assert_true(file->for_good);
+
+	item = remembered(UR_FAILED);
+	item->files->row->tries = 3;
+	file = judged(item);
+	assert_true(ur_file_is_to_ask(file));
+	assert_int_equal(file->put.sends, 0);
+}
+
+static void a_failure_whose_time_has_not_come_waits(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_FAILED);
+	item->files->later = true;
+	item->files->row->tries = 3;
+	item->files->row->next_ns = 77;
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
+	assert_int_equal(file->tries, 3);
+	assert_int_equal(file->next_ns, 77);
+}
+
+static void the_bytes_of_a_file_that_went_away_are_news_when_they_come_back(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(remembered(UR_SETTLED));
+	assert_true(ur_file_is_to_ask(file));
+	assert_string_equal(file->asset, "");
+}
+
+static void who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg a.mov");
+	item->files[0].young = true;
+	struct ur_record *row = play_remember(&item->files[1], UR_DELIVERED);
+	memcpy(row->asset, PLAY_ASSET, sizeof row->asset);
+	row->created = true;
+	row->doubt = ur_age_begin();
+	(void)judged(item);
+
+	assert_int_equal(item->files[0].state, UR_SEEN);
+	assert_int_equal(item->files[0].outcome, UR_OUTCOME_WAITING);
+	assert_int_equal(item->files[1].state, UR_DELIVERED);
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_WAITING);
+	assert_true(item->files[1].created);
+	assert_true(ur_age_is_begun(&item->files[1].doubt_since));
+}
+
+static void a_sidecar_finds_its_picture_and_the_longer_name_goes_first(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg a.xmp a.jpg.xmp");
+	(void)judged(item);
+	assert_int_equal(item->files[0].sidecar, 2);
+	assert_int_equal(item->files[2].owners, 1);
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_REFUSED);
+	assert_non_null(strstr(item->files[1].reason, "goes before it"));
+}
+
+static void one_sidecar_may_have_two_pictures(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg a.raw a.xmp");
+	(void)judged(item);
+	assert_int_equal(item->files[2].owners, 3);
+	assert_true(ur_file_is_open(&item->files[2]));
+}
+
+static void a_sidecar_without_its_picture_is_refused_until_that_comes(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.xmp");
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_REFUSED);
+	assert_false(file->for_good);
+
+	item = play_item("b.jpg b.xmp");
+	(void)play_remember(&item->files[1], UR_REFUSED);
+	(void)judged(item);
+	assert_true(ur_file_is_open(&item->files[1]));
+}
+
+static void a_movie_with_the_id_of_a_still_is_its_own(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg a.mov");
+	(void)judged(item);
+	assert_int_equal(item->files[0].movie, 1);
+	assert_int_equal(item->files[1].still, 0);
+}
+
+static void a_still_has_one_movie(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg a.mov A.mov");
+	(void)judged(item);
+	assert_int_equal(item->files[0].movie, 1); // of its own spelling
+	assert_int_equal(item->files[2].still, UR_NONE);
+}
+
+/** A sidecar whose two pictures ended thus. */
+static const struct ur_file *sidecar_of(enum ur_outcome first, enum ur_outcome second)
+{
+	struct ur_item *item = play_candidate("a.jpg a.raw a.xmp");
+	item->files[2].owners = 3;
+	play_sent(&item->files[0]);
+	play_sent(&item->files[1]);
+	item->files[0].outcome = first;
+	item->files[1].outcome = second;
+	ur_judge_sidecars(play.c, item);
+	return &item->files[2];
+}
+
+static void a_sidecar_has_travelled_when_all_its_pictures_were_sent(void **state)
+{
+	(void)state;
+	assert_true(sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_SENT)->travelled);
+	const struct ur_file *half = sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_PRESENT);
+	assert_false(half->travelled);
+	assert_int_equal(half->outcome, UR_OUTCOME_SENT);
+	const struct ur_file *there = sidecar_of(UR_OUTCOME_PRESENT, UR_OUTCOME_FAILED);
+	assert_false(there->travelled);
+	assert_int_equal(there->outcome, UR_OUTCOME_PRESENT);
+}
+
+static void a_sidecar_waits_with_its_picture_or_is_refused_with_it(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		sidecar_of(UR_OUTCOME_WAITING, UR_OUTCOME_FAILED)->outcome, UR_OUTCOME_WAITING);
+	assert_int_equal(
+		sidecar_of(UR_OUTCOME_FAILED, UR_OUTCOME_REFUSED)->outcome, UR_OUTCOME_REFUSED);
+}
+
+static void in_a_plan_no_sidecar_has_travelled(void **state)
+{
+	(void)state;
+	play.options.plan = true;
+	const struct ur_file *file = sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_SENT);
+	assert_false(file->travelled);
+	assert_int_equal(file->state, UR_WANTED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		PLAYED(what_was_read_and_nobody_knows_is_to_be_asked_for),
+		PLAYED(what_could_not_be_read_is_closed_by_its_reason),
+		PLAYED(what_is_no_media_is_refused_for_good),
+		PLAYED(what_a_stop_left_unread_waits),
+		PLAYED(what_was_delivered_and_is_the_same_is_not_asked_for),
+		PLAYED(what_was_confirmed_is_proved_anew),
+		PLAYED(a_run_that_keeps_has_nothing_to_do_with_what_is_there),
+		PLAYED(another_file_with_these_bytes_is_not_our_own_upload),
+		PLAYED(where_inodes_mean_nothing_no_upload_is_our_own),
+		PLAYED(other_bytes_under_an_old_name_know_nothing_of_the_old_ones),
+		PLAYED(a_doubted_row_is_no_fact_until_the_doubt_is_old),
+		PLAYED(a_suspect_of_a_ledger_without_ages_waits_from_now_on),
+		PLAYED(what_was_being_sent_may_still_arrive),
+		PLAYED(what_was_being_sent_when_nobody_wrote_down_is_given_the_whole_time),
+		PLAYED(a_failure_for_good_stays_and_another_is_tried_again),
+		PLAYED(a_failure_whose_time_has_not_come_waits),
+		PLAYED(the_bytes_of_a_file_that_went_away_are_news_when_they_come_back),
+		PLAYED(who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays),
+		PLAYED(a_sidecar_finds_its_picture_and_the_longer_name_goes_first),
+		PLAYED(one_sidecar_may_have_two_pictures),
+		PLAYED(a_sidecar_without_its_picture_is_refused_until_that_comes),
+		PLAYED(a_movie_with_the_id_of_a_still_is_its_own),
+		PLAYED(a_still_has_one_movie),
+		PLAYED(a_sidecar_has_travelled_when_all_its_pictures_were_sent),
+		PLAYED(a_sidecar_waits_with_its_picture_or_is_refused_with_it),
+		PLAYED(in_a_plan_no_sidecar_has_travelled),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
