@@ -340,8 +340,11 @@ int __wrap_ur_ledger_learn(struct ur_ledger *ledger, const char *server, const c
 int __wrap_ur_ledger_folder(struct ur_ledger *ledger, const void *path, size_t size, bool make,
 	int64_t *ret, struct ur_err *err)
 {
-	(void)ledger, (void)path, (void)size, (void)make, (void)err;
-	*ret = 1;
+	(void)ledger, (void)make, (void)err;
+	assert_int_equal(size, root.path_size);
+	assert_memory_equal(path, root_path, size);
+	play.folders++;
+	*ret = 7;
 	return 0;
 }
 
@@ -400,9 +403,10 @@ int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
 	struct ur_ledger_doubt *ret, struct ur_err *err)
 {
-	(void)ledger, (void)destination, (void)sha1, (void)not_folder, (void)not_name, (void)err;
+	(void)ledger, (void)destination, (void)sha1, (void)not_folder, (void)not_name;
 	*ret = play.doubt;
-	return 0;
+	return play.get_fails < 0 ? ur_err_set(err, play.get_fails, UR_FAULT_WORLD, "cannot look")
+				  : 0;
 }
 
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
@@ -435,10 +439,11 @@ int __wrap_ur_ledger_upload_get(struct ur_ledger *ledger, int64_t destination,
 	struct ur_err *err)
 {
 	const struct play_fact *fact = play_fact(sha1);
-	(void)ledger, (void)destination, (void)err;
+	(void)ledger, (void)destination;
 	*ret_found = fact->has_upload;
 	*ret = fact->upload;
-	return 0;
+	return play.get_fails < 0 ? ur_err_set(err, play.get_fails, UR_FAULT_WORLD, "cannot look")
+				  : 0;
 }
 
 int __wrap_ur_ledger_upload_put(struct ur_ledger *ledger, int64_t destination,

@@ -78,6 +78,7 @@ struct play {
 	struct play_book durable;     // what was committed
 	int put_fails;                // what the next write says
 	int get_fails;                // what the next look says
+	unsigned folders;             // that were looked up
 	int commit_fails;             // what the next commit says
 	unsigned puts;                // rows that were written
 	unsigned commits;             // that came to pass

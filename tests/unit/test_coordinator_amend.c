@@ -12,6 +12,8 @@ static const char xmp[] =
 	"<x:xmpmeta xmlns:x='adobe:ns:meta/'>"
 	"<rdf:RDF xmlns:rdf='http://www.w3.org/1999/02/22-rdf-syntax-ns#'>"
 	"<rdf:Description rdf:about='' xmlns:xmp='http://ns.adobe.com/xap/1.0/' "
+	"xmlns:exif='http://ns.adobe.com/exif/1.0/' exif:DateTimeOriginal='2024-05-06T07:08:09Z' "
+	"exif:GPSLatitude='48,30.0N' exif:GPSLongitude='9,0.0E' "
 	"xmlns:dc='http://purl.org/dc/elements/1.1/' xmp:Rating='4'>"
 	"<dc:description><rdf:Alt><rdf:li xml:lang='x-default'>a tree</rdf:li></rdf:Alt>"
 	"</dc:description><dc:subject><rdf:Bag><rdf:li>green</rdf:li></rdf:Bag></dc:subject>"
@@ -99,13 +101,18 @@ static void what_the_server_lacks_is_set(void **state)
 	asset_says(item, EXTRACTED);
 	assert_string_equal(play_question(), "PUT /api/assets");
 	assert_string_equal(play_body(),
-		"{\"ids\":[\"" PLAY_ASSET "\"],\"description\":\"a tree\",\"rating\":4}");
+		"{\"ids\":[\"" PLAY_ASSET "\"],\"dateTimeOriginal\":\"2024-05-06T07:08:09.000Z\","
+		"\"latitude\":48.5000000,\"longitude\":9.0000000,\"description\":\"a tree\","
+		"\"rating\":4}");
 	answers(item, 200, "{}");
 	assert_string_equal(play_question(), "PUT /api/tags");
 	answers(item, 200, "[{\"id\":\"" PLAY_OTHER "\"}]");
 	assert_string_equal(play_question(), "PUT /api/tags/assets");
+	assert_string_equal(
+		play_body(), "{\"assetIds\":[\"" PLAY_ASSET "\"],\"tagIds\":[\"" PLAY_OTHER "\"]}");
 	answers(item, 200, "{}");
 	assert_true(item->files[0].amended);
+	assert_true(play_is_in(&play.c->to_call, item));
 	goes_on(item);
 	assert_int_equal(item->step, UR_STEP_CONFIRM);
 	assert_int_equal(item->files[1].outcome, UR_OUTCOME_PRESENT);
@@ -118,7 +125,8 @@ static void what_the_server_has_stays(void **state)
 	struct ur_item *item = beside(xmp);
 	goes_on(item);
 	asset_says(item,
-		",\"exifInfo\":{\"description\":\"mine\",\"rating\":1,\"fileSizeInByte\":1},"
+		",\"exifInfo\":{\"description\":\"mine\",\"rating\":1,\"fileSizeInByte\":1,"
+		"\"dateTimeOriginal\":\"2001-01-01T00:00:00.000Z\",\"latitude\":1,\"longitude\":2},"
 		"\"tags\":[{\"id\":\"" PLAY_OTHER "\"}]" EXTRACTED);
 	assert_int_equal(play.asked_count, 0);
 	assert_true(item->files[0].amended);
@@ -138,6 +146,72 @@ static void the_servers_own_extraction_is_waited_for_and_not_for_ever(void **sta
 	goes_on(item);
 	asset_says(item, "");
 	assert_string_equal(play_question(), "PUT /api/assets");
+}
+
+static void what_broke_off_goes_on_where_it_was(void **state)
+{
+	(void)state;
+	struct ur_item *item = beside(xmp);
+	goes_on(item);
+	asset_says(item, EXTRACTED);
+	static const char *const questions[] = {
+		"PUT /api/assets", "PUT /api/tags", "PUT /api/tags/assets"};
+	for (int i = 0; i < 3; i++) {
+		assert_string_equal(play_question(), questions[i]);
+		(void)play_break(-ECONNRESET);
+		ur_amend_answered(play.c, item);
+		(void)ur_items_take(&play.c->resting);
+		goes_on(item);
+		assert_string_equal(play_question(), questions[i]);
+		answers(item, 200, "[{\"id\":\"" PLAY_OTHER "\"}]");
+	}
+	assert_true(item->files[0].amended);
+	assert_int_equal(item->call_tries, 0);
+	assert_int_equal(item->call_phase, 0);
+}
+
+static void an_answer_without_sense_keeps_the_sidecar_waiting(void **state)
+{
+	(void)state;
+	struct ur_item *item = beside(xmp);
+	goes_on(item);
+	answers(item, 200, "{}");
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_WAITING);
+	assert_true(item->files[0].amended); // and nobody asks again
+	assert_true(play_is_in(&play.c->to_call, item));
+}
+
+static void tags_that_the_server_does_not_name_are_nobodys(void **state)
+{
+	(void)state;
+	struct ur_item *item = beside(xmp);
+	goes_on(item);
+	asset_says(item, EXTRACTED);
+	answers(item, 200, "{}");
+	answers(item, 200, "[]");
+	assert_int_equal(play.asked_count, 0);
+	assert_true(item->files[0].amended);
+}
+
+static void what_may_still_grow_is_held_before_it_is_proved(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	play_sent(item->files);
+	item->files->ending = UR_ENDING_CUT;
+	goes_on(item);
+	assert_int_equal(item->step, UR_STEP_CONFIRM);
+	assert_true(item->files->not_now);
+}
+
+static void the_picture_that_is_asked_about_is_the_one_with_a_sidecar(void **state)
+{
+	(void)state;
+	struct ur_item *item = beside(xmp);
+	item->cursor = 1; // of an earlier step
+	goes_on(item);
+	assert_int_equal(item->cursor, 0);
+	(void)play_break(-ECANCELED);
 }
 
 static void a_sidecar_that_changed_meanwhile_waits_for_the_next_run(void **state)
@@ -240,6 +314,11 @@ int main(void)
 		BESIDE(what_the_server_lacks_is_set),
 		BESIDE(what_the_server_has_stays),
 		BESIDE(the_servers_own_extraction_is_waited_for_and_not_for_ever),
+		BESIDE(what_broke_off_goes_on_where_it_was),
+		BESIDE(an_answer_without_sense_keeps_the_sidecar_waiting),
+		BESIDE(tags_that_the_server_does_not_name_are_nobodys),
+		BESIDE(what_may_still_grow_is_held_before_it_is_proved),
+		BESIDE(the_picture_that_is_asked_about_is_the_one_with_a_sidecar),
 		BESIDE(a_sidecar_that_changed_meanwhile_waits_for_the_next_run),
 		BESIDE(without_the_rights_the_sidecar_waits),
 		BESIDE(tags_need_a_right_of_their_own),

@@ -21,17 +21,78 @@ static void a_row_says_what_the_file_is(void **state)
 	struct ur_file *file = file_of("a.jpg");
 	play_sent(file);
 	file->delivered_ns = 77;
+	file->confirmed_ns = 78;
+	file->quiet.at_ns = 79;
+	file->quiet.had_ns = 80;
 	file->reason = "because";
+	play.c->dirty_since_ns = 0;
 	const struct ur_record *row = booked(file);
 
 	assert_int_equal(row->state, UR_DELIVERED);
 	assert_string_equal(row->asset, PLAY_ASSET);
 	assert_true(row->created && row->hashed && row->remembered);
 	assert_int_equal(row->delivered_ns, 77);
+	assert_int_equal(row->confirmed_ns, 78);
+	assert_int_equal(row->quiet_ns, 79);
+	assert_int_equal(row->quiet_had_ns, 80);
+	assert_int_equal(row->probed_ns, ur_clock_wall_ns());
 	assert_int_equal(row->run, play.run.id);
+	assert_int_equal(row->folder, 7);
+	assert_memory_equal(row->xxh, file->xxh, sizeof row->xxh);
+	assert_int_equal(play.c->dirty_since_ns, ur_clock_steady_ns());
 	assert_memory_equal(row->sha1, file->sha1, sizeof row->sha1);
 	assert_true(ur_age_is_begun(&row->there));
 	assert_string_equal(play_row("a.jpg")->reason, "because");
+}
+
+static void a_folder_is_looked_up_once(void **state)
+{
+	(void)state;
+	(void)booked(file_of("a.jpg"));
+	(void)booked(file_of("b.jpg"));
+	assert_int_equal(play.folders, 1);
+	assert_int_equal(play_row("b.jpg")->record.folder, 7);
+}
+
+static void when_it_was_settled_and_when_it_was_read_is_kept(void **state)
+{
+	(void)state;
+	struct ur_file *file = file_of("a.jpg");
+	struct ur_record *row = play_remember(file, UR_DELIVERED);
+	row->probed_ns = 5;
+	row->confirmed_ns = 6;
+	file->fresh = false;
+	file->state = UR_SETTLED;
+	file->settled_ns = 7;
+	const struct ur_record *after = booked(file);
+	assert_int_equal(after->probed_ns, 5);
+	assert_int_equal(after->confirmed_ns, 6);
+	assert_int_equal(after->settled_ns, 7);
+}
+
+static void a_doubt_that_cannot_be_looked_up_ends_the_run(void **state)
+{
+	(void)state;
+	struct ur_file *file = file_of("a.jpg");
+	play.doubt.since = ur_age_begin();
+	struct ur_ledger_doubt doubt = ur_book_doubt(play.c, file);
+	assert_true(ur_age_is_begun(&doubt.since));
+	play.get_fails = -EIO;
+	(void)ur_book_doubt(play.c, file);
+	assert_int_equal(play.run.result, -EIO);
+	play.get_fails = 0;
+	doubt = ur_book_doubt(play.c, file); // from here on it is not asked
+	assert_false(ur_age_is_begun(&doubt.since));
+}
+
+static void an_asset_that_cannot_be_written_ends_the_run(void **state)
+{
+	(void)state;
+	struct ur_file *file = file_of("a.jpg");
+	play_sent(file);
+	play.put_fails = -EIO;
+	ur_book_asset(play.c, file);
+	assert_int_equal(play.run.result, -EIO);
 }
 
 static void what_is_known_already_is_not_written_again(void **state)
@@ -204,6 +265,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAYED(a_row_says_what_the_file_is),
+		PLAYED(a_folder_is_looked_up_once),
+		PLAYED(when_it_was_settled_and_when_it_was_read_is_kept),
+		PLAYED(a_doubt_that_cannot_be_looked_up_ends_the_run),
+		PLAYED(an_asset_that_cannot_be_written_ends_the_run),
 		PLAYED(what_is_known_already_is_not_written_again),
 		PLAYED(a_ledger_that_cannot_be_written_ends_the_run_and_is_left_alone),
 		PLAYED(when_it_came_so_far_is_kept_of_the_same_file_only),

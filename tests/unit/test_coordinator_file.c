@@ -55,6 +55,33 @@ static void nothing_is_delivered_without_an_asset(void **state)
 	assert_false(ur_file_is_delivered(file));
 }
 
+static void what_was_sent_or_is_there_or_is_a_duplicate_is_delivered(void **state)
+{
+	(void)state;
+	struct ur_file *file = candidate("a.jpg");
+	play_sent(file);
+	static const enum ur_outcome outcomes[] = {
+		UR_OUTCOME_SENT, UR_OUTCOME_PRESENT, UR_OUTCOME_DUPLICATE};
+	static const enum ur_state states[] = {UR_DELIVERED, UR_KNOWN, UR_DUPLICATE};
+	for (int i = 0; i < 9; i++) {
+		file->outcome = outcomes[i / 3];
+		file->state = states[i % 3];
+		assert_true(ur_file_is_delivered(file));
+	}
+}
+
+static void what_waits_as_it_should_is_no_warning(void **state)
+{
+	(void)state;
+	struct ur_file *file = candidate("a.jpg");
+	play_sent(file);
+	ur_file_keep_quietly(file, "it is young");
+	assert_true(file->not_now);
+	assert_false(file->warn);
+	assert_string_equal(file->reason, "it is young");
+	assert_int_equal(atomic_load(&play.run.kept), 0);
+}
+
 static void what_waits_or_failed_is_not_delivered_whatever_its_state(void **state)
 {
 	(void)state;
@@ -225,6 +252,8 @@ int main(void)
 		PLAYED(a_doubt_ends_by_time_that_has_passed_and_by_no_clock_that_was_set),
 		PLAYED(only_open_media_without_an_answer_are_to_be_asked_for),
 		PLAYED(nothing_is_delivered_without_an_asset),
+		PLAYED(what_was_sent_or_is_there_or_is_a_duplicate_is_delivered),
+		PLAYED(what_waits_as_it_should_is_no_warning),
 		PLAYED(what_waits_or_failed_is_not_delivered_whatever_its_state),
 		PLAYED(nothing_goes_away_in_a_run_that_keeps_or_plans_or_through_a_link),
 		PLAYED(an_asset_is_young_until_it_has_certainly_been_there_for_so_long),

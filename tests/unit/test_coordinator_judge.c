@@ -77,12 +77,91 @@ static void what_was_delivered_and_is_the_same_is_not_asked_for(void **state)
 {
 	(void)state;
 	struct ur_item *item = remembered(UR_DELIVERED);
-	item->files->row->created = true;
+	item->files->row->created = item->files->row->travelled = true;
+	item->files->row->there = ur_age_begin();
+	item->files->row->tries = 2;
+	play_pass(5000);
 	const struct ur_file *file = judged(item);
+	assert_string_equal(file->asset, PLAY_ASSET);
+	assert_int_equal(ur_age_ns(&file->there_since), 5 * UR_SECOND_NS);
+	assert_int_equal(file->put.sends, 2);
+	assert_true(file->travelled);
 	assert_true(file->decided && ur_file_is_open(file));
 	assert_int_equal(file->state, UR_DELIVERED);
 	assert_true(ur_file_is_ours(file));
 	assert_false(file->there);
+}
+
+static void what_is_remembered_of_these_bytes_outlives_whatever_becomes_of_them(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_PROBED);
+	struct ur_record *row = item->files->row;
+	row->accepted = row->told = row->owes_link = true;
+	row->ending = UR_ENDING_CUT;
+	const struct ur_file *file = judged(item);
+	assert_true(file->accepted && file->told && file->owes_link);
+	assert_int_equal(file->ending, UR_ENDING_CUT);
+
+	item = remembered(UR_PROBED);
+	item->files->row->ending = UR_ENDING_CUT;
+	item->files->fresh = true; // looked at in this run
+	assert_int_equal(judged(item)->ending, UR_ENDING_WHOLE);
+}
+
+static void what_is_there_without_an_age_is_young(void **state)
+{
+	(void)state;
+	const struct ur_file *file = judged(remembered(UR_KNOWN));
+	assert_true(file->there && ur_age_is_begun(&file->there_since));
+	assert_true(ur_file_is_young(play.c, file));
+}
+
+static void a_row_without_an_asset_is_asked_for(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_DUPLICATE);
+	item->files->row->asset[0] = '\0';
+	assert_true(ur_file_is_to_ask(judged(item)));
+}
+
+static void what_was_refused_stays_refused_unless_it_is_a_sidecar_that_may_find_its_picture(
+	void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_REFUSED);
+	item->files->row->for_good = true;
+	item->files->hashed = false; // it need not be read again
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_REFUSED);
+	assert_true(file->for_good);
+	assert_string_equal(file->reason, "an earlier run said so");
+
+	item = play_item("b.jpg b.xmp");
+	play_remember(&item->files[1], UR_REFUSED)->for_good = true;
+	(void)judged(item);
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_REFUSED);
+}
+
+static void what_is_cut_off_is_held_before_anybody_is_asked(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg");
+	item->files->ending = UR_ENDING_CUT;
+	assert_int_equal(judged(item)->outcome, UR_OUTCOME_WAITING);
+}
+
+static void an_upload_that_is_known_at_a_gateway_is_recalled(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_SENDING);
+	struct play_fact *fact = play_fact(item->files->sha1);
+	item->files->identity.size = item->files->row->identity.size = 4 << 20;
+	fact->has_upload = true;
+	fact->upload = (struct ur_ledger_upload){.address = "uploads/1", .length = 4 << 20};
+	const struct ur_file *file = judged(item);
+	assert_string_equal(file->resume->address, "uploads/1");
+	assert_int_equal(file->put.state, UR_PUT_CHECK); // the gateway can tell
 }
 
 static void what_was_confirmed_is_proved_anew(void **state)
@@ -161,11 +240,13 @@ static void what_was_being_sent_may_still_arrive(void **state)
 	(void)state;
 	struct ur_item *item = remembered(UR_SENDING);
 	item->files->row->doubt = ur_age_begin();
+	item->files->row->sending_ns = 7;
 	play_pass(100000);
 	const struct ur_file *file = judged(item);
 	assert_int_equal(file->put.state, UR_PUT_LOST);
 	assert_true(file->put.doubted);
 	assert_int_equal(file->lost_until_ns, ur_clock_steady_ns() + 200 * UR_SECOND_NS);
+	assert_int_equal(file->sending_ns, 7);
 	assert_true(ur_file_is_to_ask(file));
 }
 
@@ -222,9 +303,22 @@ static void who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays(
 	item->files[0].young = true;
 	struct ur_record *row = play_remember(&item->files[1], UR_DELIVERED);
 	memcpy(row->asset, PLAY_ASSET, sizeof row->asset);
-	row->created = true;
+	row->created = row->travelled = true;
 	row->doubt = ur_age_begin();
+	row->tries = 2;
+	row->next_ns = 77;
+	play_bytes(&item->files[1], "not read in this run");
+	item->files[1].identity = row->identity;
+	item->files[1].hashed = item->files[1].remembered = false;
 	(void)judged(item);
+
+	assert_true(item->files[1].hashed && item->files[1].remembered);
+	assert_memory_equal(item->files[1].sha1, row->sha1, sizeof row->sha1);
+	assert_memory_equal(item->files[1].xxh, row->xxh, sizeof row->xxh);
+	assert_string_equal(item->files[1].asset, PLAY_ASSET);
+	assert_true(item->files[1].travelled);
+	assert_int_equal(item->files[1].tries, 2);
+	assert_int_equal(item->files[1].next_ns, 77);
 
 	assert_int_equal(item->files[0].state, UR_SEEN);
 	assert_int_equal(item->files[0].outcome, UR_OUTCOME_WAITING);
@@ -243,6 +337,17 @@ static void a_sidecar_finds_its_picture_and_the_longer_name_goes_first(void **st
 	assert_int_equal(item->files[2].owners, 1);
 	assert_int_equal(item->files[1].outcome, UR_OUTCOME_REFUSED);
 	assert_non_null(strstr(item->files[1].reason, "goes before it"));
+
+	item = play_item("a.jpg a.jpg.xmp a.xmp"); // in whatever order they come
+	(void)judged(item);
+	assert_int_equal(item->files[0].sidecar, 1);
+
+	item = play_item("a.jpg A.jpg.xmp a.jpg.xmp"); // and of one spelling
+	(void)judged(item);
+	assert_int_equal(item->files[0].sidecar, 2);
+	item = play_item("a.jpg a.jpg.xmp A.jpg.xmp");
+	(void)judged(item);
+	assert_int_equal(item->files[0].sidecar, 1);
 }
 
 static void one_sidecar_may_have_two_pictures(void **state)
@@ -302,13 +407,16 @@ static const struct ur_file *sidecar_of(enum ur_outcome first, enum ur_outcome s
 static void a_sidecar_has_travelled_when_all_its_pictures_were_sent(void **state)
 {
 	(void)state;
-	assert_true(sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_SENT)->travelled);
+	const struct ur_file *all = sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_SENT);
+	assert_true(all->travelled);
+	assert_string_equal(all->asset, PLAY_ASSET);
 	const struct ur_file *half = sidecar_of(UR_OUTCOME_SENT, UR_OUTCOME_PRESENT);
 	assert_false(half->travelled);
 	assert_int_equal(half->outcome, UR_OUTCOME_SENT);
 	const struct ur_file *there = sidecar_of(UR_OUTCOME_PRESENT, UR_OUTCOME_FAILED);
 	assert_false(there->travelled);
 	assert_int_equal(there->outcome, UR_OUTCOME_PRESENT);
+	assert_string_equal(there->asset, PLAY_ASSET);
 }
 
 static void a_sidecar_waits_with_its_picture_or_is_refused_with_it(void **state)
@@ -337,6 +445,12 @@ int main(void)
 		PLAYED(what_is_no_media_is_refused_for_good),
 		PLAYED(what_a_stop_left_unread_waits),
 		PLAYED(what_was_delivered_and_is_the_same_is_not_asked_for),
+		PLAYED(what_is_remembered_of_these_bytes_outlives_whatever_becomes_of_them),
+		PLAYED(what_is_there_without_an_age_is_young),
+		PLAYED(a_row_without_an_asset_is_asked_for),
+		PLAYED(what_was_refused_stays_refused_unless_it_is_a_sidecar_that_may_find_its_picture),
+		PLAYED(what_is_cut_off_is_held_before_anybody_is_asked),
+		PLAYED(an_upload_that_is_known_at_a_gateway_is_recalled),
 		PLAYED(what_was_confirmed_is_proved_anew),
 		PLAYED(a_run_that_keeps_has_nothing_to_do_with_what_is_there),
 		PLAYED(another_file_with_these_bytes_is_not_our_own_upload),

@@ -18,6 +18,9 @@ static void nobody_is_judged_before_another_original_came(void **state)
 	struct ur_item *other = play_candidate("b.jpg"); // which may still tell
 	ur_lack_turn(play.c);
 	assert_int_equal(item->step, UR_STEP_PARKED);
+	play.c->inputs_open = 0;
+	ur_lack_turn(play.c);
+	assert_int_equal(item->step, UR_STEP_PARKED);
 	assert_int_equal(item->files->state, UR_KNOWN);
 	assert_int_equal(other->files->state, UR_PROBED);
 }
@@ -26,7 +29,9 @@ static void what_does_not_come_when_others_do_is_a_suspect(void **state)
 {
 	(void)state;
 	struct ur_item *item = parked("a.jpg");
+	play.c->strangers_in_a_row = 4;
 	ur_lack_gave(play.c);
+	assert_int_equal(play.c->strangers_in_a_row, 0); // it was the server that gave
 
 	const struct ur_file *file = item->files;
 	assert_int_equal(file->state, UR_SUSPECT);

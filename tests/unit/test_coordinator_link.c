@@ -50,7 +50,10 @@ static void a_still_without_a_movie_gets_the_one_that_was_sent(void **state)
 	struct ur_item *item = half_sent();
 	goes_on(item);
 	assert_string_equal(play_question(), "GET /api/assets/" PLAY_ASSET);
+	item->call_tries = 3;
 	says(item, "");
+	assert_int_equal(item->call_tries, 0);
+	assert_true(play_is_in(&play.c->to_call, item));
 	goes_on(item);
 	assert_string_equal(play_question(), "PUT /api/assets/" PLAY_ASSET);
 	assert_string_equal(play_body(), "{\"livePhotoVideoId\":\"" PLAY_OTHER "\"}");
@@ -58,8 +61,10 @@ static void a_still_without_a_movie_gets_the_one_that_was_sent(void **state)
 	ur_link_answered(play.c, item);
 	assert_true(item->files[0].linked);
 	assert_false(item->files[0].warn);
+	assert_true(play_is_in(&play.c->to_call, item));
 	goes_on(item);
 	assert_int_equal(item->step, UR_STEP_AMEND);
+	assert_int_equal(item->call_phase, 0); // the next step begins with its own
 	assert_int_equal(play.c->in_calls, 0);
 }
 

@@ -63,6 +63,25 @@ static void that_it_was_away_is_said_once_and_that_it_is_back(void **state)
 	assert_int_equal(play.run.result, 0);
 }
 
+static void a_second_outage_begins_anew(void **state)
+{
+	(void)state;
+	doubt();
+	for (int i = 0; i < 4; i++) { // each pause is longer than the one before
+		breaks();
+		play_pass(10000);
+		ur_outage_turn(play.c);
+	}
+	is_answered(200, "{}");
+	play.said[0] = '\0';
+	doubt();
+	assert_int_equal(play.asked_count, 1);
+	breaks();
+	assert_non_null(strstr(play.said, "is away"));
+	assert_true(play.c->outage.next_ns <= ur_clock_steady_ns() + 500 * UR_MS_NS);
+	assert_int_equal(play.run.result, 0);
+}
+
 static void an_outage_begins_with_its_first_doubt(void **state)
 {
 	(void)state;
@@ -160,6 +179,7 @@ int main(void)
 		PLAYED(a_doubt_is_asked_about_at_once_and_by_one_request),
 		PLAYED(a_server_that_answers_is_back_and_nothing_was_said),
 		PLAYED(that_it_was_away_is_said_once_and_that_it_is_back),
+		PLAYED(a_second_outage_begins_anew),
 		PLAYED(an_outage_begins_with_its_first_doubt),
 		PLAYED(a_server_that_stays_away_ends_the_run),
 		PLAYED(a_key_that_is_refused_ends_the_run),

@@ -156,6 +156,40 @@ static void what_was_there_before_and_is_held_waits(void **state)
 	assert_true(item->files->tell);
 }
 
+static void that_it_stays_is_said_of_what_was_sent_once(void **state)
+{
+	(void)state;
+	for (int told = 0; told < 2; told++) {
+		struct ur_item *item = sent("a.jpg");
+		item->files->ending = UR_ENDING_CUT;
+		item->files->told = told;
+		ur_quiet_hold(play.c, item);
+		assert_int_equal(item->files->tell, !told);
+	}
+	struct ur_item *item = sent("a.jpg");
+	item->files->writers = UR_WRITERS_UNKNOWN; // which needs nobody to do anything
+	ur_quiet_hold(play.c, item);
+	assert_false(item->files->tell);
+}
+
+static void a_plan_holds_nothing(void **state)
+{
+	(void)state;
+	play.options.plan = true;
+	struct ur_item *item = sent("a.jpg");
+	item->files->ending = UR_ENDING_CUT;
+	ur_quiet_hold(play.c, item);
+	assert_false(item->files->not_now);
+}
+
+static void a_sidecar_without_a_picture_waits_for_nobody(void **state)
+{
+	(void)state;
+	struct ur_item *item = cut("a.jpg b.xmp");
+	ur_quiet_judge(play.c, item);
+	assert_true(ur_file_is_open(&item->files[1]));
+}
+
 static void a_suspect_is_not_held_back_from_its_proof(void **state)
 {
 	(void)state;
@@ -193,6 +227,9 @@ int main(void)
 		PLAYED(what_is_cut_off_is_kept_after_it_was_sent),
 		PLAYED(what_cannot_be_read_keeps_its_group),
 		PLAYED(what_was_there_before_and_is_held_waits),
+		PLAYED(that_it_stays_is_said_of_what_was_sent_once),
+		PLAYED(a_plan_holds_nothing),
+		PLAYED(a_sidecar_without_a_picture_waits_for_nobody),
 		PLAYED(a_suspect_is_not_held_back_from_its_proof),
 		PLAYED(what_settle_found_too_new_waits_without_a_warning),
 	};

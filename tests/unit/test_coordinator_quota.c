@@ -47,7 +47,9 @@ static void what_fits_into_the_rest_goes_on(void **state)
 	(void)state;
 	met(of_size(1000));
 	is_answered(",\"quotaSizeInBytes\":5000,\"quotaUsageInBytes\":4500");
+	assert_false(play.c->quota.asking); // which would hold all back
 	assert_false(ur_quota_waits(play.c, of_size(500)));
+	assert_non_null(strstr(play.said, "500 B left"));
 	struct ur_file *large = of_size(501);
 	assert_true(ur_quota_waits(play.c, large));
 	assert_int_equal(large->state, UR_WANTED);
