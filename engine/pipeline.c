@@ -110,7 +110,7 @@ static void raise_limits(struct ur_pipeline *p)
 		(void)setrlimit(RLIMIT_NOFILE, &limit);
 	}
 	const rlim_t left = limit.rlim_cur > HANDLES_OTHERS ? limit.rlim_cur - HANDLES_OTHERS : 0;
-	const rlim_t each = left / (2 * (p->probe_count > 0 ? p->probe_count : 1));
+	const rlim_t each = left / (p->probe_count > 0 ? (rlim_t)2 * p->probe_count : 2);
 	p->run.probe_slots = limit.rlim_cur >= HANDLES_PLENTY ? 0 : each > 0 ? (unsigned)each : 1;
 }
 

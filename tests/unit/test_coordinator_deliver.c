@@ -339,7 +339,8 @@ static void what_is_too_large_is_refused_whoever_says_so(void **state)
 
 	assert_int_equal(file->state, UR_WANTED);
 	assert_int_equal(file->outcome, UR_OUTCOME_REFUSED);
-	assert_int_equal(play.c->way.refused, file->identity.size); // and the next of that size waits
+	assert_int_equal(
+		play.c->way.refused, file->identity.size); // and the next of that size waits
 	assert_int_equal(play.run.result, 0);
 }
 

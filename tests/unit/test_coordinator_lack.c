@@ -16,6 +16,7 @@ static void nobody_is_judged_before_another_original_came(void **state)
 	(void)state;
 	struct ur_item *item = parked("a.jpg");
 	struct ur_item *other = play_candidate("b.jpg"); // which may still tell
+	ur_step_go(play.c, other, UR_STEP_ASK);
 	ur_lack_turn(play.c);
 	assert_int_equal(item->step, UR_STEP_PARKED);
 	play.c->inputs_open = 0;
