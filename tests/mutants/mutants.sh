@@ -32,7 +32,8 @@ cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
 TESTS=()
 for unit in put retry removal staging rename leftover recover settle settle_hash settle_stage \
-  settle_move route create status upstream receive; do
+  settle_move route create status upstream receive delivery delivery_answer delivery_course \
+  delivery_related; do
   TESTS+=("tests/unit/test_$unit")
 done
 for test in tests/unit/test_coordinator_*.c tests/sim/sim_*.c; do

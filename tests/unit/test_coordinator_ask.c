@@ -540,6 +540,23 @@ static void no_more_are_wanted_than_the_limit_says(void **state)
 	assert_int_equal(item->files[1].outcome, UR_OUTCOME_WAITING);
 }
 
+static void a_file_that_is_asked_for_again_counts_once_against_the_limit(void **state)
+{
+	(void)state;
+	play.options.limit = 1;
+	struct ur_item *item = asked_about("a.jpg", "a");
+	assert_int_equal(item->files->state, UR_WANTED);
+	item->files->state = UR_PROBED; // its sending did not end well
+	ur_put_start(&item->files->put, &play.c->rules, UR_PUT_LOST, true);
+	(void)ur_items_take(&play.c->to_next);
+	to_ask(item);
+	ask();
+	says("a");
+
+	assert_int_equal(item->files->state, UR_WANTED);
+	assert_int_equal(atomic_load(&play.run.wanted), 1);
+}
+
 static void a_plan_sends_the_same_bytes_once(void **state)
 {
 	(void)state;
@@ -605,6 +622,7 @@ int main(void)
 		PLAYED(questions_without_an_answer_end_the_run_after_the_longest_wait),
 		PLAYED(an_answer_ends_the_wait_for_one),
 		PLAYED(no_more_are_wanted_than_the_limit_says),
+		PLAYED(a_file_that_is_asked_for_again_counts_once_against_the_limit),
 		PLAYED(a_plan_sends_the_same_bytes_once),
 		PLAYED(nothing_is_wanted_when_the_ledger_cannot_be_written),
 	};

@@ -355,6 +355,21 @@ static void a_quota_keeps_the_file_waiting_and_is_asked_for(void **state)
 	assert_int_equal(file->state, UR_WANTED);
 	assert_int_equal(file->outcome, UR_OUTCOME_WAITING);
 	assert_string_equal(play_question(), "GET /api/users/me");
+	assert_int_equal(file->sending_ns, 0); // nothing of it is there
+	assert_false(ur_age_is_begun(&file->doubt_since));
+}
+
+static void a_quota_takes_no_earlier_doubt_away(void **state)
+{
+	(void)state;
+	struct ur_item *item = sending("a.jpg");
+	struct ur_file *file = ends(item, 400);
+	file->send_quota = true;
+	file->put.doubted = true;
+	file->doubt_since = ur_age_begin();
+	ur_deliver_result(play.c, item);
+
+	assert_true(ur_age_is_begun(&file->doubt_since));
 }
 
 static void a_key_that_is_refused_ends_the_run_and_the_file_waits(void **state)
@@ -502,6 +517,7 @@ int main(void)
 		PLAYED(a_refusal_by_rules_of_yesterday_is_not_for_good),
 		PLAYED(what_is_too_large_is_refused_whoever_says_so),
 		PLAYED(a_quota_keeps_the_file_waiting_and_is_asked_for),
+		PLAYED(a_quota_takes_no_earlier_doubt_away),
 		PLAYED(a_key_that_is_refused_ends_the_run_and_the_file_waits),
 		PLAYED(a_page_is_no_word_about_the_file),
 		PLAYED(a_delivery_ends_a_row_of_strangers),

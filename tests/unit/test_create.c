@@ -136,6 +136,42 @@ static void anything_less_than_a_proof_lets_the_bytes_come(void **state)
 	}
 }
 
+/** Five bytes announced, and all that the server says is as it should be. */
+static void is_not_believed(struct visitor *v)
+{
+	v->gateway.counters.created = 0;
+	announce(v);
+	for (int step = 0; v->asked != NULL; step++) {
+		answer_until(v, 0, step == 2 ? 206 : 200, MARK_OWN,
+			step == 0   ? THERE
+			: step == 1 ? ASSET_OF(ANN, SUM, "false")
+				    : "5",
+			"bytes 4-4/5");
+	}
+	is_made(v);
+}
+
+static void what_has_just_been_stored_there_lets_the_bytes_come(void **state)
+{
+	struct visitor *v = *state;
+	v->gateway.limits.settle_after_ms = 100LL * 365 * 24 * 3600 * 1000;
+	is_not_believed(v);
+}
+
+static void what_an_upload_that_was_removed_left_in_doubt_lets_the_bytes_come(void **state)
+{
+	struct visitor *v = *state;
+	v->gateway.departures = 1;
+	v->gateway.limits.suspect_wait_ms = 3600000;
+	v->gateway.departed[0] = (struct ur_departed){
+		.owner = ANN,
+		.sha1 = {0x8c, 0xb2, 0x23, 0x7d, 0x06, 0x79, 0xca, 0x88, 0xdb, 0x64, 0x64, 0xea,
+			0xc6, 0x0d, 0xa9, 0x63, 0x45, 0x51, 0x39, 0x64}, // of "12345"
+		.doubt_ran_ms = ur_spool_ran_ms(v->gateway.spool),
+	};
+	is_not_believed(v);
+}
+
 static void a_server_that_is_away_lets_the_bytes_come(void **state)
 {
 	struct visitor *v = *state;
@@ -375,6 +411,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VISITOR(what_the_server_proves_to_hold_is_answered_without_a_byte),
 		VISITOR(anything_less_than_a_proof_lets_the_bytes_come),
+		VISITOR(what_has_just_been_stored_there_lets_the_bytes_come),
+		VISITOR(what_an_upload_that_was_removed_left_in_doubt_lets_the_bytes_come),
 		VISITOR(a_server_that_is_away_lets_the_bytes_come),
 		VISITOR(without_a_checksum_a_length_or_the_right_to_read_nothing_is_asked),
 		VISITOR(who_leaves_while_the_server_is_asked_makes_nothing),

@@ -197,6 +197,12 @@ static void a_movie_is_on_the_server_before_its_picture(void **state)
 	assert_true(ur_delivery_gather(&house->session));
 	assert_string_equal(house->said.live_movie, ASSET);
 	house->said.live_movie[0] = '\0';
+	movie->outcome.state = UR_SPOOL_REFUSED;
+	movie->outcome.status = UR_STATUS_QUOTA; // it goes as soon as there is room
+	assert_false(ur_delivery_gather(&house->session));
+	movie->outcome.status = 400;
+	assert_true(ur_delivery_gather(&house->session));
+	assert_string_equal(house->said.live_movie, "");
 	movie->is_sidecar = true; // never an asset, whatever its client calls it
 	assert_true(ur_delivery_gather(&house->session));
 	assert_string_equal(house->said.live_movie, "");
