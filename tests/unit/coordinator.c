@@ -320,6 +320,8 @@ int __wrap_ur_ledger_same_in_run(struct ur_ledger *ledger, int64_t destination, 
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
 	struct ur_ledger_doubt *ret, struct ur_err *err);
+int __wrap_ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err);
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
@@ -407,6 +409,15 @@ int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	*ret = play.doubt;
 	return play.get_fails < 0 ? ur_err_set(err, play.get_fails, UR_FAULT_WORLD, "cannot look")
 				  : 0;
+}
+
+int __wrap_ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_age *since, struct ur_err *err)
+{
+	(void)ledger, (void)destination, (void)sha1, (void)err;
+	assert_true(ur_age_is_begun(since));
+	play.doubts_kept++;
+	return 0;
 }
 
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,

@@ -83,6 +83,7 @@ struct play {
 	unsigned puts;                // rows that were written
 	unsigned commits;             // that came to pass
 	struct ur_ledger_doubt doubt; // of other rows with the same bytes
+	unsigned doubts_kept;         // without a row
 	bool same_in_run;             // another row of this run has the same bytes
 	int64_t learned;              // about the gateway
 

@@ -395,6 +395,37 @@ static void what_somebody_else_brought_is_asked_for_without_a_doubt(void **state
 	assert_false(play_fact(item->files->sha1)->has_upload);
 }
 
+/** In doubt for a request that did not go by the gateway, or for what the gateway has of it. */
+static void goes_to_chunks_in_doubt(struct ur_item *item)
+{
+	item->files->put.doubted = true;
+	item->files->doubt_since = ur_age_begin();
+	play_want(item, item->files);
+	ur_deliver_next(play.c, item);
+	ur_large_turn(play.c);
+	assert_int_equal(item->step, UR_STEP_LARGE);
+}
+
+static void a_doubt_from_before_the_gateway_outlives_what_the_gateway_says(void **state)
+{
+	(void)state;
+	struct ur_item *direct = large("a.jpg");
+	(void)play_remember(direct->files, UR_SENDING);
+	goes_to_chunks_in_doubt(direct);
+	assert_int_equal(play.doubts_kept, 1);
+}
+
+static void a_doubt_about_what_the_gateway_has_ends_with_its_word(void **state)
+{
+	(void)state;
+	struct ur_item *resumed = large("b.jpg");
+	(void)begun(resumed->files, 1000);
+	(void)play_remember(resumed->files, UR_SENDING);
+	ur_large_recall(play.c, resumed, resumed->files);
+	goes_to_chunks_in_doubt(resumed);
+	assert_int_equal(play.doubts_kept, 0);
+}
+
 static void what_nobody_can_tell_of_is_asked_for_in_doubt(void **state)
 {
 	(void)state;
@@ -480,6 +511,8 @@ int main(void)
 		PLAYED(what_no_gateway_takes_goes_as_one_request),
 		PLAYED(what_no_gateway_takes_is_asked_for_first_when_all_its_bytes_were_there),
 		PLAYED(what_somebody_else_brought_is_asked_for_without_a_doubt),
+		PLAYED(a_doubt_from_before_the_gateway_outlives_what_the_gateway_says),
+		PLAYED(a_doubt_about_what_the_gateway_has_ends_with_its_word),
 		PLAYED(what_nobody_can_tell_of_is_asked_for_in_doubt),
 		PLAYED(how_far_it_came_is_noted_now_and_then),
 		PLAYED(what_has_left_chunks_is_not_noted_any_more),

@@ -277,6 +277,20 @@ struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_f
 	return doubt;
 }
 
+void ur_book_keep_doubt(struct ur_coordinator *c, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	assert(file->hashed);
+	if (c->broken || !ur_age_is_begun(&file->doubt_since)) {
+		return;
+	}
+	const int r = ur_ledger_doubt_keep(
+		c->ledger, c->run->destination, file->sha1, &file->doubt_since, &err);
+	if (r < 0) {
+		ur_book_fail(c, r, &err);
+	}
+}
+
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_err err = {0};

@@ -288,6 +288,8 @@ bool ur_book_has_planned(
 	struct ur_coordinator *c, const struct ur_item *item, const struct ur_file *file);
 /** What is doubted about these bytes by other rows than the file's own. */
 struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_file *file);
+/** Its doubt is about to be replaced by another one: it is kept under its bytes' own name. */
+void ur_book_keep_doubt(struct ur_coordinator *c, const struct ur_file *file);
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file);
 void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err);
 

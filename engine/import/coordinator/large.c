@@ -180,6 +180,16 @@ static void refuse_for_quota(struct ur_coordinator *c, struct ur_item *item, str
 	ur_step_go(c, item, UR_STEP_SEND);
 }
 
+/** What the gateway finds says nothing about an upload that did not go by it. */
+static void keep_older_doubt(struct ur_coordinator *c, const struct ur_file *file)
+{
+	const bool resumes =
+		is_under_way(file) && file->row != NULL && file->row->state == UR_SENDING;
+	if (file->put.doubted && !resumes) {
+		ur_book_keep_doubt(c, file);
+	}
+}
+
 static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	assert(file->state == UR_WANTED);
@@ -189,6 +199,7 @@ static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_
 		ur_step_go(c, item, UR_STEP_SEND);
 		return;
 	}
+	keep_older_doubt(c, file);
 	file->state = UR_SENDING;
 	file->sending_ns = ur_clock_wall_ns();
 	file->doubt_since = ur_age_begin();
@@ -329,10 +340,9 @@ static void ask_anew(
 	struct ur_coordinator *c, struct ur_item *item, struct ur_file *file, bool doubtful)
 {
 	const unsigned sends = file->put.sends;
-	const bool doubted = doubtful || file->put.doubted; // perhaps from before the gateway
 	assert(file->resume == NULL);
 	assert(!doubtful || ur_age_is_begun(&file->doubt_since));
-	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubted);
+	ur_put_start(&file->put, &c->rules, doubtful ? UR_PUT_LOST : UR_PUT_CHECK, doubtful);
 	file->put.sends = sends;
 	file->lost_until_ns = ur_clock_steady_ns();
 	item->call_tries = 0;
@@ -348,8 +358,9 @@ static void leave_gateway(struct ur_coordinator *c, struct ur_file *file, bool d
 	c->in_upload--;
 	forget(c, file->sha1);
 	file->resume = NULL;
-	if (!doubtful) {
-		ur_file_came_to_nothing(file);
+	if (!doubtful) { // the gateway has let go; an older doubt is kept by itself
+		file->sending_ns = 0;
+		file->doubt_since = (struct ur_age){0};
 	}
 }
 
