@@ -94,7 +94,7 @@ include tests/fuzz/fuzz.mk
 FUZZ_CFLAGS += -Wno-string-conversion
 -include tests/golden/golden.mk
 -include tests/fault/fault.mk
-include tests/sim/sim.mk
+-include tests/sim/sim.mk
 
 REPLAYS := $(FUZZ_TARGETS:%=$(OUT)/tests/fuzz/replay_%)
 replay: $(REPLAYS) ## fuzz-replay, counted
