@@ -145,7 +145,7 @@ bool ur_spool_is_id(const char *text);
 void ur_spool_info_write(
 	const struct ur_spool_upload *upload, const char *metadata, struct ur_text *ret);
 /**
- * Fills what info says in; `ret_metadata` (NULL: not asked) is to be freed.  The layout's version,
+ * Fills what info says in, an id and an owner at least; `ret_metadata` (NULL: not asked) is to be freed.  The layout's version,
  * or a negative errno.
  */
 [[nodiscard]] int ur_spool_info_read(

@@ -76,8 +76,8 @@ static int read_info(json_t *root, struct ur_spool_upload *ret, char **ret_metad
 	if (json_unpack(root, "{s:i, s:I, s:b, s:s, s:s, s:s, s?s, s?I}", "version", &version,
 		    "created_ms", &created, "is_sidecar", &sidecar, "id", &id, "owner", &owner,
 		    "metadata", &metadata, "sha1", &sha1, "length", &length) < 0 ||
-		version < 1 || version > UR_SPOOL_LAYOUT || strlen(id) >= sizeof ret->id ||
-		strlen(owner) >= sizeof ret->owner ||
+		version < 1 || version > UR_SPOOL_LAYOUT || !ur_spool_is_id(id) ||
+		owner[0] == '\0' || strlen(owner) >= sizeof ret->owner ||
 		(sha1 != NULL && !ur_unhex(sha1, sizeof ret->want_sha1, ret->want_sha1))) {
 		return -EBADMSG;
 	}

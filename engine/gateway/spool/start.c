@@ -31,7 +31,7 @@ static int read_info(int dir, const char *id, struct ur_spool_upload *upload, ch
 	int r = ur_spool_file_read(dir, "info", UR_INFO_MAX, &json, &size);
 	r = r < 0 ? r : ur_spool_info_read(json, size, upload, ret_metadata);
 	free(json);
-	if (r < 0 || strcmp(upload->id, id) != 0 || upload->owner[0] == '\0') {
+	if (r < 0 || strcmp(upload->id, id) != 0) {
 		return r < 0 ? r : -EBADMSG;
 	}
 	ur_spool_name_owner(upload);
