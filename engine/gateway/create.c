@@ -18,7 +18,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #define ANSWER_MS 20000
 
@@ -173,9 +172,7 @@ static void ask(struct ur_visit *visit, int step);
 static void take_date(struct ur_request *request, const char *name, const char *value)
 {
 	struct ur_visit *visit = request->owner;
-	if (strcasecmp(name, "Date") == 0 && ur_clock_parse_http(value, &visit->date_ns) < 0) {
-		visit->date_ns = 0;
-	}
+	ur_proof_take_date(name, value, &visit->date_ns);
 }
 
 /** Whoever sent it: an upload that has just been answered may still fail, and is not synced. */

@@ -91,6 +91,13 @@ bool ur_proof_is_own_layout(const char *above, const char *folder, const char *n
 
 /* ---- time ------------------------------------------------------------------------------------ */
 
+void ur_proof_take_date(const char *name, const char *value, int64_t *ret_ns)
+{
+	if (strcasecmp(name, "Date") == 0 && ur_clock_parse_http(value, ret_ns) < 0) {
+		*ret_ns = 0;
+	}
+}
+
 int64_t ur_proof_server_age_ns(int64_t date_ns, int64_t created_ns, int64_t now_ns)
 {
 	const int64_t apart = date_ns > now_ns ? date_ns - now_ns : now_ns - date_ns;

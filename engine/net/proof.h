@@ -24,6 +24,9 @@ bool ur_proof_is_same_place(const char *original, const char *folder, const char
 /** True when `above`/`folder`/`name` is where Immich itself puts an upload: aa/bb/aabb….ext. */
 bool ur_proof_is_own_layout(const char *above, const char *folder, const char *name);
 
+/** Takes the server's clock from an answer's header field, if it is its Date; unreadable: 0. */
+void ur_proof_take_date(const char *name, const char *value, int64_t *ret_ns);
+
 /**
  * The server's word for how long it has had an asset: its own Date less the asset's createdAt, both as
  * sent, and by our clock if that says less.  0 unless it is plausible: readable, not from the future,

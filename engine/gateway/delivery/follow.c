@@ -180,31 +180,36 @@ static struct ur_next ask_later(struct ur_session *session)
 	return ur_next_later(UR_DELIVERY_PUT, UR_DELIVERY_TURN_MS);
 }
 
-static struct ur_next found_there(struct ur_session *session, const char *asset)
+/** Its asset is known: it is proved when it has been there for so long. */
+static struct ur_next arrived(struct ur_session *session, const char *asset,
+	struct ur_spool_outcome outcome, const char *words)
 {
-	assert(session->delivery->put.state == UR_PUT_ASSET);
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
-	struct ur_spool_outcome *outcome = &delivery->outcome;
-	const bool doubted = delivery->put.doubted || ur_delivery_shares_doubt(session);
-	assert(asset[0] != '\0');
-	delivery->put.doubted = doubted;
-	delivery->lost_until_ms = 0; // it has arrived
+	assert(delivery->put.state == UR_PUT_ASSET);
+	delivery->lost_until_ms = 0;
 	delivery->pauses = 0;
-	*outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_DELIVERED,
-		.duplicate = !doubted,
-		.suspect = doubted,
-		.there_ran_ms = ur_spool_ran_ms(gateway->spool),
-		.missed_ran_ms = UR_SPOOL_NEVER,
-	};
-	(void)snprintf(outcome->asset, sizeof outcome->asset, "%s", asset);
-	(void)snprintf(outcome->words, sizeof outcome->words, "%s",
-		doubted ? "delivered; the server's answer was lost, so its bytes are "
-			  "asked for later"
-			: "the server had it already");
+	outcome.state = UR_SPOOL_DELIVERED;
+	outcome.suspect = delivery->put.doubted;
+	outcome.there_ran_ms = ur_spool_ran_ms(gateway->spool);
+	outcome.missed_ran_ms = UR_SPOOL_NEVER;
+	(void)snprintf(outcome.asset, sizeof outcome.asset, "%s", asset);
+	(void)snprintf(outcome.words, sizeof outcome.words, "%s", words);
+	delivery->outcome = outcome;
 	return written(UR_DELIVERY_PUT,
-		ur_delivery_wait_ms(outcome, &gateway->limits, outcome->there_ran_ms));
+		ur_delivery_wait_ms(&outcome, &gateway->limits, outcome.there_ran_ms));
+}
+
+static struct ur_next found_there(struct ur_session *session, const char *asset)
+{
+	struct ur_put *put = &session->delivery->put;
+	assert(asset[0] != '\0');
+	put->doubted = put->doubted || ur_delivery_shares_doubt(session);
+	return arrived(session, asset, (struct ur_spool_outcome){.duplicate = !put->doubted},
+		put->doubted
+			? "delivered; the server's answer was lost, so its bytes are asked for "
+			  "later"
+			: "the server had it already");
 }
 
 /** Not a refusal of these bytes: what becomes of the copy in the trash is for somebody to decide. */
@@ -258,30 +263,16 @@ static struct ur_next sent(struct ur_session *session, const struct ur_heard *he
 {
 	struct ur_delivery *delivery = session->delivery;
 	struct ur_gateway *gateway = session->gateway;
-	struct ur_spool_outcome *outcome = &delivery->outcome;
 	const bool duplicate = heard->answer.duplicate || heard->answer.status == 200;
-	assert(delivery->put.state == UR_PUT_ASSET);
-	delivery->lost_until_ms = 0;
+	struct ur_spool_outcome outcome = {.duplicate = duplicate, .status = heard->answer.status};
 	assert(!duplicate || delivery->put.doubted); // we had just been told that it is not there
 	gateway->counters.bytes_delivered += session->upload->length;
 	gateway->counters.delivered += duplicate ? 0 : 1;
-	delivery->pauses = 0;
-	*outcome = (struct ur_spool_outcome){
-		.state = UR_SPOOL_DELIVERED,
-		.duplicate = duplicate,
-		.suspect = delivery->put.doubted,
-		.status = heard->answer.status,
-		.there_ran_ms = ur_spool_ran_ms(gateway->spool),
-		.missed_ran_ms = UR_SPOOL_NEVER,
-	};
-	(void)snprintf(outcome->asset, sizeof outcome->asset, "%s", heard->asset);
-	ur_delivery_name_sidecar(delivery, outcome);
-	(void)snprintf(outcome->words, sizeof outcome->words, "%s",
+	ur_delivery_name_sidecar(delivery, &outcome);
+	return arrived(session, heard->asset, outcome,
 		duplicate ? "the server says duplicate to bytes that it had not known before; they "
 			    "are asked for later"
 			  : "delivered");
-	return written(UR_DELIVERY_PUT,
-		ur_delivery_wait_ms(outcome, &gateway->limits, outcome->there_ran_ms));
 }
 
 /* ---- promise 1 ------------------------------------------------------------------------------- */

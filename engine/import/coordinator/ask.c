@@ -96,13 +96,7 @@ static void say_there(struct ur_coordinator *c, struct ur_file *file, const stru
 	file->must_confirm =
 		ur_age_is_begun(&file->doubt_since) || (row != NULL && row->state == UR_BROKEN);
 	struct ur_ledger_asset asset = {0};
-	struct ur_err err = {0};
-	bool found = false;
-	const int r = ur_ledger_asset_get(
-		c->ledger, c->run->destination, file->sha1, &asset, &found, &err);
-	if (r < 0) {
-		ur_book_fail(c, r, &err);
-	}
+	const bool found = ur_book_find_asset(c, file, &asset);
 	const bool this_run = found && asset.run == c->run->id && asset.created;
 	file->state = this_run || file->waits ? UR_DUPLICATE : UR_KNOWN;
 	file->reason = file->state == UR_DUPLICATE ? "the same bytes as another file of this run"
@@ -115,13 +109,7 @@ static void say_absent(struct ur_coordinator *c, struct ur_item *item, struct ur
 	assert(file->put.verdict == UR_PUT_ABSENT);
 	assert(!file->decided);
 	struct ur_ledger_asset asset = {0};
-	struct ur_err err = {0};
-	bool found = false;
-	const int r = ur_ledger_asset_get(
-		c->ledger, c->run->destination, file->sha1, &asset, &found, &err);
-	if (r < 0) {
-		ur_book_fail(c, r, &err);
-	} else if (found) {
+	if (ur_book_find_asset(c, file, &asset)) {
 		memcpy(file->asset, asset.asset, sizeof file->asset);
 		ur_file_close(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
 			"it was delivered before and is gone from the server now: not sent again by "

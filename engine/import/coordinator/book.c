@@ -291,6 +291,20 @@ void ur_book_keep_doubt(struct ur_coordinator *c, const struct ur_file *file)
 	}
 }
 
+bool ur_book_find_asset(
+	struct ur_coordinator *c, const struct ur_file *file, struct ur_ledger_asset *ret)
+{
+	struct ur_err err = {0};
+	bool found = false;
+	assert(file->hashed);
+	const int r =
+		ur_ledger_asset_get(c->ledger, c->run->destination, file->sha1, ret, &found, &err);
+	if (r < 0) {
+		ur_book_fail(c, r, &err);
+	}
+	return r == 0 && found;
+}
+
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 {
 	struct ur_err err = {0};

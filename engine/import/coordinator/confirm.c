@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #define ANSWER_MS 60000
 #define AGAIN_MS 15000          // while the file stands aside
@@ -120,9 +119,7 @@ static void take_date(struct ur_request *request, const char *name, const char *
 {
 	struct ur_item *item = request->owner;
 	assert(item->call == request);
-	if (strcasecmp(name, "Date") == 0 && ur_clock_parse_http(value, &item->call_date_ns) < 0) {
-		item->call_date_ns = 0;
-	}
+	ur_proof_take_date(name, value, &item->call_date_ns);
 }
 
 static void say_range(const struct ur_coordinator *c, const struct ur_item *item,
@@ -147,7 +144,7 @@ static void say_range(const struct ur_coordinator *c, const struct ur_item *item
 		call->header[1], sizeof call->header[1], "Cache-Control: no-cache, no-store");
 }
 
-/** It was sent, found or remembered to be there, or has its twin's asset: its proof begins. */
+/** It was sent, found or remembered to be there: its proof begins. */
 static void begin(struct ur_coordinator *c, struct ur_file *file)
 {
 	const enum ur_put_state state = file->put.state;

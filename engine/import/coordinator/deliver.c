@@ -132,7 +132,7 @@ static bool has_place(const struct ur_coordinator *c, const struct ur_item *item
 void ur_deliver_turn(struct ur_coordinator *c)
 {
 	const unsigned limit = c->wiring.upload_limit(c->wiring.upload_context);
-	const bool stop = atomic_load(&c->run->stop);
+	const bool stop = ur_step_is_stopping(c);
 	while (c->to_send.first != NULL && (stop || !(c->outage.on || c->quota.asking)) &&
 		(stop || (ur_large_leaves_room(c) && has_place(c, c->to_send.first, limit)))) {
 		struct ur_item *item = ur_items_take(&c->to_send);

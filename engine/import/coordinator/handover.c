@@ -134,7 +134,6 @@ static void hand_to_settle(struct ur_coordinator *c, struct ur_item *item)
 		return;
 	}
 	say_where_to(c);
-	assert(!item->stands_aside);
 	for (int i = 0; i < item->count; i++) {
 		struct ur_file *file = &item->files[i];
 		if ((go & 1u << i) != 0) {

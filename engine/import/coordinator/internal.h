@@ -290,6 +290,9 @@ bool ur_book_has_planned(
 struct ur_ledger_doubt ur_book_doubt(struct ur_coordinator *c, const struct ur_file *file);
 /** Its doubt is about to be replaced by another one: it is kept under its bytes' own name. */
 void ur_book_keep_doubt(struct ur_coordinator *c, const struct ur_file *file);
+/** The asset that our own upload of its bytes created; false: there is none, or the ledger is broken. */
+bool ur_book_find_asset(
+	struct ur_coordinator *c, const struct ur_file *file, struct ur_ledger_asset *ret);
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file);
 void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err);
 

@@ -267,7 +267,7 @@ static void learn(struct ur_coordinator *c)
 
 void ur_large_turn(struct ur_coordinator *c)
 {
-	const bool stop = atomic_load(&c->run->stop);
+	const bool stop = ur_step_is_stopping(c);
 	while (c->to_chunk.first != NULL &&
 		(stop || (!(c->outage.on || c->quota.asking) && has_room(c)))) {
 		struct ur_item *item = ur_items_take(&c->to_chunk);
