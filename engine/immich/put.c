@@ -5,6 +5,8 @@
 
 #include <assert.h>
 
+#define SLOW_BYTES_S (256u << 10) // an upload is hardly slower, but for a limit of ours
+
 /* ---- what an answer means -------------------------------------------------------------------- */
 
 static bool is_success(int status)
@@ -445,4 +447,11 @@ int64_t ur_put_wait_ms(
 	const int64_t doubt_ms = doubted ? suspect_wait_ms : 0;
 	const int64_t wait_ms = doubt_ms > settle_after_ms ? doubt_ms : settle_after_ms;
 	return passed_ms <= 0 ? wait_ms : passed_ms >= wait_ms ? 0 : wait_ms - passed_ms;
+}
+
+int64_t ur_put_arrival_ms(int64_t answer_wait_ms, uint64_t size, uint64_t limit_bytes_s)
+{
+	const bool limited = limit_bytes_s > 0 && limit_bytes_s < SLOW_BYTES_S;
+	const uint64_t rate = limited ? limit_bytes_s : SLOW_BYTES_S;
+	return answer_wait_ms + (int64_t)(size / rate) * 1000;
 }

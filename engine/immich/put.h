@@ -213,4 +213,11 @@ enum ur_lack ur_put_lack(unsigned in_a_row, bool gave, int64_t apart_s);
 int64_t ur_put_wait_ms(
 	bool doubted, int64_t settle_after_ms, int64_t suspect_wait_ms, int64_t passed_ms);
 
+/**
+ * How long bytes whose sending nobody saw end may still arrive, from its beginning on: as long as they
+ * take on a slow way, or with a limit of ours (`limit_bytes_s`; 0: none) on a slower one, and until the
+ * server would have answered.
+ */
+int64_t ur_put_arrival_ms(int64_t answer_wait_ms, uint64_t size, uint64_t limit_bytes_s);
+
 #endif

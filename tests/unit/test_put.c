@@ -1304,6 +1304,16 @@ static void a_proof_is_read_and_its_want_is_no_verdict_about_the_file(void **sta
 	}
 }
 
+static void what_was_sent_may_arrive_as_long_as_its_bytes_take_and_an_answer(void **state)
+{
+	const uint64_t mib = 1u << 20;
+	(void)state;
+	assert_int_equal(ur_put_arrival_ms(60000, 0, 0), 60000);
+	assert_int_equal(ur_put_arrival_ms(60000, 10 * mib, 0), 60000 + 40000);
+	assert_int_equal(ur_put_arrival_ms(60000, 10 * mib, mib), 60000 + 40000); // never faster
+	assert_int_equal(ur_put_arrival_ms(60000, 10 * mib, mib / 16), 60000 + 160000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1324,6 +1334,7 @@ int main(void)
 		cmocka_unit_test(of_an_unknown_size_only_immich_itself_is_believed),
 		cmocka_unit_test(one_failure_is_a_suspect_and_many_are_the_library),
 		cmocka_unit_test(an_asset_is_left_alone_and_a_doubt_never_shortens_that),
+		cmocka_unit_test(what_was_sent_may_arrive_as_long_as_its_bytes_take_and_an_answer),
 		cmocka_unit_test(no_answer_is_no_verdict),
 		cmocka_unit_test(what_went_out_whole_may_have_been_kept),
 		cmocka_unit_test(a_want_of_room_is_no_refusal),

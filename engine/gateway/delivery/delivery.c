@@ -22,8 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SLOW_BYTES_S (256u << 10) // the way to the server is hardly slower
-#define BUSY_MAX 16u              // deliveries that ask or send at once
+#define BUSY_MAX 16u // deliveries that ask or send at once
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
@@ -144,8 +143,8 @@ static void begin(struct ur_delivery *delivery, struct ur_session *session)
 	ur_put_start(&delivery->put, &ur_put_gateway, UR_PUT_CHECK, outcome->suspect);
 	if (perhaps_sent) {
 		/* What was under way when the process ended may have reached the server. */
-		const int64_t most_ms = ur_delivery_lost_ms(session->gateway) +
-					(int64_t)(session->upload->length / SLOW_BYTES_S) * 1000;
+		const int64_t most_ms = ur_put_arrival_ms(
+			ur_delivery_lost_ms(session->gateway), session->upload->length, 0);
 		const int64_t gone_ms =
 			ur_spool_ran_ms(session->gateway->spool) - outcome->since_ran_ms;
 		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;

@@ -10,8 +10,7 @@
 #include <fcntl.h>
 #include <string.h>
 
-#define SLOW_BYTES_S (256u << 10) // an upload is hardly slower, but for a limit of ours
-#define STRANGE_SENDS_MAX 5       // files in a row that end at a proxy's page
+#define STRANGE_SENDS_MAX 5 // files in a row that end at a proxy's page
 
 static const struct ur_backoff between_runs = {.first_ms = UR_RETRY_FIRST_S * 1000,
 	.most_ms = (UR_RETRY_FIRST_S * 1000) << UR_RETRY_DOUBLINGS};
@@ -158,11 +157,11 @@ int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file
 	int64_t next_ns = 0;
 	const uint64_t limit =
 		ur_schedule_rate(&c->run->options->http.rate, ur_clock_wall_ns(), &next_ns);
-	const uint64_t shared =
-		limit / (c->run->options->concurrency > 0 ? c->run->options->concurrency : 1);
-	const uint64_t rate = limit > 0 && shared < SLOW_BYTES_S ? shared + 1 : SLOW_BYTES_S;
-	return c->run->options->answer_wait_ms * UR_MS_NS +
-	       (int64_t)((uint64_t)file->identity.size / rate) * UR_SECOND_NS;
+	const unsigned sharers =
+		c->run->options->concurrency > 0 ? c->run->options->concurrency : 1;
+	return UR_MS_NS * ur_put_arrival_ms(c->run->options->answer_wait_ms,
+				  (uint64_t)file->identity.size,
+				  limit > 0 ? limit / sharers + 1 : 0);
 }
 
 bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int code)
