@@ -19,6 +19,9 @@ KEY=fault-key
 TUS=(-H 'Tus-Resumable: 1.0.0' -H "x-api-key: $KEY" -H 'Expect:')
 BYTES=(-H 'Content-Type: application/offset+octet-stream')
 HALF=3000000 # with checkpoints in the middle of a request
+# What was sent when the process ended may arrive for 2 s (--answer-wait) and as long as a slow way takes
+# for its bytes, 23 s: until then nothing is sent again.
+MAY_COME=60
 
 quiet_curl() { curl -s --max-time 20 "$@"; }
 
@@ -113,7 +116,7 @@ check()
 # holds ROOM: what was said to the client, asked of the gateway that runs now.
 holds()
 {
-  local room=$1 url='' acked=0 terminated='' other='' now i state sha1
+  local room=$1 url='' acked=0 terminated='' other='' now until state sha1
   # shellcheck disable=SC1091
   . "$room/told"
   if [ -n "$terminated" ] && [ "$(status_of "$other")" != 404 ]; then
@@ -131,7 +134,8 @@ holds()
     tail -c "+$((now + 1))" "$room/whole" >"$room/rest"
     [ "$(send "$url" "$now" "$room/rest")" = $((2 * HALF)) ] || { echo "it does not go on" && return 1; }
   fi
-  for ((i = 0; i < 200; i++)); do
+  until=$((SECONDS + MAY_COME))
+  while [ "$SECONDS" -lt "$until" ]; do
     state=$(state_of "$url")
     case $state in "confirmed "*) break ;; esac
     sleep 0.05
