@@ -228,6 +228,7 @@ static void metadata_that_cannot_be_read_now_is_waited_for(void **state)
 	char path[200];
 	char gone[220];
 	struct ur_spool_upload *upload = make(house);
+	conclude(house, upload, (struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE});
 	(void)snprintf(path, sizeof path, "%s/%s/info", house->root, upload->id);
 	(void)snprintf(gone, sizeof gone, "%s.gone", path);
 	assert_int_equal(rename(path, gone), 0);

@@ -222,7 +222,7 @@ static void a_pause_grows_to_five_minutes_and_keeps_to_what_was_asked(void **sta
 static void an_asset_is_believed_a_while_after_it_was_seen(void **state)
 {
 	const struct ur_gateway_limits limits = ur_gateway_limits_default();
-	struct ur_spool_outcome outcome = {.there_ran_ms = 1000};
+	struct ur_spool_outcome outcome = {.state = UR_SPOOL_DELIVERED, .there_ran_ms = 1000};
 	(void)state;
 	assert_int_equal(limits.settle_after_ms, 60000);
 	assert_int_equal(ur_delivery_wait_ms(&outcome, &limits, 1000), 60000);
@@ -240,7 +240,7 @@ static void an_asset_is_believed_a_while_after_it_was_seen(void **state)
 static void doubt_never_shortens_a_wait(void **state)
 {
 	struct ur_gateway_limits limits = ur_gateway_limits_default();
-	const struct ur_spool_outcome outcome = {.suspect = true};
+	const struct ur_spool_outcome outcome = {.state = UR_SPOOL_DELIVERED, .suspect = true};
 	(void)state;
 	limits.suspect_wait_ms = 0;
 	assert_int_equal(ur_delivery_wait_ms(&outcome, &limits, 0), limits.settle_after_ms);

@@ -68,6 +68,7 @@ static void read_asset(const struct ur_session *session, struct ur_heard *ret)
 static void read_bytes(const struct ur_session *session, struct ur_heard *ret)
 {
 	const struct ur_delivery *delivery = session->delivery;
+	assert(delivery->put.state == UR_PUT_BYTES);
 	assert(session->upload->length <= INT64_MAX);
 	ret->answer.size = (int64_t)session->upload->length;
 	ret->answer.total = ur_immich_total(delivery->request.content_range);

@@ -66,6 +66,7 @@ void ur_delivery_conclude(struct ur_session *session, void (*done)(struct ur_job
 void ur_delivery_concluded(struct ur_session *session)
 {
 	const struct ur_delivery *delivery = session->delivery;
+	assert(!delivery->busy);
 	assert(delivery->result == 0);
 	ur_spool_concluded(session->upload, &delivery->outcome);
 	if (delivery->outcome.state == UR_SPOOL_CONFIRMED && delivery->related != NULL) {
@@ -77,6 +78,7 @@ static void clear_away(struct ur_job *job)
 {
 	struct ur_session *session = ur_delivery_session_of(job);
 	struct ur_delivery *delivery = session->delivery;
+	assert(delivery->busy);
 	(void)ur_spool_wipe(session->upload, UR_DELIVERY_KEY_NAME);
 	if (delivery->outcome.state == UR_SPOOL_CONFIRMED) {
 		delivery->result = ur_spool_empty(session->upload, &delivery->err);
@@ -92,6 +94,7 @@ static void clear_away(struct ur_job *job)
 
 void ur_delivery_tidy(struct ur_session *session, void (*done)(struct ur_job *job))
 {
+	assert(session->delivery->step == UR_DELIVERY_SETTLED);
 	assert(ur_spool_is_over(&session->upload->outcome));
 	begin(session, clear_away, done);
 }

@@ -22,6 +22,7 @@ void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upl
 	}
 	const int written = snprintf(
 		plain, sizeof plain, "%c%s", credential->is_key ? 'k' : 's', credential->line);
+	assert(written < (int)sizeof plain);
 	int r = written < 0 ? -EIO
 			    : ur_seal(gateway->options.seal, upload->id, upload->owner, plain,
 				      (size_t)written, sealed, &size);

@@ -74,6 +74,7 @@ static void take(struct ur_session *session, struct ur_next next)
 	assert(next.step < UR_DELIVERY_STEPS);
 	assert(next.wait_ms >= 0);
 	assert(next.step != UR_DELIVERY_SETTLED || next.conclude);
+	assert(!delivery->busy || next.wait_ms == 0);
 	delivery->step = next.step;
 	delivery->due_ms = ur_gateway_now_ms() + next.wait_ms;
 	if (next.conclude) {
@@ -108,6 +109,7 @@ static void on_answer(struct ur_post *post)
 		(struct ur_delivery *)((char *)post - offsetof(struct ur_delivery, post));
 	struct ur_session *session = delivery->request.context;
 	assert(delivery->busy);
+	assert(delivery->step == UR_DELIVERY_PUT);
 	delivery->busy = false;
 	if (delivery->put.state == UR_PUT_SEND) {
 		assert(session->gateway->carrying > 0);
@@ -132,6 +134,8 @@ static void begin(struct ur_delivery *delivery, struct ur_session *session)
 	assert(!session->upload->is_sidecar);
 	assert(session->delivery == NULL);
 	const struct ur_spool_outcome *outcome = &session->upload->outcome;
+	assert(outcome->state != UR_SPOOL_RECEIVING);
+	assert(!ur_spool_is_over(outcome));
 	const bool perhaps_sent = outcome->suspect && outcome->state == UR_SPOOL_COMPLETE;
 	delivery->fd = -1;
 	delivery->seed = (uint64_t)ur_clock_steady_ns();
@@ -211,6 +215,7 @@ void ur_delivery_free(struct ur_session *session)
 	ur_delivery_remember_departed(session);
 	struct ur_session **at = &session->gateway->deliveries;
 	while (*at != session) {
+		assert((*at)->gateway == session->gateway);
 		at = &(*at)->delivery->next;
 	}
 	*at = delivery->next;
@@ -228,6 +233,7 @@ void ur_delivery_free(struct ur_session *session)
 
 void ur_delivery_abandon(struct ur_session *session)
 {
+	assert(session->delivery != NULL);
 	session->delivery->busy = false;
 	ur_delivery_free(session);
 }
@@ -245,6 +251,7 @@ void ur_delivery_tick(struct ur_gateway *gateway)
 		}
 		busy += session->delivery->busy ? 1 : 0;
 		if (is_over(session)) {
+			assert(ur_spool_is_over(&session->upload->outcome));
 			ur_delivery_free(session); // takes it off the list
 			ur_session_rest(session);
 		} else {
@@ -256,9 +263,11 @@ void ur_delivery_tick(struct ur_gateway *gateway)
 void ur_delivery_welcome(struct ur_gateway *gateway, const struct ur_visitor *who,
 	const struct ur_credential *credential)
 {
+	assert(credential->line[0] != '\0');
 	if (!who->may_upload) {
 		return;
 	}
+	assert(who->user[0] != '\0');
 	for (struct ur_session *at = gateway->deliveries; at != NULL; at = at->delivery->next) {
 		struct ur_delivery *delivery = at->delivery;
 		const bool lacks_key =

@@ -39,6 +39,7 @@ void ur_delivery_explain(struct ur_session *session, const char *format, ...)
 void ur_delivery_restart(struct ur_delivery *delivery, enum ur_put_state from)
 {
 	const bool doubted = delivery->put.doubted;
+	assert(!delivery->busy);
 	assert(from == UR_PUT_CHECK || from == UR_PUT_ASSET);
 	/* What is doubted may still arrive. */
 	ur_put_start(&delivery->put, &ur_put_gateway,
@@ -176,6 +177,7 @@ static struct ur_next drop_key(struct ur_session *session)
 /** It may be the row of an upload that is just being stored, and may fail. */
 static struct ur_next ask_later(struct ur_session *session)
 {
+	assert(session->delivery->put.verdict == UR_PUT_THERE);
 	ur_delivery_restart(session->delivery, UR_PUT_CHECK);
 	return ur_next_later(UR_DELIVERY_PUT, UR_DELIVERY_TURN_MS);
 }
@@ -265,6 +267,7 @@ static struct ur_next sent(struct ur_session *session, const struct ur_heard *he
 	struct ur_gateway *gateway = session->gateway;
 	const bool duplicate = heard->answer.duplicate || heard->answer.status == 200;
 	struct ur_spool_outcome outcome = {.duplicate = duplicate, .status = heard->answer.status};
+	assert(heard->asset[0] != '\0');
 	assert(!duplicate || delivery->put.doubted); // we had just been told that it is not there
 	gateway->counters.bytes_delivered += session->upload->length;
 	gateway->counters.delivered += duplicate ? 0 : 1;

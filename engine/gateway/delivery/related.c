@@ -14,6 +14,7 @@
 
 static struct ur_spool_upload *relative(struct ur_session *session, const char *id)
 {
+	assert(session->upload->owner[0] != '\0');
 	struct ur_spool_upload *found =
 		id[0] == '\0' ? NULL : ur_spool_find(session->gateway->spool, id);
 	return found != NULL && strcmp(found->owner, session->upload->owner) == 0 ? found : NULL;
@@ -50,12 +51,14 @@ static bool take_sidecar(struct ur_session *session, struct ur_spool_upload *sid
 	if (fd >= 0) {
 		(void)close(fd);
 	}
+	assert((delivery->related == NULL) == (delivery->sidecar == NULL));
 	return delivery->related != NULL || !fits;
 }
 
 /** What it becomes is not known yet: its picture waits for it. */
 static bool is_undecided(const struct ur_spool_upload *movie)
 {
+	assert(!movie->is_sidecar);
 	return movie->is_unread || movie->outcome.state == UR_SPOOL_RECEIVING ||
 	       movie->outcome.state == UR_SPOOL_COMPLETE ||
 	       (movie->outcome.state == UR_SPOOL_REFUSED &&
@@ -106,6 +109,7 @@ int ur_delivery_read_metadata(struct ur_session *session)
 void ur_delivery_find_related(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
+	assert(delivery->metadata != NULL);
 	/* What went along is written down; what its client names may be anything. */
 	delivery->related = relative(session, session->upload->outcome.with);
 	if (delivery->related != NULL &&
@@ -118,6 +122,7 @@ void ur_delivery_find_related(struct ur_session *session)
 void ur_delivery_judge_sidecar(struct ur_delivery *delivery)
 {
 	assert(delivery->related != NULL);
+	assert(delivery->related->is_sidecar);
 	assert(delivery->outcome.state == UR_SPOOL_CONFIRMED);
 	struct ur_spool_outcome *outcome = &delivery->related_outcome;
 	*outcome = delivery->outcome;
@@ -137,6 +142,7 @@ void ur_delivery_judge_sidecar(struct ur_delivery *delivery)
 
 void ur_delivery_name_sidecar(const struct ur_delivery *delivery, struct ur_spool_outcome *outcome)
 {
+	assert(delivery->related == NULL || delivery->related->is_sidecar);
 	(void)snprintf(outcome->with, sizeof outcome->with, "%s",
 		delivery->related != NULL ? delivery->related->id : "");
 }
@@ -174,6 +180,7 @@ static bool are_same(const struct bytes *bytes, const char *owner, const uint8_t
 static bool has_twin(const struct ur_gateway *gateway, const struct bytes *bytes,
 	const struct ur_session *self, bool (*is)(const struct ur_delivery *))
 {
+	assert(self == NULL || self->gateway == gateway);
 	for (const struct ur_session *at = gateway->deliveries; at != NULL;
 		at = at->delivery->next) {
 		if (at != self && is(at->delivery) &&
@@ -214,6 +221,7 @@ void ur_delivery_remember_departed(struct ur_session *session)
 				       : delivery->lost_until_ms,
 		.doubt_ran_ms = ur_spool_ran_ms(gateway->spool),
 	};
+	assert(upload->owner[0] != '\0'); // a place without an owner is nobody's
 	memcpy(departed->owner, upload->owner, sizeof departed->owner);
 	memcpy(departed->sha1, upload->sha1, sizeof departed->sha1);
 }
@@ -237,12 +245,14 @@ static bool is_in_doubt(
 
 bool ur_delivery_is_twin(const struct ur_session *session)
 {
+	assert(!session->upload->is_sidecar);
 	const struct bytes bytes = bytes_of(session);
 	return is_on_wire(session->gateway, &bytes, session);
 }
 
 bool ur_delivery_shares_doubt(const struct ur_session *session)
 {
+	assert(session->delivery->put.verdict == UR_PUT_THERE);
 	const struct bytes bytes = bytes_of(session);
 	return is_in_doubt(session->gateway, &bytes, session);
 }
@@ -250,6 +260,7 @@ bool ur_delivery_shares_doubt(const struct ur_session *session)
 bool ur_delivery_is_in_doubt(
 	const struct ur_gateway *gateway, const char *owner, const uint8_t sha1[20])
 {
+	assert(owner[0] != '\0');
 	const struct bytes bytes = {owner, sha1};
 	return is_on_wire(gateway, &bytes, NULL) || is_in_doubt(gateway, &bytes, NULL);
 }

@@ -51,6 +51,7 @@ static struct ur_request *new_request(
 static int ask_check(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
+	assert(!session->upload->is_sidecar);
 	struct ur_request *request = new_request(session, "POST", "/api/assets/bulk-upload-check");
 	ur_text_clear(&delivery->head);
 	ur_immich_check_begin(&delivery->head);
@@ -72,6 +73,7 @@ static int ask_check(struct ur_session *session)
 static int count_bytes(struct ur_request *request, const void *bytes, size_t size)
 {
 	struct ur_delivery *delivery = request->owner;
+	assert(delivery->put.state == UR_PUT_BYTES);
 	(void)bytes;
 	delivery->counted += size;
 	return 0;
@@ -83,6 +85,8 @@ static int ask_asset(struct ur_session *session)
 	struct ur_delivery *delivery = session->delivery;
 	const bool bytes = delivery->put.state == UR_PUT_BYTES;
 	const uint64_t length = session->upload->length;
+	assert(length > 0);
+	assert(session->upload->outcome.asset[0] != '\0');
 	(void)snprintf(delivery->path, sizeof delivery->path, "/api/assets/%s%s",
 		session->upload->outcome.asset, bytes ? "/original" : "");
 	struct ur_request *request = new_request(session, "GET", delivery->path);
@@ -103,6 +107,7 @@ static ssize_t give(struct ur_stream *stream, void *buffer, size_t size)
 {
 	struct ur_delivery *delivery =
 		(struct ur_delivery *)((char *)stream - offsetof(struct ur_delivery, stream));
+	assert(delivery->put.state == UR_PUT_SEND);
 	const ssize_t got = ur_sys.pread(delivery->fd, buffer, size, (off_t)delivery->at);
 	if (got > 0) {
 		delivery->at += (uint64_t)got;

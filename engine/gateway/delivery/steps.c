@@ -12,6 +12,7 @@
 
 static struct ur_next wait_for_metadata(struct ur_session *session, enum ur_delivery_step step)
 {
+	assert(session->delivery->metadata == NULL);
 	ur_gateway_log(
 		session->gateway, 3, "upload %s: its metadata cannot be read", session->upload->id);
 	return ur_next_later(step, UR_DELIVERY_LONGEST_PAUSE_MS);
@@ -70,6 +71,7 @@ static const char *why_not_now(const struct ur_session *session)
 {
 	const struct ur_gateway *gateway = session->gateway;
 	const enum ur_put_state state = session->delivery->put.state;
+	assert(session->delivery->step == UR_DELIVERY_PUT);
 	if (state != UR_PUT_CHECK && state != UR_PUT_LOST) {
 		return NULL;
 	}

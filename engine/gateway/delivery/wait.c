@@ -13,6 +13,7 @@ static const struct ur_backoff quota_backoff = {.first_ms = 12000, .most_ms = 36
 
 int64_t ur_delivery_lost_ms(const struct ur_gateway *gateway)
 {
+	assert(gateway->limits.answer_wait_ms >= 0);
 	return gateway->limits.answer_wait_ms < LOST_MS ? gateway->limits.answer_wait_ms : LOST_MS;
 }
 
@@ -29,6 +30,7 @@ int64_t ur_delivery_quota_pause_ms(struct ur_delivery *delivery)
 int64_t ur_delivery_wait_ms(const struct ur_spool_outcome *outcome,
 	const struct ur_gateway_limits *limits, int64_t now_ran_ms)
 {
+	assert(outcome->state == UR_SPOOL_DELIVERED);
 	return ur_put_wait_ms(outcome->suspect, limits->settle_after_ms, limits->suspect_wait_ms,
 		now_ran_ms - outcome->there_ran_ms);
 }
