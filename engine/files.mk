@@ -16,6 +16,7 @@ ENGINE_SRC := \
 	engine/net/transfer.c \
 	engine/net/tus.c \
 	engine/net/window.c \
+	engine/net/wire.c \
 	engine/immich/put.c \
 	engine/media/hash.c \
 	engine/media/hash_lanes.c \

@@ -130,6 +130,7 @@ struct ur_file {
 	int tries;                 // to send it that failed, in all runs
 	struct ur_put put;         // where its delivery stands
 	int64_t lost_until_ns;     // steady: how long a lost answer is asked after
+	unsigned wire;             // its place there, until what became of it is in the ledger
 	int64_t sending_ns;
 	int64_t delivered_ns;
 	int64_t confirmed_ns;

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/import/coordinator/coordinator.h"
+#include "engine/net/wire.h"
 #include "engine/pipeline_handshake.h"
 #include "engine/stage/chunks.h"
 #include "engine/stage/probe.h"
@@ -185,12 +186,38 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 	return r < 0 ? r : check_server(p, err);
 }
 
+#define WIRE_SUFFIX "-wire" // beside the ledger, as -wal and -shm
+
+/** Without it a run after a kill waits for all that was marked to be sent, as if all of it had gone. */
+static void open_wire(struct ur_pipeline *p, const uint8_t salt[UR_LEDGER_SALT])
+{
+	uint8_t owner[UR_HASH_XXH];
+	struct ur_text path = {0};
+	static_assert(sizeof owner == UR_WIRE_OWNER, "a hash of the salt, which is a secret");
+	if (p->options.plan) {
+		return; // nothing goes out
+	}
+	ur_xxh_of(salt, UR_LEDGER_SALT, owner);
+	ur_text_addf(&path, "%s" WIRE_SUFFIX, p->options.ledger);
+	int r = ur_text_ok(&path) ? ur_wire_open(ur_text_get(&path), owner, &p->run.wire) : -ENOMEM;
+	r = r < 0 ? r : ur_wire_begin(p->run.wire);
+	if (r < 0) {
+		p->run.wire = ur_wire_free(p->run.wire);
+		ur_run_warn(&p->run,
+			"'%s' cannot be written (%s): should this run be killed, the next one waits "
+			"longer for what may still be on its way",
+			ur_text_get(&path), strerrordesc_np(-r));
+	}
+	ur_text_done(&path);
+}
+
 static int make_staging_key(struct ur_pipeline *p, struct ur_err *err)
 {
 	uint8_t salt[UR_LEDGER_SALT];
 	const int r = ur_ledger_salt(p->ledger, salt, err);
 	if (r == 0) {
 		ur_staging_key_make(salt, sizeof salt, &p->run.staging_key);
+		open_wire(p, salt);
 	}
 	return r;
 }
@@ -527,6 +554,7 @@ struct ur_pipeline *ur_pipeline_free(struct ur_pipeline *p)
 	p->chunks = ur_chunks_free(p->chunks);
 	p->coordinator = ur_coordinator_free(p->coordinator);
 	p->scan = ur_scan_free(p->scan);
+	p->run.wire = ur_wire_free(p->run.wire); // before the ledger's lock, which is its own, too
 	p->ledger = ur_ledger_free(p->ledger);
 	p->run.types = ur_types_free(p->run.types);
 	ur_text_done(&p->run.libraries);

@@ -80,8 +80,11 @@ struct ur_options {
 	void *context;
 };
 
+struct ur_wire;
+
 struct ur_run {
 	const struct ur_options *options;
+	struct ur_wire *wire; // which bodies have gone out; NULL: nobody notes it
 	struct ur_server server;
 	bool server_remembered; // some of that is what it said up to a day ago
 	struct ur_types *types;

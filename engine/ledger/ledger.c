@@ -112,9 +112,10 @@ static const char *const texts[STATEMENTS] = {
 	[FILE_SAME] =
 		"SELECT 1 FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
 		" AND sha1=?2 AND sha1 IS NOT NULL AND run=?3 AND state IN (8,9,10,11,12) AND NOT (folder=?4 AND name=?5) LIMIT 1",
-	[FILE_DOUBTS] = "SELECT doubt, state FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
-			" AND sha1=?2 AND sha1 IS NOT NULL AND doubt<>''"
-			" AND NOT (folder=?3 AND name=?4)",
+	[FILE_DOUBTS] =
+		"SELECT doubt, state, flags FROM file INDEXED BY file_by_sha1 WHERE destination=?1"
+		" AND sha1=?2 AND sha1 IS NOT NULL AND doubt<>''"
+		" AND NOT (folder=?3 AND name=?4)",
 	/* '0' is what follows '/': what lies between is below the folder. */
 	[EMPTIED] = "WITH ended(run) AS (SELECT coalesce(max(id), 0) FROM run"
 		    "  WHERE destination=?1 AND ended_ns<>0 AND command<>'plan')"

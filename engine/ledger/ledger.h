@@ -86,6 +86,7 @@ struct ur_record {
 	bool told;     // it was named once: from then on it is counted
 	enum ur_ending ending; // of these bytes
 	bool owes_link; // a movie that was sent, and whose still was there and is not linked yet
+	bool noted;     // `sending`: the wire says whether its body went out whole
 	int tries;
 	int64_t next_ns; // not before
 	int64_t run;
@@ -169,6 +170,7 @@ void ur_ledger_let_go(struct ur_ledger *ledger);
 struct ur_ledger_doubt {
 	struct ur_age since;   // the server's claim to have them is in doubt
 	struct ur_age sending; // a request may have gone out, and nobody knows how it ended
+	struct ur_age first;   // … the earliest such; of no boot where the wire cannot say
 };
 [[nodiscard]] int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,

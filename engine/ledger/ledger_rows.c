@@ -20,7 +20,8 @@ enum {
 	FLAG_TOLD = 16,
 	FLAG_WHOLE = 32,
 	FLAG_CUT = 64,
-	FLAG_OWES_LINK = 128
+	FLAG_OWES_LINK = 128,
+	FLAG_NOTED = 256,
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -87,11 +88,12 @@ static void bind_age(sqlite3_stmt *s, int at, const struct ur_age *age)
 
 static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 {
-	const int flags =
-		(f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
-		(f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
-		(f->told ? FLAG_TOLD : 0) | (f->ending == UR_ENDING_WHOLE ? FLAG_WHOLE : 0) |
-		(f->ending == UR_ENDING_CUT ? FLAG_CUT : 0) | (f->owes_link ? FLAG_OWES_LINK : 0);
+	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
+			  (f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
+			  (f->told ? FLAG_TOLD : 0) |
+			  (f->ending == UR_ENDING_WHOLE ? FLAG_WHOLE : 0) |
+			  (f->ending == UR_ENDING_CUT ? FLAG_CUT : 0) |
+			  (f->owes_link ? FLAG_OWES_LINK : 0) | (f->noted ? FLAG_NOTED : 0);
 	const int64_t numbers[UR_LEDGER_COLUMN_COUNT] = {f->destination, f->folder, 0,
 		(int64_t)f->identity.fs, (int64_t)f->identity.inode, f->identity.size,
 		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
@@ -186,6 +188,7 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.accepted = (flags & FLAG_ACCEPTED) != 0,
 		.told = (flags & FLAG_TOLD) != 0,
 		.owes_link = (flags & FLAG_OWES_LINK) != 0,
+		.noted = (flags & FLAG_NOTED) != 0,
 		.ending = (flags & FLAG_WHOLE) != 0 ? UR_ENDING_WHOLE
 			  : (flags & FLAG_CUT) != 0 ? UR_ENDING_CUT
 						    : UR_ENDING_UNKNOWN,
@@ -297,6 +300,21 @@ static void take_younger(struct ur_age *youngest, const struct ur_age *age)
 	}
 }
 
+/** One that was not noted, or is of another boot, leaves nothing that could be said of them all. */
+static void take_first(struct ur_age *first, const struct ur_age *age, bool noted)
+{
+	if (!ur_age_is_begun(first)) {
+		*first = *age;
+	}
+	const bool same = strcmp(first->boot, age->boot) == 0;
+	if (same && age->at_ns - age->had_ns < first->at_ns - first->had_ns) {
+		*first = *age;
+	}
+	if (!same || !noted) {
+		first->boot[0] = '\0';
+	}
+}
+
 #define DOUBT_KEY (2 * UR_LEDGER_SHA1 + 40)
 
 /** In `meta`: "doubt DESTINATION SHA1". */
@@ -368,6 +386,8 @@ int ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 		take_younger(&doubt.since, &age);
 		if (sqlite3_column_int(s, 1) == UR_SENDING) {
 			take_younger(&doubt.sending, &age);
+			const bool noted = (sqlite3_column_int(s, 2) & FLAG_NOTED) != 0;
+			take_first(&doubt.first, &age, noted);
 		}
 	}
 	int r = code == SQLITE_DONE ? 0 : ur_ledger_complain(ledger, err, "be read");

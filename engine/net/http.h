@@ -77,6 +77,8 @@ struct ur_request {
 	size_t answer_max;      // bytes of the answer that are kept; 0: UR_HTTP_ANSWER_MAX
 	/** Takes the body of a 200 or 206 instead of `answer`; a negative errno breaks it off. */
 	int (*sink)(struct ur_request *request, const void *bytes, size_t size);
+	/** Before the last byte of the body is handed over, once; a negative errno keeps it back. */
+	int (*last)(struct ur_request *request);
 	/** Gets each header of the answer; NULL: nobody asks. */
 	void (*field)(struct ur_request *request, const char *name, const char *value);
 	void (*done)(struct ur_request *request);

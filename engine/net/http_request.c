@@ -116,6 +116,12 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 		request->paused = true;
 		return CURL_READFUNC_PAUSE;
 	}
+	const bool last = !more && !request->body_gone && request->last != NULL;
+	const int r = last ? request->last(request) : 0;
+	if (r < 0) {
+		request->stream_error = r;
+		return CURL_READFUNC_ABORT;
+	}
 	request->body_gone = !more;
 	request->progress_ns = ur_clock_steady_ns();
 	if (request->upload) {

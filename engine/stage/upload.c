@@ -12,6 +12,7 @@
 #include "engine/base/pace.h"
 #include "engine/base/retry.h"
 #include "engine/net/proof.h"
+#include "engine/net/wire.h"
 #include "engine/source/readahead.h"
 #include "engine/sys/sys.h"
 
@@ -220,6 +221,13 @@ static bool write_request(struct slot *slot)
 	return ur_text_ok(&slot->head) && ur_text_ok(&slot->middle) && ur_text_ok(&slot->tail);
 }
 
+/** From now on a kill leaves a body that may arrive. */
+static int last_byte(struct ur_request *request)
+{
+	const struct slot *slot = request->owner;
+	return ur_wire_gone(slot->upload->run->wire, slot->file->wire);
+}
+
 static void send_next(struct slot *slot)
 {
 	struct ur_file *file = slot->file;
@@ -237,6 +245,7 @@ static void send_next(struct slot *slot)
 		.upload = true,
 		.answer_wait_ms = slot->upload->run->options->answer_wait_ms,
 		.answer_max = 64u << 10,
+		.last = last_byte,
 		.done = answered,
 		.owner = slot,
 		.answer = answer,

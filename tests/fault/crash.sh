@@ -167,6 +167,8 @@ at_point()
   esac
   import "$SRC" "${run[@]}"
   local status=$?
+  # After a power cut it is another boot, of whose predecessors' notes nothing is believed.
+  [ -z "${UR_FAULT_POWER-}" ] || rm -f "$W/ledger/"*-wire
   unset UR_FAULT_CRASH UR_FAULT_POWER UR_FAULT_CLOCK UR_FAULT_KEEP
   case $status in
   99) ;;

@@ -24,6 +24,8 @@ struct sim_file {
 };
 extern struct sim_file sim_files[SIM_FILES];
 
+/** No upload of an earlier world is on its way. */
+void sim_run_begin(void);
 /** One run of the importer, to its end or its death. */
 void sim_run(void);
 

@@ -13,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TURNS_MAX 60000 // of one run: more is a livelock
+#define GRACE_NS (11 * UR_SECOND_NS) // of a stop; then http has been told to cancel
+#define UPLOADS (4 * SIM_FILES)      // those on the way that nobody waits for any more, too
+#define TURNS_MAX 60000              // of one run: more is a livelock
 
 enum {
 	FROM_PROBE,
@@ -36,12 +38,15 @@ static struct slot {
 
 static struct upload {
 	struct sim_event event;
-	struct ur_item *item;
+	struct ur_item *item; // NULL: who sent it is not here any more
+	int content;
+	bool gone; // the last byte has left
 	bool arrived;
-} uploads[SIM_FILES];
+} uploads[UPLOADS];
 
 static struct ur_record rows[SIM_FILES];
 static struct ur_queue *queues[QUEUES];
+static struct ur_wire *wire;
 static char root_path[] = "/sim";
 static struct ur_root root = {.path = root_path, .path_size = 4, .fd = -1};
 static struct ur_dir *dir;
@@ -199,7 +204,7 @@ static void cut(struct upload *upload)
 {
 	struct ur_file *file = &upload->item->files[upload->item->current];
 	file->send_result = -ECANCELED;
-	file->send_body_gone = upload->arrived;
+	file->send_body_gone = upload->gone;
 	give_back(upload);
 }
 
@@ -249,11 +254,26 @@ static void take_from_under(struct ur_file *file, struct sim_file *at)
 	sim_say("%s: %s by its user", at->name, at->there ? "changed" : "taken away");
 }
 
+static void send_last_byte(struct upload *upload, struct ur_file *file)
+{
+	if (ur_wire_gone(wire, file->wire) < 0) {
+		break_off(file);
+		give_back(upload);
+		return;
+	}
+	upload->gone = true;
+	sim_later(&upload->event, (int64_t)sim_below(sim_once_in(4) ? 90000 : 10) * UR_MS_NS);
+}
+
 static void goes_on(struct sim_event *event)
 {
 	struct upload *upload = (struct upload *)((char *)event - offsetof(struct upload, event));
-	if (upload->item == NULL) {
-		return; // it was cut off
+	if (upload->item == NULL) { // it was cut off
+		if (upload->gone && !upload->arrived && sim_once_in(2)) {
+			sim_say("content %d arrives, and nobody hears of it", upload->content);
+			(void)sim_server_upload(upload->content);
+		}
+		return;
 	}
 	struct ur_file *file = &upload->item->files[upload->item->current];
 	if (upload->arrived) {
@@ -262,18 +282,22 @@ static void goes_on(struct sim_event *event)
 		give_back(upload);
 		return;
 	}
-	if (sim_lies(LIE_USER)) {
+	if (!upload->gone && sim_lies(LIE_USER)) {
 		take_from_under(file, file_of(upload->item, upload->item->current));
 		give_back(upload);
 		return;
 	}
-	if (sim_lies(LIE_LINE)) {
+	if (!upload->gone && sim_lies(LIE_LINE)) {
 		break_off(file);
 		give_back(upload);
 		return;
 	}
+	if (!upload->gone) {
+		send_last_byte(upload, file);
+		return;
+	}
 	upload->arrived = true;
-	arrive(file, file_of(upload->item, upload->item->current)->content);
+	arrive(file, upload->content);
 	note_travel(upload->item, file);
 	sim_later(&upload->event, (int64_t)sim_below(3000) * UR_MS_NS);
 }
@@ -285,13 +309,15 @@ static bool play_upload(void)
 	while (ur_queue_pop(queues[TO_UPLOAD], &got) == 0) {
 		any = true;
 		struct upload *upload = NULL;
-		for (size_t i = 0; i < SIM_FILES && upload == NULL; i++) {
+		for (size_t i = 0; i < UPLOADS && upload == NULL; i++) {
 			upload = uploads[i].item == NULL && !uploads[i].event.waits ? &uploads[i]
 										    : NULL;
 		}
 		assert(upload != NULL);
 		upload->item = got;
-		upload->arrived = false;
+		upload->arrived = upload->gone = false;
+		const struct ur_item *item = got;
+		upload->content = file_of(got, item->current)->content;
 		upload->event.happen = goes_on;
 		if (sim.dead) {
 			cut(upload);
@@ -448,19 +474,25 @@ static int64_t next_due(const struct ur_coordinator *c)
 	return due <= now ? now + UR_MS_NS : due;
 }
 
-/** The process has died: all that was on its way comes home, and nothing of it happened. */
-static bool bury(struct ur_run *run)
+/** As http does it: what was on its way comes home, and what had left may arrive all the same. */
+static bool cut_all(void)
 {
 	bool any = false;
-	atomic_store(&run->stop, true);
-	ur_http_cancel(NULL);
-	for (int i = 0; i < SIM_FILES; i++) {
+	for (int i = 0; i < UPLOADS; i++) {
 		if (uploads[i].item != NULL) {
 			cut(&uploads[i]);
 			any = true;
 		}
 	}
 	return any;
+}
+
+/** The process has died: nothing that comes home happens any more. */
+static bool bury(struct ur_run *run)
+{
+	atomic_store(&run->stop, true);
+	ur_http_cancel(NULL);
+	return cut_all();
 }
 
 static void go_round(struct ur_coordinator *c, struct ur_run *run)
@@ -470,6 +502,7 @@ static void go_round(struct ur_coordinator *c, struct ur_run *run)
 		bool any = play_upload();
 		any = play_settle() || any;
 		any = (sim.dead && bury(run)) || any;
+		any = (c->stop_ns != 0 && sim_now() - c->stop_ns > GRACE_NS && cut_all()) || any;
 		if (turns > TURNS_MAX) {
 			sim_break("a run does not come to its end");
 			sim.dead = true;
@@ -488,6 +521,21 @@ static void go_round(struct ur_coordinator *c, struct ur_run *run)
 	}
 }
 
+void sim_run_begin(void)
+{
+	memset(uploads, 0, sizeof uploads);
+}
+
+/** As the pipeline does. */
+static struct ur_wire *open_wire(void)
+{
+	wire = sim_disk_wire();
+	if (wire != NULL && ur_wire_begin(wire) < 0) {
+		wire = ur_wire_free(wire);
+	}
+	return wire;
+}
+
 void sim_run(void)
 {
 	struct ur_run run = {.options = &options, .destination = 1, .id = ++sim.runs};
@@ -504,6 +552,7 @@ void sim_run(void)
 		.user_id = SIM_USER};
 	sim.dead = false;
 	begin();
+	run.wire = open_wire();
 	struct ur_coordinator_wiring wiring = {
 		.from_probe = {queues[FROM_PROBE]},
 		.probe_count = 1,
@@ -533,6 +582,7 @@ void sim_run(void)
 	sim_say("run %d ends%s: %s", sim.runs, sim.dead ? " by a crash" : "",
 		run.result < 0 ? run.err.text : "well");
 	c = ur_coordinator_free(c);
+	wire = ur_wire_free(wire);
 	sim_ledger_crash(); // what was not committed is gone
 	while (ur_queue_pop(queues[FREE_ITEMS], &got) == 0) {
 	}

@@ -157,6 +157,19 @@ static void take_younger(struct ur_age *youngest, const struct ur_age *age)
 	}
 }
 
+static void take_first(struct ur_age *first, const struct ur_record *row)
+{
+	const bool begun = ur_age_is_begun(first);
+	const bool same = !begun || strcmp(first->boot, row->doubt.boot) == 0;
+	if (!begun ||
+		(same && row->doubt.at_ns - row->doubt.had_ns < first->at_ns - first->had_ns)) {
+		*first = row->doubt;
+	}
+	if (!same || !row->noted) {
+		first->boot[0] = '\0';
+	}
+}
+
 int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], int64_t not_folder, const char *not_name,
 	struct ur_ledger_doubt *ret, struct ur_err *err)
@@ -174,6 +187,7 @@ int __wrap_ur_ledger_doubt(struct ur_ledger *ledger, int64_t destination,
 		take_younger(&ret->since, &row->doubt);
 		if (row->state == UR_SENDING) {
 			take_younger(&ret->sending, &row->doubt);
+			take_first(&ret->first, row);
 		}
 	}
 	return 0;

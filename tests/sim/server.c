@@ -21,8 +21,10 @@ struct sim_content sim_contents[SIM_CONTENTS];
 
 static struct pending {
 	struct sim_event event;
-	struct ur_request *request; // NULL: free
-	bool arrived;               // an upload: its body
+	struct ur_request *request; // NULL: free, or whoever asked is no more
+	int content;                // of an upload
+	bool gone;                  // its last byte has left
+	bool arrived;               // its body
 	struct sim_sent sent;
 } pending[PENDING];
 
@@ -451,20 +453,37 @@ static void answer_upload(struct ur_request *r, const struct sim_sent *sent)
 	}
 }
 
-/** True when its body has just arrived, and the answer is to come. */
+/** True when its last byte leaves; false: whoever sends it must not let it go. */
+static bool leaves(struct pending *p)
+{
+	const int r = p->request->last == NULL ? 0 : p->request->last(p->request);
+	if (r < 0) {
+		p->request->result = r;
+		p->request->body_gone = false;
+		return false;
+	}
+	p->gone = true;
+	sim_later(&p->event, (int64_t)sim_below(sim_once_in(4) ? 90000 : 10) * UR_MS_NS);
+	return true;
+}
+
+/** True when its body is on its way, or has just arrived, and the answer is to come. */
 static bool goes_on(struct pending *p)
 {
 	if (p->arrived) {
 		answer_upload(p->request, &p->sent);
 		return false;
 	}
-	if (sim_lies(LIE_LINE)) {
+	if (!p->gone && sim_lies(LIE_LINE)) {
 		p->request->result = -ECONNRESET;
 		p->request->body_gone = false;
 		return false;
 	}
+	if (!p->gone) {
+		return leaves(p);
+	}
 	p->arrived = true;
-	p->sent = sim_server_upload(content_of_upload(p->request));
+	p->sent = sim_server_upload(p->content);
 	sim_later(&p->event, (int64_t)sim_below(3000) * UR_MS_NS);
 	return true;
 }
@@ -472,8 +491,12 @@ static bool goes_on(struct pending *p)
 static void happens(struct sim_event *event)
 {
 	struct pending *p = (struct pending *)((char *)event - offsetof(struct pending, event));
-	if (p->request == NULL) {
-		return; // it was cancelled
+	if (p->request == NULL) { // it was cancelled, or its sender died
+		if (p->gone && !p->arrived && sim_once_in(2)) {
+			sim_say("content %d arrives, and nobody hears of it", p->content);
+			(void)sim_server_upload(p->content);
+		}
+		return;
 	}
 	ur_text_clear(&p->request->answer);
 	if (is_upload(p->request)) {
@@ -508,7 +531,8 @@ void __wrap_ur_http_submit(struct ur_http *http, struct ur_request *request)
 	for (size_t i = 0; i < PENDING; i++) {
 		if (pending[i].request == NULL && !pending[i].event.waits) {
 			pending[i].request = request;
-			pending[i].arrived = false;
+			pending[i].gone = pending[i].arrived = false;
+			pending[i].content = is_upload(request) ? content_of_upload(request) : -1;
 			pending[i].event.happen = happens;
 			sim_later(&pending[i].event, (int64_t)(1 + sim_below(300)) * UR_MS_NS);
 			return;

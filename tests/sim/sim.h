@@ -5,6 +5,7 @@
  *
  *     main.c       seeds, chance, and making a failing seed small
  *     clock.c      the three clocks, and an agenda of what happens when
+ *     disk.c       the file that a process leaves behind
  *     server.c     what the server truly holds, and what it (or a proxy) answers
  *
  *     sim_importer.c   files and the promises about them
@@ -28,6 +29,7 @@
 #include "engine/media/hash.h"
 #include "engine/net/http.h"
 #include "engine/net/immich.h"
+#include "engine/net/wire.h"
 
 #define SIM_FILES 6
 #define SIM_CONTENTS 6
@@ -135,6 +137,13 @@ struct sim_sent {
 };
 /** A whole body of these bytes has arrived. */
 struct sim_sent sim_server_upload(int content);
+
+/* ---- disk.c ------------------------------------------------------------------------------------ */
+
+/** No file is there yet. */
+void sim_disk_begin(void);
+/** Opened by a process that begins; NULL: it cannot be. */
+struct ur_wire *sim_disk_wire(void);
 
 /* ---- main.c ------------------------------------------------------------------------------------ */
 

@@ -2,7 +2,7 @@
 #
 #   make sim                      100,000 worlds
 #   SIM_COUNT=N UR_SEED=N make sim
-SIM_COMMON := main clock server
+SIM_COMMON := main clock server disk
 SIM_IMPORTER := sim_importer importer_run ledger
 SIM_NAMES := importer gateway
 SIM_BIN := $(SIM_NAMES:%=$(OUT)/tests/sim/sim_%)

@@ -128,6 +128,8 @@ const char *sim_live(const struct sim_plan *plan)
 {
 	sim_begin(plan);
 	sim_ledger_begin();
+	sim_disk_begin();
+	sim_run_begin();
 	make_files();
 	make_own();
 	for (int i = 0; i < plan->runs && sim.broken[0] == '\0'; i++) {

@@ -385,6 +385,35 @@ static void a_doubt_about_another_file_with_the_same_bytes_counts(void **state)
 	assert_true(ur_age_is_begun(&item->files->doubt_since));
 }
 
+static void what_is_waited_for_is_said_once_and_until_when(void **state)
+{
+	(void)state;
+	char when[UR_CLOCK_TEXT];
+	play.doubt.since = play.doubt.sending = ur_age_begin();
+	struct ur_item *item = asked_about("a.jpg", "a");
+	assert_string_equal(play.said, ""); // the next question may end it
+	play_pass(10000);
+	play_turn();
+	ask();
+	says("a");
+	ur_clock_local(
+		ur_clock_wall_ns() + item->files->lost_until_ns - ur_clock_steady_ns(), when);
+	assert_non_null(strstr(play.said, "a.jpg"));
+	assert_non_null(strstr(play.said, when));
+	play.said[0] = '\0';
+	(void)asked_about("b.jpg", "a");
+	assert_string_equal(play.said, "");
+}
+
+static void a_short_wait_needs_no_words(void **state)
+{
+	(void)state;
+	play.doubt.since = play.doubt.sending = ur_age_begin();
+	play_pass(play.options.answer_wait_ms - 3000);
+	(void)asked_about("a.jpg", "a");
+	assert_string_equal(play.said, "");
+}
+
 static void tries_are_counted_on_when_a_doubt_is_shared(void **state)
 {
 	(void)state;
@@ -611,6 +640,8 @@ int main(void)
 		PLAYED(a_claim_is_asked_for_its_bytes_when_the_doubt_is_old_enough),
 		PLAYED(what_was_broken_there_is_asked_for_its_bytes),
 		PLAYED(a_doubt_about_another_file_with_the_same_bytes_counts),
+		PLAYED(what_is_waited_for_is_said_once_and_until_when),
+		PLAYED(a_short_wait_needs_no_words),
 		PLAYED(tries_are_counted_on_when_a_doubt_is_shared),
 		PLAYED(a_younger_doubt_of_the_same_bytes_counts),
 		PLAYED(a_plan_has_no_doubts),

@@ -604,6 +604,44 @@ static void a_doubt_is_about_bytes_whichever_file_has_them(void **state)
 	assert_false(ur_age_is_begun(&doubt.since)); // another user's copy is another one
 }
 
+static struct ur_age first_of(
+	struct place *p, const struct ur_record *one, const struct ur_record *other)
+{
+	assert_int_equal(ur_ledger_put(p->ledger, one, NULL), 0);
+	assert_int_equal(ur_ledger_put(p->ledger, other, NULL), 0);
+	return doubt_of(p, p->destination, one->sha1).first;
+}
+
+static void the_wire_is_asked_only_of_what_was_noted(void **state)
+{
+	struct place *p = *state;
+	struct ur_record one = row_of(p, "one.jpg");
+	struct ur_record other = row_of(p, "other.jpg");
+	one.state = other.state = UR_SENDING;
+	one.noted = other.noted = true;
+	one.doubt = other.doubt = ur_age_begin();
+	other.doubt.at_ns += 5000;
+	struct ur_age first = first_of(p, &one, &other);
+	assert_int_equal(first.at_ns, one.doubt.at_ns);
+	assert_string_equal(first.boot, one.doubt.boot);
+
+	other.doubt.had_ns = 7000; // it is the earlier one after all
+	first = first_of(p, &one, &other);
+	assert_int_equal(first.had_ns, 7000);
+
+	other.noted = false;
+	assert_string_equal(first_of(p, &one, &other).boot, "");
+	one.noted = false;
+	other.noted = true;
+	assert_string_equal(first_of(p, &one, &other).boot, "");
+
+	one.noted = true;
+	(void)snprintf(other.doubt.boot, sizeof other.doubt.boot, "another boot");
+	assert_string_equal(first_of(p, &one, &other).boot, "");
+	one.state = UR_WANTED; // which has sent nothing
+	assert_string_equal(first_of(p, &one, &other).boot, "another boot");
+}
+
 static void a_doubt_outlives_the_row_whose_name_another_picture_took(void **state)
 {
 	struct place *p = *state;
@@ -783,6 +821,7 @@ int main(void)
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
 		IN_PLACE(a_doubt_is_about_bytes_whichever_file_has_them),
+		IN_PLACE(the_wire_is_asked_only_of_what_was_noted),
 		IN_PLACE(a_doubt_outlives_the_row_whose_name_another_picture_took),
 		IN_PLACE(a_ledger_has_one_writer_whatever_it_is_called),
 		IN_PLACE(an_upload_under_way_is_known_by_its_bytes_until_it_is_forgotten),

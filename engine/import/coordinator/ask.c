@@ -192,12 +192,11 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 	if (file->put.state == UR_PUT_LOST) {
 		return; // it waits already, for what it knows of itself
 	}
-	if (ur_age_is_begun(&doubt.sending)) {
-		file->lost_until_ns = ur_clock_steady_ns() + ur_file_may_come_ns(c, file) -
-				      ur_age_ns(&doubt.sending);
-	}
-	ur_put_start(&file->put, &c->rules,
-		ur_age_is_begun(&doubt.sending) ? UR_PUT_LOST : UR_PUT_CHECK, true);
+	const int64_t left_ns = ur_age_is_begun(&doubt.sending)
+					? ur_file_left_ns(c, file, &doubt.sending, &doubt.first)
+					: 0;
+	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
+	ur_put_start(&file->put, &c->rules, left_ns > 0 ? UR_PUT_LOST : UR_PUT_CHECK, true);
 	file->put.sends = sends;
 }
 
@@ -275,6 +274,32 @@ static enum answered judge_file(struct ur_coordinator *c, struct ur_item *item,
 	return NOT_YET;
 }
 
+#define SAY_LOST_NS (3 * UR_SECOND_NS) // a wait that ends sooner needs no words
+
+/** Once a run: what it waits for, and until when. */
+static void say_lost(struct ur_coordinator *c, const struct ur_item *item)
+{
+	char when[UR_CLOCK_TEXT];
+	const int64_t now = ur_clock_steady_ns();
+	for (int i = 0; i < item->count && !c->lost_told; i++) {
+		const struct ur_file *file = &item->files[i];
+		const int64_t left_ns = file->lost_until_ns - now;
+		if (!ur_file_is_to_ask(file) || file->put.state != UR_PUT_LOST) {
+			continue;
+		}
+		c->lost_ns = c->lost_ns == 0 ? now : c->lost_ns;
+		if (now - c->lost_ns < SAY_LOST_NS || left_ns < SAY_LOST_NS) {
+			continue;
+		}
+		c->lost_told = true;
+		ur_clock_local(ur_clock_wall_ns() + left_ns, when);
+		ur_run_warn(c->run,
+			"%s: what was sent of it before, without an answer, may still arrive: the "
+			"server is asked until %s before it is sent again, and so for others like it",
+			file->name, when);
+	}
+}
+
 static void judge_item(struct ur_coordinator *c, struct ur_item *item, struct ur_question *question)
 {
 	bool again = false;
@@ -293,6 +318,7 @@ static void judge_item(struct ur_coordinator *c, struct ur_item *item, struct ur
 		return;
 	}
 	if (!has_wanted(item) && again) {
+		say_lost(c, item);
 		ur_step_rest(c, item, UR_STEP_ASK,
 			ur_step_pause_ms(c, (unsigned)item->call_tries++, -1));
 		return;

@@ -145,6 +145,23 @@ static int keep_doubt(struct ur_coordinator *c, const struct ur_file *file, stru
 		     : 0;
 }
 
+/** Its place is free when that is durable. */
+static void give_wire(struct ur_coordinator *c, struct ur_file *file)
+{
+	if (file->wire != UR_WIRE_NONE) {
+		assert(c->given_count < UR_WIRE_PLACES);
+		c->given[c->given_count++] = file->wire;
+		file->wire = UR_WIRE_NONE;
+	}
+}
+
+void ur_book_committed(struct ur_coordinator *c)
+{
+	while (c->given_count > 0) {
+		ur_wire_give(c->run->wire, c->given[--c->given_count]);
+	}
+}
+
 void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool plan = c->run->options->plan;
@@ -165,6 +182,7 @@ void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 		.told = file->told || file->tell,
 		.ending = file->ending,
 		.owes_link = owes_link(item, file),
+		.noted = file->state == UR_SENDING && file->wire != UR_WIRE_NONE,
 		.there = file->there_since,
 		.doubt = file->doubt_since,
 		.tries = file->tries,
@@ -183,6 +201,9 @@ void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 	memcpy(record.staged, file->staged, sizeof record.staged);
 	fill_place(item, &record);
 	fill_steps(file, &record);
+	if (record.state != UR_SENDING) {
+		give_wire(c, file);
+	}
 	const uint64_t digest = digest_of(&record);
 	if (file->booked == digest) {
 		return; // an item's end books all its files once more: mostly there is nothing new

@@ -363,6 +363,8 @@ static void commit(struct ur_coordinator *c)
 		const int r = ur_ledger_commit(c->ledger, &err);
 		if (r < 0) {
 			ur_book_fail(c, r, &err);
+		} else {
+			ur_book_committed(c);
 		}
 		c->dirty_since_ns = 0;
 	}

@@ -149,6 +149,10 @@ void ur_deliver_turn(struct ur_coordinator *c)
 			ur_step_go(c, item, UR_STEP_SEND);
 			continue;
 		}
+		if (file->wire == UR_WIRE_NONE) {
+			file->wire = ur_wire_take(
+				c->run->wire, file->sha1, ur_file_may_come_ns(c, file));
+		}
 		file->state = UR_SENDING;
 		file->sending_ns = ur_clock_wall_ns();
 		file->doubt_since = ur_age_begin();

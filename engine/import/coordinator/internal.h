@@ -21,6 +21,7 @@
 #include "engine/base/filter.h"
 #include "engine/immich/put.h"
 #include "engine/net/proof.h"
+#include "engine/net/wire.h"
 
 #define UR_BUCKETS 4096u       // of files under way, by SHA-1
 #define UR_STAMPS 65536u       // a stamp for each value of two bytes of it
@@ -97,6 +98,8 @@ struct ur_coordinator {
 	struct ur_filter *planned; // the bytes that this plan would send; NULL: no plan
 	int64_t unanswered_ns; // steady: since when no question was answered; 0: the last one was
 	bool unanswered_told;  // and that was said
+	int64_t lost_ns;       // steady: since when an earlier upload is waited for; 0: none is
+	bool lost_told;        // and that was said
 	struct ur_question *question; // is out
 	struct ur_question *answered; // being judged, and those after it
 	struct ur_outage outage;
@@ -128,6 +131,8 @@ struct ur_coordinator {
 	int64_t turn_ns; // steady: when the last turn began
 	int64_t stop_ns; // steady: when the stop was seen; 0: it was not
 	int64_t dirty_since_ns;
+	unsigned given[UR_WIRE_PLACES]; // places on the wire that the next commit gives back
+	size_t given_count;
 	uint64_t token;
 	uint64_t seed; // jitter
 };
@@ -208,6 +213,14 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
  * time, and what the way there may have taken.
  */
 int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file *file);
+/** What goes of it may arrive from now on, whatever becomes of this process. */
+void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns);
+/**
+ * How much longer what an earlier process was sending of these bytes may still arrive: `since` the youngest
+ * sending of them, `first` the earliest.
+ */
+int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
+	const struct ur_age *since, const struct ur_age *first);
 /** It could not be sent: tried again in a later run, unless that would help nothing. */
 void ur_file_close_failed(struct ur_file *file, bool for_good);
 /** Nothing of this sending is on the server: what is doubted of an earlier one stays so. */
@@ -295,6 +308,8 @@ bool ur_book_find_asset(
 	struct ur_coordinator *c, const struct ur_file *file, struct ur_ledger_asset *ret);
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file);
 void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err);
+/** What was booked is durable: what the wire knew of it is not needed any more. */
+void ur_book_committed(struct ur_coordinator *c);
 
 /* ---- judge.c: what the files of an item are to us; afterwards each is closed or a candidate ------ */
 

@@ -155,9 +155,11 @@ static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
 {
 	assert(ur_age_is_begun(&file->doubt_since));
 	assert(file->put.state == UR_PUT_NEW);
-	file->lost_until_ns = ur_clock_steady_ns() + c->run->options->answer_wait_ms * UR_MS_NS -
-			      ur_age_ns(&file->doubt_since);
-	ur_put_start(&file->put, &c->rules, UR_PUT_LOST, true);
+	const struct ur_age nobody_knows = {0};
+	const int64_t left_ns = ur_file_left_ns(
+		c, file, &file->doubt_since, file->row->noted ? &file->doubt_since : &nobody_knows);
+	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
+	ur_put_start(&file->put, &c->rules, left_ns > 0 ? UR_PUT_LOST : UR_PUT_CHECK, true);
 }
 
 /** What the ledger remembers of these bytes at this place. */

@@ -200,6 +200,8 @@ static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_
 		return;
 	}
 	keep_older_doubt(c, file);
+	/* The gateway sends it when it likes, also after we have ended. */
+	ur_file_note_gone(c, file, ur_file_may_come_ns(c, file));
 	file->state = UR_SENDING;
 	file->sending_ns = ur_clock_wall_ns();
 	file->doubt_since = ur_age_begin();
