@@ -124,6 +124,7 @@ ENGINE_SRC := \
 	engine/gateway/chore.c \
 	engine/gateway/upstream.c \
 	engine/gateway/delivery/wait.c \
+	engine/gateway/delivery/wire.c \
 	engine/gateway/delivery/credential.c \
 	engine/gateway/delivery/related.c \
 	engine/gateway/delivery/conclude.c \

@@ -126,6 +126,37 @@ static int make_http(
 	return ur_http_new(&options, NULL, ret, err);
 }
 
+/** Without it a start waits for all that was being sent, as if all of it had gone. */
+static void lack_wire(struct ur_gateway *gateway, int code)
+{
+	ur_gateway_log(gateway, 4,
+		"what is on its way to immich-server cannot be noted in the spool (%s): after a "
+		"crash it is waited for longer",
+		strerrordesc_np(-code));
+}
+
+static void open_wire(struct ur_gateway *gateway)
+{
+	static const uint8_t owner[UR_WIRE_OWNER] = "a spool's";
+	struct ur_text path = {0};
+	ur_text_addf(&path, "%s/wire", gateway->options.spool);
+	const int r = ur_text_ok(&path) ? ur_wire_open(ur_text_get(&path), owner, &gateway->wire)
+					: -ENOMEM;
+	ur_text_done(&path);
+	if (r < 0) {
+		lack_wire(gateway, r);
+	}
+}
+
+/** What went before it was there is noted by now, too.  Where that fails, the next start knows nothing. */
+static void begin_wire(struct ur_gateway *gateway)
+{
+	const int r = gateway->wire == NULL ? 0 : ur_wire_begin(gateway->wire);
+	if (r < 0) {
+		lack_wire(gateway, r);
+	}
+}
+
 static int make_parts(struct ur_gateway *gateway, struct ur_err *err)
 {
 	int r = ur_seal_start();
@@ -144,7 +175,9 @@ static int make_parts(struct ur_gateway *gateway, struct ur_err *err)
 		r = r < 0 ? r : ur_gate_new(gateway->httpd, gateway->ask, &gateway->gate, err);
 	}
 	if (r == 0) {
+		open_wire(gateway);
 		ur_resume(gateway);
+		begin_wire(gateway);
 	}
 	return r;
 }
@@ -227,6 +260,7 @@ struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway)
 	if (gateway->spool != NULL) {
 		free_visits(gateway);
 	}
+	gateway->wire = ur_wire_free(gateway->wire);
 	gateway->gate = ur_gate_free(gateway->gate);
 	gateway->httpd = ur_httpd_free(gateway->httpd);
 	gateway->spool = ur_spool_free(gateway->spool);

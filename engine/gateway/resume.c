@@ -61,6 +61,7 @@ void ur_resume(struct ur_gateway *gateway)
 					      : "; they are kept as they are");
 		}
 		if (at->is_unread) {
+			ur_delivery_recall_wire(gateway, at);
 			rebuild(gateway, at);
 		} else if (ur_delivery_take_up(gateway, at)) {
 			waiting += ur_delivery_has_key(at) ? 0 : 1;

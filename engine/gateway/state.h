@@ -16,6 +16,7 @@
 #include "engine/net/http.h"
 #include "engine/net/httpd.h"
 #include "engine/net/immich.h"
+#include "engine/net/wire.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -58,6 +59,7 @@ struct ur_gateway {
 	struct ur_httpd *httpd;
 	struct ur_crew *crew;
 	struct ur_spool *spool;
+	struct ur_wire *wire; // which deliveries have gone out whole; NULL: nobody notes it
 	struct ur_gate *gate;
 	struct ur_http *ask;     // questions
 	struct ur_http *carry;   // deliveries

@@ -173,6 +173,8 @@ one()
     rm -rf "$room"
     return 2
   fi
+  # After a power cut it is another boot, of whose predecessors' notes nothing is believed.
+  [ "$1" = stays ] || rm -f "$room/spool/wire"
   if ! check "$room" >"$room/why" 2>&1; then
     printf '# %s at point %s (%s): %s\n' "$1" "$2" "$(tail -n 1 "$room/log" 2>/dev/null)" "$(cat "$room/why")"
     tail -n 3 "$room/err" | sed 's/^/#   /'

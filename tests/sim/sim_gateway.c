@@ -250,6 +250,7 @@ static void start(void)
 	begun_ns = sim_now();
 	sim.dead = false;
 	starting = true;
+	gateway.wire = sim_disk_wire();
 	for (int i = 0; i < sim.plan.files; i++) {
 		struct ur_spool_upload *upload = &uploads[i].upload;
 		upload->outcome = uploads[i].durable;
@@ -260,6 +261,9 @@ static void start(void)
 		(void)ur_delivery_take_up(&gateway, upload);
 	}
 	starting = false;
+	if (gateway.wire != NULL) {
+		(void)ur_wire_begin(gateway.wire); // else the next start knows nothing
+	}
 }
 
 static void welcome(void)
@@ -288,6 +292,7 @@ static void stop(void)
 		session->mismatches = 0;
 		ur_session_rest(session);
 	}
+	gateway.wire = ur_wire_free(gateway.wire);
 	ran_ms = now_ms - lost_ms > ran_ms ? now_ms - lost_ms : ran_ms;
 	begun_ns = sim_now();
 }
@@ -394,6 +399,7 @@ const char *sim_live(const struct sim_plan *plan)
 	sim_begin(plan);
 	memset(chores, 0, sizeof chores);
 	ran_ms = 0;
+	sim_disk_begin();
 	make_uploads();
 	for (int i = 0; i < plan->runs && sim.broken[0] == '\0'; i++) {
 		run(lives_s[sim_below(6)] * UR_SECOND_NS);

@@ -222,6 +222,68 @@ static void what_may_have_been_sent_is_doubted_and_may_still_come(void **state)
 	assert_true(delivery->lost_until_ms > ur_gateway_now_ms());
 }
 
+/** As the gateway does at each start: opened before uploads are taken up, begun when they were. */
+static struct ur_wire *wire_of(const struct house *house)
+{
+	static const uint8_t owner[UR_WIRE_OWNER] = "a spool's";
+	char path[200];
+	struct ur_wire *wire = NULL;
+	(void)snprintf(path, sizeof path, "%s/wire", house->root);
+	assert_int_equal(ur_wire_open(path, owner, &wire), 0);
+	return wire;
+}
+
+/** For how long it waits, in ms, when a process takes it up that has the wire as it is now. */
+static int64_t left_of(struct house *house)
+{
+	close_house(house);
+	open_house(house);
+	house->gateway.wire = wire_of(house);
+	struct ur_spool_upload *upload = ur_spool_find(house->gateway.spool, house->id);
+	ur_delivery_add(&house->gateway, upload, NULL);
+	const struct ur_delivery *delivery = ((struct ur_session *)upload->session)->delivery;
+	const int64_t left_ms = delivery->lost_until_ms - ur_gateway_now_ms();
+	assert_int_equal(delivery->wire != UR_WIRE_NONE, left_ms > 0);
+	close_house(house);
+	assert_int_equal(ur_wire_begin(house->gateway.wire), 0);
+	house->gateway.wire = ur_wire_free(house->gateway.wire);
+	open_house(house);
+	return left_ms;
+}
+
+static void only_what_had_gone_whole_may_still_come(void **state)
+{
+	struct house *house = *state;
+	struct ur_spool_outcome outcome = {.state = UR_SPOOL_COMPLETE, .suspect = true, .tries = 1};
+	struct ur_spool_upload *upload = make(house);
+	conclude(house, upload, outcome);
+	assert_true(left_of(house) > 0); // an older program: nobody noted it
+	outcome.noted = true;
+	conclude(house, ur_spool_find(house->gateway.spool, house->id), outcome);
+	assert_true(left_of(house) > 0); // which was noted meanwhile
+
+	house->gateway.wire = wire_of(house);
+	char path[200];
+	(void)snprintf(path, sizeof path, "%s/wire", house->root);
+	house->gateway.wire = ur_wire_free(house->gateway.wire);
+	assert_int_equal(unlink(path), 0);
+	house->gateway.wire = wire_of(house);
+	assert_int_equal(ur_wire_begin(house->gateway.wire), 0);
+	house->gateway.wire = ur_wire_free(house->gateway.wire);
+	assert_true(left_of(house) <= 0); // half of it went
+
+	house->gateway.wire = wire_of(house);
+	uint8_t sha1[20];
+	memcpy(sha1, ur_spool_find(house->gateway.spool, house->id)->sha1, sizeof sha1);
+	const unsigned place = ur_wire_take(house->gateway.wire, sha1, 90 * UR_SECOND_NS);
+	assert_int_equal(ur_wire_gone(house->gateway.wire, place), 0);
+	house->gateway.wire = ur_wire_free(house->gateway.wire);
+	assert_in_range(left_of(house), 80000, 91000);
+
+	assert_int_equal(unlink(path), 0); // or the machine has booted
+	assert_true(left_of(house) > 91000);
+}
+
 static void metadata_that_cannot_be_read_now_is_waited_for(void **state)
 {
 	struct house *house = *state;
@@ -285,6 +347,7 @@ int main(void)
 		HERE(doubt_survives_a_restart),
 		HERE(time_that_the_gateway_did_not_run_ends_no_doubt),
 		HERE(what_may_have_been_sent_is_doubted_and_may_still_come),
+		HERE(only_what_had_gone_whole_may_still_come),
 		HERE(metadata_that_cannot_be_read_now_is_waited_for),
 		HERE(metadata_of_a_delivered_one_is_waited_for_too),
 		HERE(without_a_key_its_owner_is_waited_for),

@@ -114,6 +114,7 @@ static struct ur_spool_outcome any_outcome(void)
 		.duplicate = dice() % 2 == 0,
 		.trashed = dice() % 2 == 0,
 		.suspect = dice() % 2 == 0,
+		.noted = dice() % 2 == 0,
 		.status = (int)(dice() % 600),
 		.since_ms = (int64_t)dice(),
 		.since_ran_ms = (int64_t)dice(),
@@ -157,6 +158,7 @@ static void every_outcome_comes_back_as_it_went(void **state)
 		assert_int_equal(load(&read), 0);
 		assert_true(is_same(&read, &outcome));
 		assert_int_equal(read.suspect, outcome.suspect);
+		assert_int_equal(read.noted, outcome.noted);
 	}
 }
 
@@ -209,6 +211,7 @@ static void a_torn_block_leaves_the_last_word_and_a_doubt(void **state)
 		assert_int_equal(load(&read), 0);
 		assert_true(is_same(&read, &last));
 		assert_true(read.suspect);
+		assert_false(read.noted); // whether it was sent since then is not known
 	}
 }
 

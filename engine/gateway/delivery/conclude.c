@@ -59,6 +59,7 @@ void ur_delivery_conclude(struct ur_session *session, void (*done)(struct ur_job
 	if (state != UR_PUT_PROVED) { // where the doubt that there was stays written down
 		/* While it is being sent nobody knows; a restart in between finds that written. */
 		delivery->outcome.suspect = delivery->put.doubted || state == UR_PUT_SEND;
+		delivery->outcome.noted = state == UR_PUT_SEND && delivery->wire != UR_WIRE_NONE;
 	}
 	begin(session, write_down, done);
 }

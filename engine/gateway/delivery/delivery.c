@@ -58,6 +58,9 @@ static void on_concluded(struct ur_job *job)
 		return;
 	}
 	ur_delivery_concluded(session);
+	if (delivery->outcome.state != UR_SPOOL_COMPLETE) {
+		ur_delivery_give_wire(session);
+	}
 	if (ur_spool_is_over(&delivery->outcome)) {
 		assert(delivery->step == UR_DELIVERY_SETTLED);
 		ur_delivery_tidy(session, on_tidied);
@@ -136,7 +139,6 @@ static void begin(struct ur_delivery *delivery, struct ur_session *session)
 	const struct ur_spool_outcome *outcome = &session->upload->outcome;
 	assert(outcome->state != UR_SPOOL_RECEIVING);
 	assert(!ur_spool_is_over(outcome));
-	const bool perhaps_sent = outcome->suspect && outcome->state == UR_SPOOL_COMPLETE;
 	delivery->fd = -1;
 	delivery->seed = (uint64_t)ur_clock_steady_ns();
 	delivery->request.context = session;
@@ -145,15 +147,9 @@ static void begin(struct ur_delivery *delivery, struct ur_session *session)
 	delivery->tries = outcome->tries;
 	delivery->due_ms = ur_gateway_now_ms();
 	ur_put_start(&delivery->put, &ur_put_gateway, UR_PUT_CHECK, outcome->suspect);
-	if (perhaps_sent) {
-		/* What was under way when the process ended may have reached the server. */
-		const int64_t most_ms = ur_put_arrival_ms(
-			ur_delivery_lost_ms(session->gateway), session->upload->length, 0);
-		const int64_t gone_ms =
-			ur_spool_ran_ms(session->gateway->spool) - outcome->since_ran_ms;
-		const int64_t left_ms = gone_ms < 0 ? most_ms : most_ms - gone_ms;
-		delivery->lost_until_ms = ur_gateway_now_ms() + (left_ms > 0 ? left_ms : 0);
-	}
+	/* What was under way when the process ended may have reached the server. */
+	delivery->lost_until_ms = ur_gateway_now_ms() + ur_delivery_left_ms(session->gateway,
+								session->upload, &delivery->wire);
 }
 
 void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
@@ -213,6 +209,7 @@ void ur_delivery_free(struct ur_session *session)
 	}
 	assert(!delivery->busy);
 	ur_delivery_remember_departed(session);
+	ur_delivery_give_wire(session);
 	struct ur_session **at = &session->gateway->deliveries;
 	while (*at != session) {
 		assert((*at)->gateway == session->gateway);

@@ -15,6 +15,8 @@ void ur_delivery_add(struct ur_gateway *gateway, struct ur_spool_upload *upload,
 	const struct ur_credential *credential);
 /** What a start finds, or a rebuilding: on its way to immich-server, if it is for that. */
 bool ur_delivery_take_up(struct ur_gateway *gateway, struct ur_spool_upload *upload);
+/** It is taken up later, once it was read: what went of it before this start is noted. */
+void ur_delivery_recall_wire(struct ur_gateway *gateway, const struct ur_spool_upload *upload);
 /** False: its key is not known any more, and a request of its owner is waited for. */
 bool ur_delivery_has_key(const struct ur_spool_upload *upload);
 /** An owner is here: what waits for a credential of theirs goes on. */

@@ -254,6 +254,7 @@ static struct ur_next begin_send(struct ur_session *session)
 	}
 	delivery->outcome = (struct ur_spool_outcome){
 		.state = UR_SPOOL_COMPLETE, .missed_ran_ms = UR_SPOOL_NEVER};
+	ur_delivery_take_wire(session);
 	ur_delivery_name_sidecar(delivery, &delivery->outcome);
 	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
 		"being delivered to immich-server");

@@ -5,7 +5,7 @@
  *     steps      what is due                  ─▶ ur_next
  *     follow     what an answer leads to      ─▶ ur_next
  *     request  answer  conclude               asked, understood, written down
- *     credential  related  wait               leaves
+ *     credential  related  wait  wire         leaves
  *
  * A file calls those below it.  Nobody but the loop goes on: whoever has decided returns what is next.
  *
@@ -57,6 +57,7 @@ struct ur_delivery {
 	bool unlinked;    // the server did not take it with its movie: it is sent without the link
 	bool lacks_proof; // the key may not ask for the asset and its bytes
 	int64_t lost_until_ms; // the server may still be storing it
+	unsigned wire;         // its place there, until what became of it is durable
 	struct ur_credential credential;
 	bool has_credential;
 	struct ur_tus_metadata *metadata;
@@ -169,6 +170,15 @@ struct ur_next ur_delivery_again(struct ur_session *session, enum ur_delivery_st
 struct ur_next ur_delivery_refuse(struct ur_session *session, int status, const char *words);
 /** An answer has come to the question of delivery->put. */
 struct ur_next ur_delivery_hear(struct ur_session *session);
+
+/* wire */
+/** Before it is sent. */
+void ur_delivery_take_wire(struct ur_session *session);
+/** What became of it is durable, or nobody will ask. */
+void ur_delivery_give_wire(struct ur_session *session);
+/** How much longer what an earlier process was sending of it may still arrive; noted from now on. */
+int64_t ur_delivery_left_ms(
+	struct ur_gateway *gateway, const struct ur_spool_upload *upload, unsigned *place);
 
 /* steps */
 /** The present step is due. */

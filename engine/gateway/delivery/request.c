@@ -176,6 +176,14 @@ static void add_piece(struct ur_request *request, const void *bytes, size_t size
 	}
 }
 
+/** On http's thread: from now on a crash leaves a body that may arrive. */
+static int last_byte(struct ur_request *request)
+{
+	const struct ur_session *session = request->context;
+	assert(session->delivery->busy);
+	return ur_wire_gone(session->gateway->wire, session->delivery->wire);
+}
+
 static int send(struct ur_session *session)
 {
 	assert(session->delivery->fd < 0);
@@ -198,6 +206,7 @@ static int send(struct ur_session *session)
 	request->content_type = delivery->content_type;
 	request->answer_wait_ms = session->gateway->limits.answer_wait_ms;
 	request->upload = true;
+	request->last = last_byte;
 	add_piece(request, ur_text_get(&delivery->head), delivery->head.size);
 	add_piece(request, delivery->sidecar, delivery->sidecar_size);
 	add_piece(request, ur_text_get(&delivery->middle), delivery->middle.size);

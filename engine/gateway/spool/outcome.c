@@ -142,7 +142,9 @@ int ur_spool_outcome_load(int dir, struct ur_spool_outcome *ret)
 	if (r == 0) {
 		*ret = blocks.outcome;
 		/* The other one may have been newer: what it said is not known. */
-		ret->suspect = ret->suspect || (blocks.spoilt && blocks.sequence > 1);
+		const bool newer = blocks.spoilt && blocks.sequence > 1;
+		ret->suspect = ret->suspect || newer;
+		ret->noted = ret->noted && !newer;
 	}
 	return r;
 }

@@ -117,9 +117,10 @@ void ur_spool_outcome_write(const struct ur_spool_outcome *outcome, struct ur_te
 		outcome->trashed ? "true" : "false", outcome->status, (long long)outcome->since_ms,
 		outcome->tries);
 	ur_text_addf(ret,
-		",\"suspect\":%s,\"since_ran_ms\":%lld,\"there_ran_ms\":%lld,\"missed_ran_ms\":%lld",
-		outcome->suspect ? "true" : "false", (long long)outcome->since_ran_ms,
-		(long long)outcome->there_ran_ms, (long long)outcome->missed_ran_ms);
+		",\"suspect\":%s,\"noted\":%s,\"since_ran_ms\":%lld,\"there_ran_ms\":%lld,\"missed_ran_ms\":%lld",
+		outcome->suspect ? "true" : "false", outcome->noted ? "true" : "false",
+		(long long)outcome->since_ran_ms, (long long)outcome->there_ran_ms,
+		(long long)outcome->missed_ran_ms);
 	add_string(ret, "state", ur_spool_state_name(outcome->state));
 	add_string(ret, "asset", outcome->asset);
 	add_string(ret, "with", outcome->with);
@@ -163,6 +164,7 @@ static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 	int duplicate = 0;
 	int trashed = 0;
 	int suspect = -1;
+	int noted = 0;
 	json_int_t since = 0;
 	json_int_t tries = 0;
 	json_int_t since_ran = 0;
@@ -174,11 +176,12 @@ static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 	const char *with = "";
 	struct ur_spool_outcome read = {.state = UR_SPOOL_STATES};
 	if (json_unpack(root,
-		    "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s, s?b, s?I, s?I, s?I, s?s}",
+		    "{s:i, s:b, s:b, s:i, s:I, s:I, s:s, s:s, s:s, s?b, s?b, s?I, s?I, s?I, s?s}",
 		    "version", &version, "duplicate", &duplicate, "trashed", &trashed, "status",
 		    &read.status, "since_ms", &since, "tries", &tries, "state", &state, "asset",
-		    &asset, "words", &words, "suspect", &suspect, "since_ran_ms", &since_ran,
-		    "there_ran_ms", &there_ran, "missed_ran_ms", &missed_ran, "with", &with) < 0 ||
+		    &asset, "words", &words, "suspect", &suspect, "noted", &noted, "since_ran_ms",
+		    &since_ran, "there_ran_ms", &there_ran, "missed_ran_ms", &missed_ran, "with",
+		    &with) < 0 ||
 		version < 1 || version > UR_SPOOL_LAYOUT || strlen(asset) >= sizeof read.asset ||
 		strlen(with) >= sizeof read.with) {
 		return -EBADMSG;
@@ -191,6 +194,7 @@ static int read_outcome(json_t *root, struct ur_spool_outcome *ret)
 	read.there_ran_ms = there_ran;
 	read.missed_ran_ms = missed_ran;
 	read.tries = (unsigned)tries;
+	read.noted = noted != 0;
 	read.suspect = suspect < 0 ? was_suspect(&read) : suspect != 0;
 	copy_words(words, read.words, sizeof read.words);
 	memcpy(read.asset, asset, strlen(asset) + 1);

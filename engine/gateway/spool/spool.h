@@ -63,6 +63,7 @@ struct ur_spool_outcome {
 	bool duplicate; // the server had it already
 	bool trashed;
 	bool suspect;   // it may have been sent with no 201 to show: the server's claim is doubted
+	bool noted;     // COMPLETE and suspect: the wire says whether its body went out whole
 	int status;     // HTTP, 0 without
 	char asset[37]; // "" without
 	char with[UR_SPOOL_ID]; // the upload whose bytes went along as its sidecar; "": none did
