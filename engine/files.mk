@@ -51,6 +51,7 @@ ENGINE_SRC := \
 	engine/ledger/ledger_facts.c \
 	engine/ledger/ledger_people.c \
 	engine/ledger/marks.c \
+	engine/ledger/reserve.c \
 	engine/settings.c \
 	engine/run.c \
 	engine/stage/scan.c \

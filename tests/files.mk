@@ -14,6 +14,7 @@ UNIT_TESTS := \
 	hash_stream \
 	ledger \
 	marks \
+	reserve \
 	scan_list \
 	immich \
 	proof \

@@ -9,6 +9,7 @@
 #include "engine/ledger/ledger_parts.h"
 
 #include "engine/base/clock.h"
+#include "engine/ledger/reserve.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #define BUSY_MS 10000
+#define CHECKPOINT_SCARCE 256 // pages of the log, where room is scarce
 #define CACHE_WRITE_KIB 8192
 #define CACHE_READ_KIB 2048 // a walk over folders seldom comes back to a page
 
@@ -231,12 +233,15 @@ int ur_ledger_errno_of(int code)
 int ur_ledger_complain(struct ur_ledger *ledger, struct ur_err *err, const char *what)
 {
 	const int code = sqlite3_extended_errcode(ledger->db);
-	const int r = ur_ledger_errno_of(code);
-	const char *hint =
-		r == -ENOSPC ? " (make room on its disk and run again: nothing is lost)" : "";
+	const int io = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN
+			       ? sqlite3_system_errno(ledger->db)
+			       : 0;
+	const int r = io == ENOSPC || io == EDQUOT ? -io : ur_ledger_errno_of(code);
+	const bool full = r == -ENOSPC || r == -EDQUOT;
+	const char *hint = full ? " (make room on its disk and run again: nothing is lost)" : "";
 	return ur_err_say(err, r, r == -EUCLEAN || r == -EACCES ? UR_FAULT_SETUP : UR_FAULT_WORLD,
-		"the ledger '%s' cannot %s: %s%s", ledger->path, what, sqlite3_errmsg(ledger->db),
-		hint);
+		"the ledger '%s' cannot %s: %s%s", ledger->path, what,
+		full && io != 0 ? strerrordesc_np(io) : sqlite3_errmsg(ledger->db), hint);
 }
 
 sqlite3_stmt *ur_ledger_use(
@@ -299,6 +304,10 @@ int ur_ledger_commit(struct ur_ledger *ledger, struct ur_err *err)
 	if (!ledger->open) {
 		return 0;
 	}
+	if (ur_reserve_look(ledger->reserve)) {
+		/* The room has to last: the log is brought over sooner, and begins anew. */
+		(void)sqlite3_wal_autocheckpoint(ledger->db, CHECKPOINT_SCARCE);
+	}
 	ur_effect("commit", false);
 	sqlite3_stmt *s = ur_ledger_use(ledger, COMMIT, err);
 	const int r = s == NULL ? -EIO : ur_ledger_step_once(ledger, s, "be written", err);
@@ -347,6 +356,8 @@ static int take_lock(struct ur_ledger *ledger, struct ur_err *err)
 			"the ledger '%s' is in use by %s; wait for it, or give --ledger another file",
 			ledger->path, holder[0] != '\0' ? holder : "another run");
 	}
+	ledger->reserve = ur_reserve_new(ledger->path);
+	(void)ur_reserve_look(ledger->reserve); // before the first byte is written
 	char me[128];
 	char now[UR_CLOCK_TEXT];
 	ur_clock_local(ur_clock_wall_ns(), now);
@@ -629,6 +640,7 @@ struct ur_ledger *ur_ledger_free(struct ur_ledger *ledger)
 		(void)sqlite3_db_config(ledger->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	}
 	(void)sqlite3_close(ledger->db);
+	ledger->reserve = ur_reserve_free(ledger->reserve);
 	if (ledger->db_fd >= 0) {
 		(void)close(ledger->db_fd);
 	}

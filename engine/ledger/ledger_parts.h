@@ -78,6 +78,7 @@ struct ur_ledger {
 	bool held;           // by ur_ledger_hold()
 	int64_t unsealed[2]; // destination and folder whose seal this transaction broke last
 	bool all_unsealed;
+	struct ur_reserve *reserve; // a writer's
 	int lock_fd;
 	int db_fd; // of the database itself, for its lock: opened before SQLite, closed after it
 	char *path;

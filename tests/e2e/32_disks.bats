@@ -330,3 +330,49 @@ killed_while_moving() { # KIND
 @test "ext4 with inodes of 128 bytes: killed while deleting, nothing is lost" { killed_while_deleting ext4; }
 @test "ext4 with inodes of 128 bytes: move goes there, away and within" { move_away_and_back ext4; }
 @test "ext4 with inodes of 128 bytes: killed while moving, every file is in one place" { killed_while_moving ext4; }
+
+# --- full to the last byte -----------------------------------------------------------------------
+
+# fill_up FS: folder and ledger on one small file system, which a copy to the folder then fills.
+fill_up() {
+	mkdir "$T/tmpfs"
+	case $1 in
+	tmpfs) mount -t tmpfs -o size=40m none "$T/tmpfs" 2>/dev/null || skip "no tmpfs can be mounted here" ;;
+	*)
+		truncate -s 64M "$T/image"
+		mkfs."$1" -q "$T/image"
+		mount -o loop "$T/image" "$T/tmpfs" || skip "no loop device"
+		;;
+	esac
+	LEDGER=$T/tmpfs/ledger.db
+	start_immichd
+	photo "$T/before/x.jpg"
+	import_json "$T/before" # as a timer does
+	photos "$T/tmpfs/in" 20 --size 100K
+	dd if=/dev/zero of="$T/tmpfs/in/zz.raw" bs=1k 2>/dev/null || true
+	equals "$(df --output=avail "$T/tmpfs" | tail -n 1 | tr -d ' ')" 0
+}
+
+makes_room() {
+	fill_up "$1"
+	ur import --after delete --settle-after 0s "$T/tmpfs/in"
+	equals "$(find "$T/tmpfs/in" -type f ! -name zz.raw | wc -l)" 0
+	equals "$(server_count)" 21
+}
+
+@test "tmpfs: a drain makes room on a disk that is full to the last byte" { makes_room tmpfs; }
+@test "ext4: a drain makes room on a disk that is full to the last byte" { makes_room ext4; }
+
+@test "a disk that is full where there never was a reserve: it says so, and goes on by itself" {
+	fill_up tmpfs
+	rm "$LEDGER-room"
+	dd if=/dev/zero of="$T/tmpfs/in/zz2.raw" bs=1k 2>/dev/null || true
+	ur import --after delete --settle-after 0s "$T/tmpfs/in"
+	equals "$CODE" 2
+	has "$ERR" "No space left on device (make room on its disk and run again: nothing is lost)"
+	equals "$(find "$T/tmpfs/in" -type f ! -name '*.raw' | wc -l)" 20
+	rm "$T/tmpfs/in/zz2.raw"
+	ur import --after delete --settle-after 0s --suspect-wait 0s "$T/tmpfs/in"
+	equals "$(find "$T/tmpfs/in" -type f ! -name '*.raw' | wc -l)" 0
+	equals "$(server_count)" 21
+}
