@@ -136,9 +136,17 @@ static int print_count(void *context, const struct ur_ledger_count *count)
 	return 0;
 }
 
+struct telling {
+	const struct ur_cli_options *options;
+	bool runs; // the last run does, still
+};
+
 static int print_run(void *context, const struct ur_ledger_run *run)
 {
-	const struct ur_cli_options *options = context;
+	struct telling *telling = context;
+	const struct ur_cli_options *options = telling->options;
+	const bool runs = telling->runs && run->ended_ns == 0;
+	telling->runs = false; // it is told first
 	char started[UR_CLOCK_TEXT];
 	ur_clock_local(run->started_ns, started);
 	if (options->json) {
@@ -147,6 +155,7 @@ static int print_run(void *context, const struct ur_ledger_run *run)
 			run->id, run->command);
 		json_time(&line, "started", run->started_ns);
 		json_time(&line, "ended", run->ended_ns);
+		ur_text_addf(&line, ",\"running\":%s", runs ? "true" : "false");
 		ur_text_adds(&line, ",\"summary\":");
 		ur_text_add_json(&line, run->summary, strlen(run->summary));
 		ur_text_adds(&line, "}\n");
@@ -155,7 +164,9 @@ static int print_run(void *context, const struct ur_ledger_run *run)
 		return 0;
 	}
 	printf("run %" PRId64 "  %s  %-7s %s\n", run->id, started, run->command,
-		run->ended_ns == 0 ? "did not end by itself" : run->summary);
+		runs                 ? "is running"
+		: run->ended_ns == 0 ? "did not end by itself"
+				     : run->summary);
 	return 0;
 }
 
@@ -169,9 +180,9 @@ int ur_cmd_status(const struct ur_cli_options *options)
 		r = ur_ledger_rows(ledger, &filter, print_short, (void *)options, &err);
 	} else if (r == 0) {
 		struct counting counting = {.json = options->json};
+		struct telling telling = {options, ur_ledger_has_writer(ledger)};
 		r = ur_ledger_counts(ledger, print_count, &counting, &err);
-		r = r < 0 ? r
-			  : ur_ledger_runs(ledger, RUNS_SHOWN, print_run, (void *)options, &err);
+		r = r < 0 ? r : ur_ledger_runs(ledger, RUNS_SHOWN, print_run, &telling, &err);
 	}
 	(void)ur_ledger_free(ledger);
 	return ur_exit_of(r, &err);

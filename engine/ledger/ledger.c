@@ -369,6 +369,34 @@ static int take_lock(struct ur_ledger *ledger, struct ur_err *err)
 	return 0;
 }
 
+/** Whoever tried the lock itself might keep a run from beginning. */
+bool ur_ledger_has_writer(const struct ur_ledger *ledger)
+{
+	char path[4096];
+	char text[128] = "";
+	long pid = 0;
+	if ((size_t)snprintf(path, sizeof path, "%s.lock", ledger->path) >= sizeof path) {
+		return false;
+	}
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0) {
+		return false;
+	}
+	name_holder(fd, text, sizeof text);
+	(void)close(fd);
+	if (sscanf(text, "process %ld,", &pid) != 1) {
+		return false;
+	}
+	(void)snprintf(path, sizeof path, "/proc/%ld/comm", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) {
+		return false;
+	}
+	name_holder(fd, text, sizeof text);
+	(void)close(fd);
+	return strncmp(text, "uringest", strlen("uringest")) == 0; // numbers are given out again
+}
+
 /**
  * The lock file goes by the name that was given; the database itself is locked as well, whatever it is
  * called: a symbolic link, another mount, a new name.  flock and SQLite's own locks (POSIX) do not know

@@ -289,11 +289,14 @@ typedef int ur_count_fn(void *context, const struct ur_ledger_count *count);
 [[nodiscard]] int ur_ledger_counts(
 	struct ur_ledger *ledger, ur_count_fn *each, void *context, struct ur_err *err);
 
+/** The process that its lock names is there, as far as can be seen from here. */
+bool ur_ledger_has_writer(const struct ur_ledger *ledger);
+
 struct ur_ledger_run {
 	int64_t id;
 	const char *command;
 	int64_t started_ns;
-	int64_t ended_ns; // 0: it did not end by itself
+	int64_t ended_ns; // 0: it has not ended, or not by itself
 	const char *summary;
 };
 typedef int ur_run_fn(void *context, const struct ur_ledger_run *run);

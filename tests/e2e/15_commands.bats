@@ -9,6 +9,27 @@ teardown() { finish; }
 id_of() { sql "SELECT id FROM assets WHERE name = '$1'"; }
 count_is() { [ "$(sql 'SELECT count(*) FROM assets')" = "$1" ]; } # also without what is being deleted
 
+marked_one() { [ "$(ledger "SELECT count(*) FROM file WHERE state=9" 2>/dev/null)" = 1 ]; }
+
+@test "status beside a run says that it runs, and after a kill that it did not end" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	mischief 'POST /api/assets: latency=60000 name=*'
+	"$URINGEST" import -q --server "$URL" --ledger "$LEDGER" "$T/lib" 3>&- &
+	local run=$!
+	wait_for 20 marked_one
+	ur status
+	has "$OUT" "is running"
+	lacks "$OUT" "did not end by itself"
+	ur status --json
+	equals "$(jq -r 'select(.event == "run") | .running' "$T/out")" true
+	kill -KILL "$run"
+	wait "$run" || true
+	ur status
+	has "$OUT" "did not end by itself"
+	lacks "$OUT" "is running"
+}
+
 @test "status counts the files by user and state and lists the last runs" {
 	start_immichd
 	photos "$T/lib" 5
