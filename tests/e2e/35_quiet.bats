@@ -447,3 +447,29 @@ all_arrives() {
 	has "$(of 1.jpg)" "it may not be removed: the file or its folder is protected"
 	[ -e "$T/in/1.jpg" ]
 }
+
+@test "what a timer cannot send it names once, and counts from then on" {
+	local i
+	mkdir -p "$T/in"
+	for i in 1 2 3 4 5; do echo x >"$T/in/IMG_$i.AAE"; done
+	start_immichd
+	configure "server_wait: 5s"
+	drain
+	equals "$(grep -c AAE "$T/out")" 5
+	has "$OUT" "refused                 5"
+	drain
+	equals "$(grep -c AAE "$T/out")" 0
+	has "$OUT" "refused                 5"
+	photo "$T/in/IMG_2.jpg" # whose group has something to do now
+	drain
+	equals "$(grep -c AAE "$T/out")" 0
+	has "$OUT" "refused                 5"
+	equals "$(server_count)" 1
+	echo other >"$T/in/IMG_3.AAE" # which is another file
+	drain
+	equals "$(grep -c AAE "$T/out")" 1
+	drain -v
+	equals "$(grep -c AAE "$T/out")" 5
+	ur import "$T/in" # by hand they are all named
+	equals "$(grep -c AAE "$T/out")" 5
+}

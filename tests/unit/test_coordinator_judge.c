@@ -151,6 +151,24 @@ static void what_is_cut_off_is_held_before_anybody_is_asked(void **state)
 	assert_int_equal(judged(item)->outcome, UR_OUTCOME_WAITING);
 }
 
+static void what_was_refused_and_named_is_counted_while_it_stays_as_it_is(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4; i++) {
+		struct ur_item *item = play_item("a.jpg");
+		struct ur_record *row = play_remember(item->files, UR_REFUSED);
+		row->reason = i == 1 ? "another reason" : "no media";
+		row->state = i == 2 ? UR_FAILED : UR_REFUSED;
+		row->identity.size += i == 3 ? 1 : 0;
+		item->files->judgement = UR_JUDGE_REFUSE;
+		item->files->note = "no media";
+		const struct ur_file *file = judged(item);
+		assert_int_equal(file->outcome, UR_OUTCOME_REFUSED);
+		assert_true(file->tell);
+		assert_int_equal(file->told, i == 0);
+	}
+}
+
 static void an_upload_that_is_known_at_a_gateway_is_recalled(void **state)
 {
 	(void)state;
@@ -450,6 +468,7 @@ int main(void)
 		PLAYED(a_row_without_an_asset_is_asked_for),
 		PLAYED(what_was_refused_stays_refused_unless_it_is_a_sidecar_that_may_find_its_picture),
 		PLAYED(what_is_cut_off_is_held_before_anybody_is_asked),
+		PLAYED(what_was_refused_and_named_is_counted_while_it_stays_as_it_is),
 		PLAYED(an_upload_that_is_known_at_a_gateway_is_recalled),
 		PLAYED(what_was_confirmed_is_proved_anew),
 		PLAYED(a_run_that_keeps_has_nothing_to_do_with_what_is_there),
