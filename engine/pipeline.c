@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 
 static_assert((UR_POOL_ITEMS & (UR_POOL_ITEMS - 1)) == 0, "queues want powers of two");
@@ -188,6 +189,26 @@ static int make_network(struct ur_pipeline *p, struct ur_err *err)
 
 #define WIRE_SUFFIX "-wire" // beside the ledger, as -wal and -shm
 
+#define WIRE_TURN "wire_turn" // which file it was, and when
+
+/** One of the two may be a copy from before: then the file says nothing. */
+static int take_turn(struct ur_pipeline *p)
+{
+	struct ur_err err = {0};
+	int64_t known = 0;
+	int64_t turn = 0;
+	int r = ur_ledger_learned(p->ledger, "", WIRE_TURN, &known, &err);
+	if (r == 0 && known != ur_wire_turn(p->run.wire)) {
+		r = ur_wire_forget(p->run.wire);
+	}
+	if (r == 0 && getrandom(&turn, sizeof turn, 0) != (ssize_t)sizeof turn) {
+		r = -errno;
+	}
+	turn &= INT64_MAX;
+	r = r < 0 ? r : ur_wire_begin(p->run.wire, turn);
+	return r < 0 ? r : ur_ledger_learn(p->ledger, "", WIRE_TURN, turn, &err);
+}
+
 /** Without it a run after a kill waits for all that was marked to be sent, as if all of it had gone. */
 static void open_wire(struct ur_pipeline *p, const uint8_t salt[UR_LEDGER_SALT])
 {
@@ -198,9 +219,12 @@ static void open_wire(struct ur_pipeline *p, const uint8_t salt[UR_LEDGER_SALT])
 		return; // nothing goes out
 	}
 	ur_xxh_of(salt, UR_LEDGER_SALT, owner);
-	ur_text_addf(&path, "%s" WIRE_SUFFIX, p->options.ledger);
+	char *ledger =
+		realpath(p->options.ledger, NULL); // one ledger, one file, whatever it is called
+	ur_text_addf(&path, "%s" WIRE_SUFFIX, ledger == NULL ? p->options.ledger : ledger);
+	free(ledger);
 	int r = ur_text_ok(&path) ? ur_wire_open(ur_text_get(&path), owner, &p->run.wire) : -ENOMEM;
-	r = r < 0 ? r : ur_wire_begin(p->run.wire);
+	r = r < 0 ? r : take_turn(p);
 	if (r < 0) {
 		p->run.wire = ur_wire_free(p->run.wire);
 		ur_run_warn(&p->run,

@@ -151,7 +151,7 @@ static void open_wire(struct ur_gateway *gateway)
 /** What went before it was there is noted by now, too.  Where that fails, the next start knows nothing. */
 static void begin_wire(struct ur_gateway *gateway)
 {
-	const int r = gateway->wire == NULL ? 0 : ur_wire_begin(gateway->wire);
+	const int r = gateway->wire == NULL ? 0 : ur_wire_begin(gateway->wire, 0);
 	if (r < 0) {
 		lack_wire(gateway, r);
 	}

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#define LONGEST_WAY_S (7u * 24 * 3600)
 #define SLOW_BYTES_S (256u << 10) // an upload is hardly slower, but for a limit of ours
 
 /* ---- what an answer means -------------------------------------------------------------------- */
@@ -453,5 +454,6 @@ int64_t ur_put_arrival_ms(int64_t answer_wait_ms, uint64_t size, uint64_t limit_
 {
 	const bool limited = limit_bytes_s > 0 && limit_bytes_s < SLOW_BYTES_S;
 	const uint64_t rate = limited ? limit_bytes_s : SLOW_BYTES_S;
-	return answer_wait_ms + (int64_t)(size / rate) * 1000;
+	const uint64_t way_s = size / rate;
+	return answer_wait_ms + (int64_t)(way_s < LONGEST_WAY_S ? way_s : LONGEST_WAY_S) * 1000;
 }

@@ -45,9 +45,14 @@ struct ur_reserve *ur_reserve_new(const char *path)
 		free(reserve);
 		return NULL;
 	}
-	reserve->laid =
+	/* Ours is empty and has blocks; a copy of it, or one that was interrupted, has none. */
+	const bool ours =
 		ur_sys.fstatat(reserve->dir, reserve->name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-		S_ISREG(st.st_mode);
+		S_ISREG(st.st_mode) && st.st_size == 0;
+	reserve->laid = ours && (uint64_t)st.st_blocks * 512 >= SIZE;
+	if (ours && !reserve->laid) {
+		(void)ur_sys.unlinkat(reserve->dir, reserve->name, 0);
+	}
 	return reserve;
 }
 

@@ -26,20 +26,23 @@ struct head {
 	int64_t begun_ns;
 	char boot[UR_BOOT_ID_SIZE];
 	uint8_t owner[UR_WIRE_OWNER];
+	int64_t turn; // of whoever has it
 };
 
 struct note {
 	uint8_t sha1[UR_WIRE_SHA1];
 	uint8_t unused[4];
-	int64_t until_ns; // of this boot; 0: it has not gone
+	int64_t gone_ns;  // of this boot
+	int64_t until_ns; // 0: it has not gone
 };
-static_assert(sizeof(struct head) <= NOTES_AT && sizeof(struct note) == 32, "as it is on disk");
+static_assert(sizeof(struct head) <= NOTES_AT && sizeof(struct note) == 40, "as it is on disk");
 
-static const char magic[8] = "urwire1";
+static const char magic[8] = "urwire2";
 
 struct place {
 	uint8_t sha1[UR_WIRE_SHA1];
 	int64_t may_come_ns;
+	_Atomic int64_t gone_ns;
 	_Atomic int64_t until_ns;
 	bool taken; // by this process
 };
@@ -97,6 +100,7 @@ static int read_notes(struct ur_wire *wire)
 	for (unsigned i = 0; i < UR_WIRE_PLACES && got == (ssize_t)size; i++) {
 		struct place *place = &wire->places[i];
 		memcpy(place->sha1, notes[i].sha1, sizeof place->sha1);
+		atomic_init(&place->gone_ns, notes[i].gone_ns);
 		atomic_init(&place->until_ns, notes[i].until_ns);
 	}
 	free(notes);
@@ -113,7 +117,12 @@ static int load(struct ur_wire *wire, const uint8_t owner[UR_WIRE_OWNER])
 			return r;
 		}
 	}
-	wire->head = (struct head){0};
+	static const struct head zero;
+	if (got > 0 && memcmp(wire->head.magic, magic, 6) != 0 &&
+		memcmp(&wire->head, &zero, (size_t)got) != 0) {
+		return -EEXIST; // somebody's file
+	}
+	wire->head = zero;
 	memcpy(wire->head.owner, owner, UR_WIRE_OWNER);
 	return got < 0 ? (int)got : forget_all(wire);
 }
@@ -171,17 +180,43 @@ bool ur_wire_knew(const struct ur_wire *wire)
 	return wire != NULL && wire->knew;
 }
 
-int ur_wire_begin(struct ur_wire *wire)
+int64_t ur_wire_turn(const struct ur_wire *wire)
+{
+	return wire->head.turn;
+}
+
+int ur_wire_forget(struct ur_wire *wire)
+{
+	const int r = forget_all(wire);
+	const struct head none = {.begun_ns = 0};
+	uint8_t owner[UR_WIRE_OWNER];
+	memcpy(owner, wire->head.owner, sizeof owner);
+	wire->head = none;
+	memcpy(wire->head.owner, owner, sizeof owner);
+	wire->knew = false;
+	for (unsigned i = 0; i < UR_WIRE_PLACES; i++) {
+		assert(!wire->places[i].taken);
+		atomic_store(&wire->places[i].until_ns, 0);
+	}
+	gather_free(wire);
+	return r;
+}
+
+int ur_wire_begin(struct ur_wire *wire, int64_t turn)
 {
 	assert(!wire->knew || wire->head.begun_ns > 0);
-	if (wire->head.begun_ns > 0 || atomic_load(&wire->spoiled)) {
+	if (atomic_load(&wire->spoiled)) {
 		return 0;
 	}
-	memcpy(wire->head.magic, magic, sizeof magic);
-	memcpy(wire->head.boot, ur_clock_boot_id(), strlen(ur_clock_boot_id()) + 1);
-	wire->head.begun_ns = ur_clock_boot_ns();
-	const int r = write_head(wire, &wire->head);
-	wire->head.begun_ns = r < 0 ? 0 : wire->head.begun_ns;
+	struct head head = wire->head;
+	memcpy(head.magic, magic, sizeof magic);
+	memcpy(head.boot, ur_clock_boot_id(), strlen(ur_clock_boot_id()) + 1);
+	head.begun_ns = head.begun_ns > 0 ? head.begun_ns : ur_clock_boot_ns();
+	head.turn = turn;
+	const int r = write_head(wire, &head);
+	if (r == 0) {
+		wire->head = head;
+	}
 	return r;
 }
 
@@ -195,7 +230,7 @@ static bool is_covered(const struct ur_wire *wire, const struct ur_age *since)
 }
 
 bool ur_wire_left(const struct ur_wire *wire, const uint8_t sha1[UR_WIRE_SHA1],
-	const struct ur_age *since, int64_t *ret_ns)
+	const struct ur_age *since, int64_t may_come_ns, int64_t *ret_ns)
 {
 	if (wire == NULL || wire->head.begun_ns == 0 || atomic_load(&wire->spoiled) ||
 		(since != NULL && !is_covered(wire, since))) {
@@ -205,7 +240,9 @@ bool ur_wire_left(const struct ur_wire *wire, const uint8_t sha1[UR_WIRE_SHA1],
 	int64_t until = now;
 	for (unsigned i = 0; i < UR_WIRE_PLACES; i++) {
 		const struct place *place = &wire->places[i];
-		const int64_t its = atomic_load(&place->until_ns);
+		const int64_t until_then = atomic_load(&place->until_ns);
+		const int64_t until_now = atomic_load(&place->gone_ns) + may_come_ns;
+		const int64_t its = until_then < until_now ? until_then : until_now;
 		if (its > until && memcmp(place->sha1, sha1, UR_WIRE_SHA1) == 0) {
 			until = its;
 		}
@@ -252,11 +289,22 @@ int ur_wire_gone(struct ur_wire *wire, unsigned place_from_1)
 	assert(at < UR_WIRE_PLACES);
 	struct place *place = &wire->places[at];
 	assert(place->taken);
-	struct note note = {.until_ns = ur_clock_boot_ns() + place->may_come_ns};
+	struct note note = {.gone_ns = ur_clock_boot_ns()};
+	note.until_ns = note.gone_ns + place->may_come_ns;
 	memcpy(note.sha1, place->sha1, sizeof note.sha1);
+	atomic_store(&place->gone_ns, note.gone_ns);
 	atomic_store(&place->until_ns, note.until_ns);
 	const int r = ur_sys_pwrite_all(wire->fd, &note, sizeof note, offset_of(at));
 	return r < 0 ? spoil(wire) : 0;
+}
+
+void ur_wire_renew(struct ur_wire *wire, unsigned place_from_1, int64_t may_come_ns)
+{
+	assert(may_come_ns >= 0);
+	if (place_from_1 != UR_WIRE_NONE) {
+		assert(wire->places[place_from_1 - 1].taken);
+		wire->places[place_from_1 - 1].may_come_ns = may_come_ns;
+	}
 }
 
 void ur_wire_give(struct ur_wire *wire, unsigned place_from_1)

@@ -43,17 +43,23 @@ struct ur_wire *ur_wire_free(struct ur_wire *wire);
 /** An earlier process of this boot has noted all bodies since it began, and the notes are here. */
 bool ur_wire_knew(const struct ur_wire *wire);
 /**
- * What went before is noted, or is never asked about: from now on the file speaks for itself.  Nothing
- * where it knew already.
+ * What went before is noted, or is never asked about: from now on the file speaks for itself.  `turn` is
+ * written down in what the file belongs to, too: where the two differ at the next opening, one of them is
+ * not what it was then (a copy from before, another file's place), and ur_wire_forget() is the answer.
  */
-[[nodiscard]] int ur_wire_begin(struct ur_wire *wire);
+[[nodiscard]] int ur_wire_begin(struct ur_wire *wire, int64_t turn);
+/** Of whoever had it last; 0: nobody whom it knows. */
+int64_t ur_wire_turn(const struct ur_wire *wire);
+/** Nothing is known of what went before. */
+[[nodiscard]] int ur_wire_forget(struct ur_wire *wire);
 
 /**
  * True when it is known how much longer a body with these bytes, whose sending began at `since` or later,
- * may still arrive: *ret_ns, 0 when it cannot.  NULL: the caller knows that its notes were begun by then.
+ * may still arrive: *ret_ns, 0 when it cannot; no longer than `may_come_ns` after it had gone, and no longer
+ * than whoever noted it thought.  NULL: the caller knows that its notes were begun by then.
  */
 [[nodiscard]] bool ur_wire_left(const struct ur_wire *wire, const uint8_t sha1[UR_WIRE_SHA1],
-	const struct ur_age *since, int64_t *ret_ns);
+	const struct ur_age *since, int64_t may_come_ns, int64_t *ret_ns);
 
 /** A place, before the body's first byte; UR_WIRE_NONE where none is free, or there is no file. */
 unsigned ur_wire_take(struct ur_wire *wire, const uint8_t sha1[UR_WIRE_SHA1], int64_t may_come_ns);
@@ -63,6 +69,8 @@ unsigned ur_wire_take(struct ur_wire *wire, const uint8_t sha1[UR_WIRE_SHA1], in
  * UR_WIRE_NONE: 0.
  */
 [[nodiscard]] int ur_wire_gone(struct ur_wire *wire, unsigned place);
+/** It is sent anew: from its next last byte on it may come for so long. */
+void ur_wire_renew(struct ur_wire *wire, unsigned place, int64_t may_come_ns);
 /** What became of it is written down elsewhere. */
 void ur_wire_give(struct ur_wire *wire, unsigned place);
 

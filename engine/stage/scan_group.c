@@ -209,10 +209,10 @@ static int report_kept(struct ur_scan *scan, struct ur_dir *dir, const struct ur
 	if (r == 0 && row != NULL) {
 		const enum ur_outcome outcome = outcome_of_kept(row->state);
 		const bool present = outcome == UR_OUTCOME_PRESENT;
-		/* The run that wrote the row named it: a timer's next ones count it. */
+		/* An earlier run of the timer named it: from then on it is counted. */
 		ur_run_report(run, dir, name, entry->size, present ? UR_KNOWN : row->state, outcome,
 			present ? "delivered before, unchanged since" : row->reason, row->asset,
-			false, !present && run->options->respect_next);
+			false, !present && row->told && run->options->respect_next);
 	}
 	ur_arena_done(&arena);
 	return r;

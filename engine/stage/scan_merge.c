@@ -129,7 +129,9 @@ static void judge_entry(
 	entry->flags |= FLAG_ROW;
 	if (believed || (same && row->state == UR_REFUSED && row->remembered)) {
 		entry->flags |= FLAG_SAME;
-		if (m->dir->fs.trusted && nothing_to_do(run, row)) {
+		const bool unnamed =
+			run->options->respect_next && row->state == UR_REFUSED && !row->told;
+		if (m->dir->fs.trusted && nothing_to_do(run, row) && !unnamed) {
 			const bool told = row->state == UR_REFUSED || row->state == UR_FAILED;
 			entry->flags |= told ? FLAG_KEPT | FLAG_TOLD : FLAG_KEPT;
 		}

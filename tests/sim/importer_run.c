@@ -530,7 +530,7 @@ void sim_run_begin(void)
 static struct ur_wire *open_wire(void)
 {
 	wire = sim_disk_wire();
-	if (wire != NULL && ur_wire_begin(wire) < 0) {
+	if (wire != NULL && ur_wire_begin(wire, 0) < 0) {
 		wire = ur_wire_free(wire);
 	}
 	return wire;

@@ -262,7 +262,7 @@ static void start(void)
 	}
 	starting = false;
 	if (gateway.wire != NULL) {
-		(void)ur_wire_begin(gateway.wire); // else the next start knows nothing
+		(void)ur_wire_begin(gateway.wire, 0); // else the next start knows nothing
 	}
 }
 

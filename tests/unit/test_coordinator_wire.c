@@ -13,7 +13,7 @@ static char path[64];
 static void begin_wire(void)
 {
 	assert_int_equal(ur_wire_open(path, owner, &play.run.wire), 0);
-	assert_int_equal(ur_wire_begin(play.run.wire), 0);
+	assert_int_equal(ur_wire_begin(play.run.wire, 0), 0);
 }
 
 /** The process is killed, and there is another one. */
@@ -141,6 +141,39 @@ static void a_second_kill_changes_nothing(void **state)
 	}
 }
 
+static void what_is_sent_after_a_wait_may_come_for_as_long_as_any_other(void **state)
+{
+	(void)state;
+	const struct ur_item *item = sending("a.jpg");
+	assert_int_equal(ur_wire_gone(play.run.wire, item->files->wire), 0);
+	play_pass(play.options.answer_wait_ms - 3000);
+	kill_it();
+	struct ur_file *file = found_again("a.jpg");
+	assert_in_range(waits_ms(file), 1, 3000);
+	play_pass(3000); // it never came: it is sent again, and that is the last we see of this run
+	ur_file_take_wire(play.c, file, ur_file_may_come_ns(play.c, file));
+	file->state = UR_SENDING;
+	file->doubt_since = ur_age_begin();
+	ur_book_file(play.c, file->item, file);
+	assert_int_equal(ur_wire_gone(play.run.wire, file->wire), 0);
+	kill_it();
+	assert_true(waits_ms(found_again("a.jpg")) > play.options.answer_wait_ms - 1000);
+}
+
+static void a_note_counts_where_no_row_tells_of_a_sending_any_more(void **state)
+{
+	(void)state;
+	const struct ur_item *sent = sending("a.jpg");
+	assert_int_equal(ur_wire_gone(play.run.wire, sent->files->wire), 0);
+	kill_it(); // and another picture takes the name: of the row the doubt alone is kept
+	struct ur_item *item = play_candidate("b.jpg");
+	struct ur_file *file = item->files;
+	const struct ur_age none = {0};
+	memcpy(file->sha1, play_row("a.jpg")->record.sha1, sizeof file->sha1);
+	assert_true(ur_file_left_ns(play.c, file, &none, NULL) > 0);
+	assert_int_equal(ur_file_left_ns(play.c, play_candidate("c.jpg")->files, &none, NULL), 0);
+}
+
 static void what_was_left_by_an_older_program_is_noted_from_now_on(void **state)
 {
 	(void)state;
@@ -168,11 +201,13 @@ static void a_place_is_free_when_the_outcome_is_durable_and_not_before(void **st
 	memcpy(file->asset, PLAY_ASSET, sizeof file->asset);
 	ur_book_file(play.c, item, file);
 	assert_int_equal(file->wire, UR_WIRE_NONE);
-	assert_true(ur_wire_left(play.run.wire, file->sha1, NULL, &left_ns));
+	assert_true(
+		ur_wire_left(play.run.wire, file->sha1, NULL, PLAY_DAY_MS * UR_MS_NS, &left_ns));
 	assert_true(left_ns > 0);
 	play.c->durable = true;
 	play_turn();
-	assert_true(ur_wire_left(play.run.wire, file->sha1, NULL, &left_ns));
+	assert_true(
+		ur_wire_left(play.run.wire, file->sha1, NULL, PLAY_DAY_MS * UR_MS_NS, &left_ns));
 	assert_int_equal(left_ns, 0);
 	assert_int_equal(ur_wire_take(play.run.wire, file->sha1, 0), place);
 }
@@ -191,7 +226,8 @@ static void what_cannot_be_made_durable_keeps_its_place(void **state)
 	play.commit_fails = -EIO;
 	play_turn();
 	assert_true(play.c->broken);
-	assert_true(ur_wire_left(play.run.wire, file->sha1, NULL, &left_ns));
+	assert_true(
+		ur_wire_left(play.run.wire, file->sha1, NULL, PLAY_DAY_MS * UR_MS_NS, &left_ns));
 	assert_true(left_ns > 0);
 }
 
@@ -241,6 +277,8 @@ int main(void)
 		WIRED(what_was_never_on_the_wire_is_sent_at_once_and_its_claim_is_doubted),
 		WIRED(what_had_gone_is_waited_for_from_its_last_byte_on),
 		WIRED(a_second_kill_changes_nothing),
+		WIRED(what_is_sent_after_a_wait_may_come_for_as_long_as_any_other),
+		WIRED(a_note_counts_where_no_row_tells_of_a_sending_any_more),
 		WIRED(what_was_left_by_an_older_program_is_noted_from_now_on),
 		WIRED(a_place_is_free_when_the_outcome_is_durable_and_not_before),
 		WIRED(what_cannot_be_made_durable_keeps_its_place),

@@ -245,7 +245,7 @@ static int64_t left_of(struct house *house)
 	const int64_t left_ms = delivery->lost_until_ms - ur_gateway_now_ms();
 	assert_int_equal(delivery->wire != UR_WIRE_NONE, left_ms > 0);
 	close_house(house);
-	assert_int_equal(ur_wire_begin(house->gateway.wire), 0);
+	assert_int_equal(ur_wire_begin(house->gateway.wire, 0), 0);
 	house->gateway.wire = ur_wire_free(house->gateway.wire);
 	open_house(house);
 	return left_ms;
@@ -268,7 +268,7 @@ static void only_what_had_gone_whole_may_still_come(void **state)
 	house->gateway.wire = ur_wire_free(house->gateway.wire);
 	assert_int_equal(unlink(path), 0);
 	house->gateway.wire = wire_of(house);
-	assert_int_equal(ur_wire_begin(house->gateway.wire), 0);
+	assert_int_equal(ur_wire_begin(house->gateway.wire, 0), 0);
 	house->gateway.wire = ur_wire_free(house->gateway.wire);
 	assert_true(left_of(house) <= 0); // half of it went
 

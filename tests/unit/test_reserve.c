@@ -129,6 +129,28 @@ static void somebody_elses_file_of_that_name_is_left_alone(void **state)
 	(void)ur_reserve_free(reserve);
 }
 
+static void a_copy_without_blocks_is_laid_anew_and_a_file_with_bytes_is_not_ours(void **state)
+{
+	(void)state;
+	FILE *copy = fopen(file, "w");
+	assert_int_equal(fclose(copy), 0);
+	room = 100 * MIB;
+	struct ur_reserve *reserve = ur_reserve_new(ledger);
+	assert_false(ur_reserve_look(reserve));
+	assert_true(held() >= (int64_t)(8 * MIB));
+	(void)ur_reserve_free(reserve);
+	assert_int_equal(unlink(file), 0);
+
+	copy = fopen(file, "w");
+	assert_true(fputs("somebody's", copy) >= 0);
+	assert_int_equal(fclose(copy), 0);
+	room = 0;
+	reserve = ur_reserve_new(ledger);
+	assert_false(ur_reserve_look(reserve));
+	assert_true(held() > 0);
+	(void)ur_reserve_free(reserve);
+}
+
 static void without_a_folder_there_is_none(void **state)
 {
 	(void)state;
@@ -145,6 +167,7 @@ int main(void)
 		PLACED(what_an_earlier_run_laid_down_is_there_for_the_next),
 		PLACED(where_blocks_cannot_be_taken_nothing_is_left),
 		PLACED(somebody_elses_file_of_that_name_is_left_alone),
+		PLACED(a_copy_without_blocks_is_laid_anew_and_a_file_with_bytes_is_not_ours),
 		PLACED(without_a_folder_there_is_none),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

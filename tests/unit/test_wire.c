@@ -55,21 +55,21 @@ static struct ur_wire *reopen(const struct place *place)
 static struct ur_wire *begun(const struct place *place)
 {
 	struct ur_wire *wire = reopen(place);
-	assert_int_equal(ur_wire_begin(wire), 0);
+	assert_int_equal(ur_wire_begin(wire, 0), 0);
 	return wire;
 }
 
 static int64_t left(const struct ur_wire *wire, const uint8_t *sha1, const struct ur_age *since)
 {
 	int64_t ns = -1;
-	assert_true(ur_wire_left(wire, sha1, since, &ns));
+	assert_true(ur_wire_left(wire, sha1, since, 60 * MINUTE, &ns));
 	return ns;
 }
 
 static bool says(const struct ur_wire *wire, const struct ur_age *since)
 {
 	int64_t ns = 0;
-	return ur_wire_left(wire, sha1_a, since, &ns);
+	return ur_wire_left(wire, sha1_a, since, 60 * MINUTE, &ns);
 }
 
 static void half_a_body_never_arrives_and_a_whole_one_may(void **state)
@@ -90,6 +90,71 @@ static void half_a_body_never_arrives_and_a_whole_one_may(void **state)
 	assert_int_equal(left(wire, sha1_b, &since), 0);
 	assert_int_equal(left(wire, sha1_b, NULL), 0);
 	(void)ur_wire_free(wire);
+}
+
+static void one_that_is_sent_anew_may_come_for_as_long_as_the_new_one(void **state)
+{
+	struct ur_wire *wire = begun(*state);
+	const struct ur_age since = ur_age_begin();
+	const unsigned a =
+		ur_wire_take(wire, sha1_a, UR_SECOND_NS); // what was left of an earlier wait
+	ur_wire_renew(wire, a, 5 * MINUTE);
+	assert_int_equal(ur_wire_gone(wire, a), 0);
+	assert_true(left(wire, sha1_a, &since) > 4 * MINUTE);
+	ur_wire_renew(wire, UR_WIRE_NONE, MINUTE);
+	(void)ur_wire_free(wire);
+}
+
+static void nobody_waits_longer_than_who_asks_would(void **state)
+{
+	struct ur_wire *wire = begun(*state);
+	const struct ur_age since = ur_age_begin();
+	int64_t ns = 0;
+	assert_int_equal(ur_wire_gone(wire, ur_wire_take(wire, sha1_a, 5 * MINUTE)), 0);
+	assert_true(ur_wire_left(wire, sha1_a, &since, 2 * MINUTE, &ns));
+	assert_in_range(ns, MINUTE, 2 * MINUTE);
+	assert_true(ur_wire_left(wire, sha1_a, &since, 9 * MINUTE, &ns));
+	assert_in_range(ns, 4 * MINUTE, 5 * MINUTE);
+	(void)ur_wire_free(wire);
+}
+
+static void whose_turn_it_was_is_known_and_what_is_forgotten_is_gone(void **state)
+{
+	const struct ur_age before = ur_age_begin();
+	struct ur_wire *wire = reopen(*state);
+	assert_int_equal(ur_wire_turn(wire), 0);
+	assert_int_equal(ur_wire_begin(wire, 77), 0);
+	assert_int_equal(ur_wire_gone(wire, ur_wire_take(wire, sha1_a, MINUTE)), 0);
+	(void)ur_wire_free(wire);
+	wire = reopen(*state);
+	assert_int_equal(ur_wire_turn(wire), 77);
+	assert_int_equal(ur_wire_begin(wire, 78), 0);
+	assert_true(left(wire, sha1_a, NULL) > 0);
+	(void)ur_wire_free(wire);
+	wire = reopen(*state);
+	assert_int_equal(ur_wire_turn(wire), 78);
+	assert_int_equal(ur_wire_forget(wire), 0);
+	assert_false(ur_wire_knew(wire));
+	assert_false(says(wire, NULL));
+	assert_int_equal(ur_wire_begin(wire, 79), 0);
+	assert_false(says(wire, &before));
+	assert_int_equal(left(wire, sha1_a, NULL), 0);
+	(void)ur_wire_free(wire);
+}
+
+static void somebodys_file_is_left_alone(void **state)
+{
+	const struct place *place = *state;
+	struct ur_wire *wire = NULL;
+	char bytes[16] = "";
+	FILE *file = fopen(place->path, "w");
+	assert_true(fputs("a letter to somebody", file) >= 0);
+	assert_int_equal(fclose(file), 0);
+	assert_int_equal(ur_wire_open(place->path, owner, &wire), -EEXIST);
+	file = fopen(place->path, "r");
+	assert_int_equal(fread(bytes, 1, 8, file), 8);
+	assert_int_equal(fclose(file), 0);
+	assert_string_equal(bytes, "a letter");
 }
 
 static void the_longest_of_two_bodies_counts(void **state)
@@ -189,7 +254,7 @@ static void before_it_is_begun_nothing_is_said(void **state)
 	(void)ur_wire_free(wire);
 	wire = reopen(*state); // it ended before it was begun
 	assert_false(ur_wire_knew(wire));
-	assert_int_equal(ur_wire_begin(wire), 0);
+	assert_int_equal(ur_wire_begin(wire, 0), 0);
 	assert_false(says(wire, &since));
 	assert_int_equal(left(wire, sha1_a, NULL), 0);
 	(void)ur_wire_free(wire);
@@ -258,7 +323,7 @@ static void a_file_that_is_none_is_made_anew(void **state)
 	const struct place *place = *state;
 	const struct ur_age since = ur_age_begin();
 	leave_a_note(place);
-	change(place, 0, "nonsense", 8);
+	change(place, 0, "urwire?", 8);
 	assert_forgotten(place, &since);
 	assert_int_equal(truncate(place->path, 20), 0);
 	assert_forgotten(place, &since);
@@ -321,7 +386,7 @@ static void a_disk_that_is_full_at_the_start_leaves_nothing_half_made(void **sta
 		ur_sys.pwrite = write_on_a_full_disk;
 		writes_until_full = writes;
 		int r = ur_wire_open(place->path, owner, &wire);
-		r = r < 0 ? r : ur_wire_begin(wire);
+		r = r < 0 ? r : ur_wire_begin(wire, 0);
 		ur_sys.pwrite = real_pwrite;
 		assert_int_equal(r, -ENOSPC);
 		wire = ur_wire_free(wire);
@@ -336,6 +401,10 @@ int main(void)
 #define PLACED(test) cmocka_unit_test_setup_teardown(test, make_place, drop_place)
 	const struct CMUnitTest tests[] = {
 		PLACED(half_a_body_never_arrives_and_a_whole_one_may),
+		PLACED(one_that_is_sent_anew_may_come_for_as_long_as_the_new_one),
+		PLACED(nobody_waits_longer_than_who_asks_would),
+		PLACED(whose_turn_it_was_is_known_and_what_is_forgotten_is_gone),
+		PLACED(somebodys_file_is_left_alone),
 		PLACED(the_longest_of_two_bodies_counts),
 		PLACED(what_is_written_down_elsewhere_is_not_waited_for),
 		PLACED(a_time_that_has_come_ends_a_note),

@@ -98,6 +98,7 @@ static struct ur_next unheard(struct ur_session *session, const struct ur_put_an
 	if (answer->asked == UR_PUT_SEND && ur_put_may_come(answer)) {
 		delivery->lost_until_ms =
 			ur_gateway_now_ms() + ur_delivery_lost_ms(session->gateway);
+		ur_delivery_note_lost(session);
 	}
 	return ur_delivery_again(session, UR_DELIVERY_PUT);
 }

@@ -174,6 +174,8 @@ struct ur_next ur_delivery_hear(struct ur_session *session);
 /* wire */
 /** Before it is sent. */
 void ur_delivery_take_wire(struct ur_session *session);
+/** Its answer was lost: from now on it may come for as long as a delivery waits for it. */
+void ur_delivery_note_lost(struct ur_session *session);
 /** What became of it is durable, or nobody will ask. */
 void ur_delivery_give_wire(struct ur_session *session);
 /** How much longer what an earlier process was sending of it may still arrive; noted from now on. */

@@ -13,9 +13,12 @@ void ur_delivery_take_wire(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	assert(delivery->put.state == UR_PUT_SEND);
+	const int64_t may_come_ns = UR_MS_NS * may_come_ms(session->gateway, session->upload);
 	if (delivery->wire == UR_WIRE_NONE) {
-		delivery->wire = ur_wire_take(session->gateway->wire, session->upload->sha1,
-			UR_MS_NS * may_come_ms(session->gateway, session->upload));
+		delivery->wire =
+			ur_wire_take(session->gateway->wire, session->upload->sha1, may_come_ns);
+	} else {
+		ur_wire_renew(session->gateway->wire, delivery->wire, may_come_ns);
 	}
 }
 
@@ -25,6 +28,15 @@ void ur_delivery_give_wire(struct ur_session *session)
 	assert(!delivery->busy);
 	ur_wire_give(session->gateway->wire, delivery->wire);
 	delivery->wire = UR_WIRE_NONE;
+}
+
+void ur_delivery_note_lost(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	struct ur_wire *wire = session->gateway->wire;
+	assert(!delivery->busy);
+	ur_wire_renew(wire, delivery->wire, UR_MS_NS * ur_delivery_lost_ms(session->gateway));
+	(void)ur_wire_gone(wire, delivery->wire); // where it fails the earlier note stands
 }
 
 /** By how long it has been so, as far as that is certain: the run time may be behind. */
@@ -45,7 +57,8 @@ int64_t ur_delivery_left_ms(
 	}
 	int64_t left_ns = UR_MS_NS * by_its_age_ms(gateway, upload);
 	if (outcome->noted && ur_wire_knew(gateway->wire)) {
-		(void)ur_wire_left(gateway->wire, upload->sha1, NULL, &left_ns);
+		(void)ur_wire_left(gateway->wire, upload->sha1, NULL,
+			UR_MS_NS * may_come_ms(gateway, upload), &left_ns);
 	}
 	if (left_ns <= 0) {
 		return 0;

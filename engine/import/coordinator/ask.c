@@ -192,9 +192,9 @@ static void share_doubt(struct ur_coordinator *c, struct ur_file *file)
 	if (file->put.state == UR_PUT_LOST) {
 		return; // it waits already, for what it knows of itself
 	}
-	const int64_t left_ns = ur_age_is_begun(&doubt.sending)
-					? ur_file_left_ns(c, file, &doubt.sending, &doubt.first)
-					: 0;
+	/* A row that another picture has taken over tells of no sending any more; a note does. */
+	const int64_t left_ns = ur_file_left_ns(
+		c, file, &doubt.sending, ur_age_is_begun(&doubt.sending) ? &doubt.first : NULL);
 	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
 	ur_put_start(&file->put, &c->rules, left_ns > 0 ? UR_PUT_LOST : UR_PUT_CHECK, true);
 	file->put.sends = sends;

@@ -149,10 +149,7 @@ void ur_deliver_turn(struct ur_coordinator *c)
 			ur_step_go(c, item, UR_STEP_SEND);
 			continue;
 		}
-		if (file->wire == UR_WIRE_NONE) {
-			file->wire = ur_wire_take(
-				c->run->wire, file->sha1, ur_file_may_come_ns(c, file));
-		}
+		ur_file_take_wire(c, file, ur_file_may_come_ns(c, file));
 		file->state = UR_SENDING;
 		file->sending_ns = ur_clock_wall_ns();
 		file->doubt_since = ur_age_begin();
@@ -197,9 +194,12 @@ static void try_again(struct ur_coordinator *c, struct ur_item *item, struct ur_
 	const int64_t asked_ms = sent_away ? -1 : file->send_retry_ms;
 	const int64_t pause_ms = ur_step_pause_ms(c, (unsigned)file->tries, asked_ms);
 	if (file->put.state == UR_PUT_LOST) {
-		file->lost_until_ns =
-			ur_clock_steady_ns() +
-			(ur_put_may_come(answer) ? c->run->options->answer_wait_ms * UR_MS_NS : 0);
+		const bool may_come = ur_put_may_come(answer);
+		const int64_t left_ns = may_come ? c->run->options->answer_wait_ms * UR_MS_NS : 0;
+		file->lost_until_ns = ur_clock_steady_ns() + left_ns;
+		if (may_come) {
+			ur_file_note_gone(c, file, left_ns); // the next run waits as long
+		}
 		item->call_tries = 0;
 		file->state = UR_PROBED; // and its bytes stay under way: they may still arrive
 		ur_step_rest(c, item, UR_STEP_ASK, pause_ms);

@@ -164,13 +164,22 @@ int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file
 				  limit > 0 ? limit / sharers + 1 : 0);
 }
 
+void ur_file_take_wire(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns)
+{
+	if (file->wire == UR_WIRE_NONE) {
+		file->wire = ur_wire_take(c->run->wire, file->sha1, may_come_ns);
+	} else {
+		ur_wire_renew(c->run->wire, file->wire, may_come_ns);
+	}
+}
+
 void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns)
 {
 	struct ur_wire *wire = c->run->wire;
-	if (file->wire == UR_WIRE_NONE) {
-		file->wire = ur_wire_take(wire, file->sha1, may_come_ns);
-	}
-	if (ur_wire_gone(wire, file->wire) < 0) { // its row then says that nobody noted it
+	const bool had =
+		file->wire != UR_WIRE_NONE; // then its row may say so, and the note before stands
+	ur_file_take_wire(c, file, may_come_ns);
+	if (ur_wire_gone(wire, file->wire) < 0 && !had) { // its row then says that nobody noted it
 		ur_wire_give(wire, file->wire);
 		file->wire = UR_WIRE_NONE;
 	}
@@ -179,14 +188,14 @@ void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int
 int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
 	const struct ur_age *since, const struct ur_age *first)
 {
-	int64_t left_ns = ur_file_may_come_ns(c, file) - ur_age_ns(since);
+	const int64_t may_come_ns = ur_file_may_come_ns(c, file);
+	int64_t left_ns = ur_age_is_begun(since) ? may_come_ns - ur_age_ns(since) : 0;
 	assert(file->hashed);
-	assert(ur_age_is_begun(since));
 	if (c->run->options->plan) {
 		return 0; // which sends nothing, and need not wait
 	}
-	(void)ur_wire_left(
-		c->run->wire, file->sha1, first, &left_ns); // else it is left_ns, by its age
+	/* Else it is left_ns, by its age. */
+	(void)ur_wire_left(c->run->wire, file->sha1, first, may_come_ns, &left_ns);
 	if (left_ns > 0 && file->wire == UR_WIRE_NONE) {
 		/* From here on it is known like any other: a run that is killed, too, tells the next. */
 		ur_file_note_gone(c, file, left_ns);

@@ -213,11 +213,13 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
  * time, and what the way there may have taken.
  */
 int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file *file);
+/** Its place on the wire, before its first byte goes. */
+void ur_file_take_wire(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns);
 /** What goes of it may arrive from now on, whatever becomes of this process. */
 void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns);
 /**
  * How much longer what an earlier process was sending of these bytes may still arrive: `since` the youngest
- * sending of them, `first` the earliest.
+ * sending of them, `first` the earliest.  Where no row tells of one, but a note does: both not begun, NULL.
  */
 int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
 	const struct ur_age *since, const struct ur_age *first);

@@ -162,13 +162,13 @@ static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
 	ur_put_start(&file->put, &c->rules, left_ns > 0 ? UR_PUT_LOST : UR_PUT_CHECK, true);
 }
 
-/** For the same reason by the run that wrote its row: a timer's next ones count it. */
-static void was_named(struct ur_file *file)
+/** A timer names it once, and counts it while it stays so, for the same reason. */
+static void name_once(const struct ur_coordinator *c, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
 	assert(file->outcome == UR_OUTCOME_REFUSED);
-	file->tell = true;
-	file->told = row != NULL && row->state == UR_REFUSED &&
+	file->tell = c->run->options->respect_next;
+	file->told = row != NULL && row->told && row->state == UR_REFUSED &&
 		     ur_identity_alike(&row->identity, &file->identity) &&
 		     strcmp(row->reason, file->reason) == 0;
 }
@@ -213,7 +213,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		if (file->class != UR_CLASS_SIDECAR || row->for_good) {
 			ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, row->reason);
 			file->for_good = row->for_good;
-			was_named(file);
+			name_once(c, file);
 		}
 		return;
 	case UR_FAILED:
@@ -263,7 +263,7 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 	if (file->judgement == UR_JUDGE_REFUSE) {
 		ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, file->note);
 		file->for_good = true;
-		was_named(file);
+		name_once(c, file);
 		return;
 	}
 	if (file->unchanged && file->row != NULL && file->row->state == UR_REFUSED) {
