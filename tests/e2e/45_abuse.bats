@@ -98,7 +98,7 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	done
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 5' -H "Upload-Metadata: filename AGEA" # NULs
 	answered 400
-	equals "$(find "$T/spool" -type f | grep -vcE '/([0-9a-f]{32}/(info|bytes|state|outcome)|clock|lock)$')" 0
+	equals "$(find "$T/spool" -type f | grep -vcE '/([0-9a-f]{32}/(info|bytes|state|outcome)|clock|lock|wire)$')" 0
 	unharmed
 }
 
