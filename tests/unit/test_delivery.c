@@ -9,6 +9,7 @@
 #include "engine/net/immich.h"
 #include "engine/sys/sys.h"
 
+#include <errno.h>
 #include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -284,6 +285,45 @@ static void only_what_had_gone_whole_may_still_come(void **state)
 	assert_true(left_of(house) > 91000);
 }
 
+static int64_t noted_ns(const struct house *house, const struct ur_session *session)
+{
+	int64_t left_ns = 0;
+	assert_true(ur_wire_left(house->gateway.wire, session->upload->sha1, NULL,
+		INT64_C(3600) * UR_SECOND_NS, &left_ns));
+	return left_ns;
+}
+
+static void what_is_sent_after_a_wait_or_whose_answer_was_lost_is_noted_anew(void **state)
+{
+	struct house *house = *state;
+	struct ur_spool_upload *upload = make(house);
+	conclude(house, upload, (struct ur_spool_outcome){.state = UR_SPOOL_COMPLETE});
+	house->gateway.wire = wire_of(house);
+	assert_int_equal(ur_wire_begin(house->gateway.wire, 0), 0);
+	ur_delivery_add(&house->gateway, upload, NULL);
+	struct ur_session *session = upload->session;
+	struct ur_delivery *delivery = session->delivery;
+	delivery->wire = ur_wire_take(house->gateway.wire, upload->sha1, UR_SECOND_NS);
+	delivery->put.state = UR_PUT_SEND; // what was left of an earlier wait has passed
+	ur_delivery_take_wire(session);
+	assert_int_equal(ur_wire_gone(house->gateway.wire, delivery->wire), 0);
+	assert_true(noted_ns(house, session) > 60 * UR_SECOND_NS);
+
+	ur_wire_renew(house->gateway.wire, delivery->wire, 0);
+	assert_int_equal(ur_wire_gone(house->gateway.wire, delivery->wire), 0);
+	assert_int_equal(noted_ns(house, session), 0);
+	delivery->step = UR_DELIVERY_PUT;
+	delivery->request.result = -ECONNRESET;
+	delivery->request.body_gone = true;
+	(void)ur_delivery_hear(session);
+	assert_true(noted_ns(house, session) > 60 * UR_SECOND_NS);
+	delivery->put.state = UR_PUT_CHECK;
+	delivery->step = UR_DELIVERY_RELATED;
+	close_house(house);
+	house->gateway.wire = ur_wire_free(house->gateway.wire);
+	open_house(house);
+}
+
 static void metadata_that_cannot_be_read_now_is_waited_for(void **state)
 {
 	struct house *house = *state;
@@ -348,6 +388,7 @@ int main(void)
 		HERE(time_that_the_gateway_did_not_run_ends_no_doubt),
 		HERE(what_may_have_been_sent_is_doubted_and_may_still_come),
 		HERE(only_what_had_gone_whole_may_still_come),
+		HERE(what_is_sent_after_a_wait_or_whose_answer_was_lost_is_noted_anew),
 		HERE(metadata_that_cannot_be_read_now_is_waited_for),
 		HERE(metadata_of_a_delivered_one_is_waited_for_too),
 		HERE(without_a_key_its_owner_is_waited_for),
