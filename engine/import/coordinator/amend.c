@@ -108,7 +108,7 @@ static bool write_update(
 	const struct ur_sidecar *sidecar, const struct ur_asset *asset, struct ur_text *body)
 {
 	const size_t before = body->size;
-	assert(before > 0);
+	assert(before > 0 || !ur_text_ok(body)); // short of memory it has nothing in it
 	if (sidecar->has_date && !asset->has_date) {
 		char iso[UR_CLOCK_TEXT];
 		ur_clock_iso(sidecar->date_ns, iso);

@@ -151,13 +151,18 @@ static bool is_same_file(const struct ur_item *item, const struct ur_file *file)
 }
 
 /** What an earlier run was sending may still be being stored. */
-static void begin_lost(struct ur_coordinator *c, struct ur_file *file)
+static void begin_lost(struct ur_coordinator *c, const struct ur_item *item, struct ur_file *file)
 {
 	assert(ur_age_is_begun(&file->doubt_since));
 	assert(file->put.state == UR_PUT_NEW);
 	const struct ur_age nobody_knows = {0};
-	const int64_t left_ns = ur_file_left_ns(
+	int64_t left_ns = ur_file_left_ns(
 		c, file, &file->doubt_since, file->row->noted ? &file->doubt_since : &nobody_knows);
+	if (ur_large_is(c, item, file)) { // whose way to the server is the gateway's own
+		const int64_t most_ns =
+			c->run->options->answer_wait_ms * UR_MS_NS - ur_age_ns(&file->doubt_since);
+		left_ns = left_ns < most_ns ? left_ns : most_ns;
+	}
 	file->lost_until_ns = ur_clock_steady_ns() + left_ns;
 	ur_put_start(&file->put, &c->rules, left_ns > 0 ? UR_PUT_LOST : UR_PUT_CHECK, true);
 }
@@ -236,7 +241,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		if (!ur_age_is_begun(&file->doubt_since)) {
 			file->doubt_since = ur_age_begin(); // from a ledger that kept no ages
 		}
-		begin_lost(c, file);
+		begin_lost(c, item, file);
 		return;
 	case UR_SEEN:
 	case UR_STABLE:

@@ -200,8 +200,8 @@ static void hand_over(struct ur_coordinator *c, struct ur_item *item, struct ur_
 		return;
 	}
 	keep_older_doubt(c, file);
-	/* The gateway sends it when it likes, also after we have ended. */
-	ur_file_note_gone(c, file, ur_file_may_come_ns(c, file));
+	/* The gateway sends it when it likes, also after we have ended; how fast is nothing that we know. */
+	ur_file_note_gone(c, file, c->run->options->answer_wait_ms * UR_MS_NS);
 	file->state = UR_SENDING;
 	file->sending_ns = ur_clock_wall_ns();
 	file->doubt_since = ur_age_begin();
@@ -363,6 +363,8 @@ static void leave_gateway(struct ur_coordinator *c, struct ur_file *file, bool d
 	if (!doubtful) { // the gateway has let go; an older doubt is kept by itself
 		file->sending_ns = 0;
 		file->doubt_since = (struct ur_age){0};
+		ur_wire_give(c->run->wire, file->wire); // it will not come
+		file->wire = UR_WIRE_NONE;
 	}
 }
 
