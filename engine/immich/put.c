@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#define LONGEST_WAY_S (7u * 24 * 3600)
+#define LONGEST_WAY_S (UINT64_C(7) * 24 * 3600)
 #define SLOW_BYTES_S (256u << 10) // an upload is hardly slower, but for a limit of ours
 
 /* ---- what an answer means -------------------------------------------------------------------- */
