@@ -198,7 +198,7 @@ static int take_turn(struct ur_pipeline *p)
 	int64_t known = 0;
 	int64_t turn = 0;
 	int r = ur_ledger_learned(p->ledger, "", WIRE_TURN, &known, &err);
-	if (r == 0 && known != ur_wire_turn(p->run.wire)) {
+	if (r == 0 && ur_wire_knew(p->run.wire) && known != ur_wire_turn(p->run.wire)) {
 		r = ur_wire_forget(p->run.wire);
 	}
 	if (r == 0 && getrandom(&turn, sizeof turn, 0) != (ssize_t)sizeof turn) {

@@ -71,10 +71,13 @@ static int write_head(const struct ur_wire *wire, const struct head *head)
 }
 
 /** All zero; its blocks are there from now on. */
-static int forget_all(struct ur_wire *wire)
+static int forget_all(struct ur_wire *wire, const uint8_t owner[UR_WIRE_OWNER])
 {
 	static const struct head none;
 	static const struct note notes[UR_WIRE_PLACES];
+	struct head anew = none;
+	memcpy(anew.owner, owner, UR_WIRE_OWNER); // which may be the old head's
+	wire->head = anew;
 	const int r = write_head(wire, &none); // first: half of the notes are worth nothing
 	return r < 0 ? r : ur_sys_pwrite_all(wire->fd, notes, sizeof notes, NOTES_AT);
 }
@@ -122,9 +125,7 @@ static int load(struct ur_wire *wire, const uint8_t owner[UR_WIRE_OWNER])
 		memcmp(&wire->head, &zero, (size_t)got) != 0) {
 		return -EEXIST; // somebody's file
 	}
-	wire->head = zero;
-	memcpy(wire->head.owner, owner, UR_WIRE_OWNER);
-	return got < 0 ? (int)got : forget_all(wire);
+	return got < 0 ? (int)got : forget_all(wire, owner);
 }
 
 /* ---- places ---------------------------------------------------------------------------------- */
@@ -187,12 +188,7 @@ int64_t ur_wire_turn(const struct ur_wire *wire)
 
 int ur_wire_forget(struct ur_wire *wire)
 {
-	const int r = forget_all(wire);
-	const struct head none = {.begun_ns = 0};
-	uint8_t owner[UR_WIRE_OWNER];
-	memcpy(owner, wire->head.owner, sizeof owner);
-	wire->head = none;
-	memcpy(wire->head.owner, owner, sizeof owner);
+	const int r = forget_all(wire, wire->head.owner);
 	wire->knew = false;
 	for (unsigned i = 0; i < UR_WIRE_PLACES; i++) {
 		assert(!wire->places[i].taken);
@@ -319,4 +315,25 @@ void ur_wire_give(struct ur_wire *wire, unsigned place_from_1)
 	wire->places[at].taken = false;
 	atomic_store(&wire->places[at].until_ns, 0);
 	wire->free[wire->free_count++] = (uint16_t)at;
+}
+
+unsigned ur_wire_hold(
+	struct ur_wire *wire, unsigned place, const uint8_t sha1[UR_WIRE_SHA1], int64_t may_come_ns)
+{
+	if (place == UR_WIRE_NONE) {
+		return ur_wire_take(wire, sha1, may_come_ns);
+	}
+	ur_wire_renew(wire, place, may_come_ns);
+	return place;
+}
+
+unsigned ur_wire_note(
+	struct ur_wire *wire, unsigned place, const uint8_t sha1[UR_WIRE_SHA1], int64_t may_come_ns)
+{
+	const unsigned held = ur_wire_hold(wire, place, sha1, may_come_ns);
+	if (ur_wire_gone(wire, held) < 0 && place == UR_WIRE_NONE) {
+		ur_wire_give(wire, held);
+		return UR_WIRE_NONE;
+	}
+	return held;
 }

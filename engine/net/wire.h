@@ -74,4 +74,14 @@ void ur_wire_renew(struct ur_wire *wire, unsigned place, int64_t may_come_ns);
 /** What became of it is written down elsewhere. */
 void ur_wire_give(struct ur_wire *wire, unsigned place);
 
+/** `place` renewed; where there was none, one that is taken. */
+unsigned ur_wire_hold(struct ur_wire *wire, unsigned place, const uint8_t sha1[UR_WIRE_SHA1],
+	int64_t may_come_ns);
+/**
+ * The same for what has gone already, or may have: noted at once.  Where that fails, a place that was there
+ * keeps its earlier note, and there is no new one.
+ */
+unsigned ur_wire_note(struct ur_wire *wire, unsigned place, const uint8_t sha1[UR_WIRE_SHA1],
+	int64_t may_come_ns);
+
 #endif

@@ -32,6 +32,16 @@ lose_them() {
 	start_immichd
 }
 
+# killed_when CONDITION…: a run of six pictures, of which two are with a server that then loses them.
+killed_when() {
+	photos "$T/src" 6
+	mischief 'POST /api/assets: latency=60000 name=*'
+	begin_import --concurrency 2 --answer-wait 12s "$T/src"
+	wait_for 20 "$@"
+	kill_it
+	lose_them
+}
+
 nothing_twice() { # NUMBER_OF_FILES
 	equals "$(sql 'SELECT count(*) FROM assets')" "$1"
 	equals "$(sql 'SELECT count(DISTINCT checksum) FROM assets')" "$1"
@@ -64,12 +74,7 @@ nothing_twice() { # NUMBER_OF_FILES
 }
 
 @test "what had left whole is waited for, by name and until when, and sent once" {
-	photos "$T/src" 6
-	mischief 'POST /api/assets: latency=60000 name=*'
-	begin_import --concurrency 2 --answer-wait 12s "$T/src"
-	wait_for 20 two_are_noted
-	kill_it
-	lose_them
+	killed_when two_are_noted
 	ur import --answer-wait 12s "$T/src"
 	equals "$CODE" 0
 	has "$ERR" "may still arrive"
@@ -78,25 +83,15 @@ nothing_twice() { # NUMBER_OF_FILES
 }
 
 @test "a plan after a kill waits for nothing" {
-	photos "$T/src" 6
-	mischief 'POST /api/assets: latency=60000 name=*'
-	begin_import --concurrency 2 --answer-wait 12s "$T/src"
-	wait_for 20 two_are_noted
-	kill_it
-	lose_them
+	killed_when two_are_noted
 	UR_LIMIT=20 ur plan "$T/src"
 	equals "$CODE" 0
 	lacks "$ERR" "may still arrive"
 }
 
 @test "where nothing can be noted beside the ledger, it says so and waits as before" {
-	photos "$T/src" 6
 	mkdir "$LEDGER-wire"
-	mischief 'POST /api/assets: latency=60000 name=*'
-	begin_import --concurrency 2 --answer-wait 12s "$T/src"
-	wait_for 20 marked_at_least 2
-	kill_it
-	lose_them
+	killed_when marked_at_least 2
 	ur import --answer-wait 12s "$T/src"
 	equals "$CODE" 0
 	has "$ERR" "-wire' cannot be written (Is a directory)"

@@ -13,13 +13,8 @@ void ur_delivery_take_wire(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
 	assert(delivery->put.state == UR_PUT_SEND);
-	const int64_t may_come_ns = UR_MS_NS * may_come_ms(session->gateway, session->upload);
-	if (delivery->wire == UR_WIRE_NONE) {
-		delivery->wire =
-			ur_wire_take(session->gateway->wire, session->upload->sha1, may_come_ns);
-	} else {
-		ur_wire_renew(session->gateway->wire, delivery->wire, may_come_ns);
-	}
+	delivery->wire = ur_wire_hold(session->gateway->wire, delivery->wire, session->upload->sha1,
+		UR_MS_NS * may_come_ms(session->gateway, session->upload));
 }
 
 void ur_delivery_give_wire(struct ur_session *session)
@@ -63,11 +58,7 @@ int64_t ur_delivery_left_ms(
 	if (left_ns <= 0) {
 		return 0;
 	}
-	*place = ur_wire_take(gateway->wire, upload->sha1, left_ns);
-	if (ur_wire_gone(gateway->wire, *place) < 0) {
-		ur_wire_give(gateway->wire, *place);
-		*place = UR_WIRE_NONE;
-	}
+	*place = ur_wire_note(gateway->wire, UR_WIRE_NONE, upload->sha1, left_ns);
 	return left_ns / UR_MS_NS + 1;
 }
 

@@ -166,23 +166,12 @@ int64_t ur_file_may_come_ns(const struct ur_coordinator *c, const struct ur_file
 
 void ur_file_take_wire(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns)
 {
-	if (file->wire == UR_WIRE_NONE) {
-		file->wire = ur_wire_take(c->run->wire, file->sha1, may_come_ns);
-	} else {
-		ur_wire_renew(c->run->wire, file->wire, may_come_ns);
-	}
+	file->wire = ur_wire_hold(c->run->wire, file->wire, file->sha1, may_come_ns);
 }
 
 void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int64_t may_come_ns)
 {
-	struct ur_wire *wire = c->run->wire;
-	const bool had =
-		file->wire != UR_WIRE_NONE; // then its row may say so, and the note before stands
-	ur_file_take_wire(c, file, may_come_ns);
-	if (ur_wire_gone(wire, file->wire) < 0 && !had) { // its row then says that nobody noted it
-		ur_wire_give(wire, file->wire);
-		file->wire = UR_WIRE_NONE;
-	}
+	file->wire = ur_wire_note(c->run->wire, file->wire, file->sha1, may_come_ns);
 }
 
 int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
