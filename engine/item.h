@@ -117,7 +117,8 @@ struct ur_file {
 	bool ask_again;    // not by our own 201: asked once more while it stands aside
 	bool given_again;  // and its bytes came
 	bool not_now;      // cannot be confirmed in this run: kept
-	bool linked;       // still: its movie was linked, or that was tried
+	bool linked;       // still: its movie was linked, or Immich would not have it
+	bool link_waits;   // still: nobody said no: the next run links it, if both are here
 	bool owes_link;    // movie: an earlier run sent it, and ended before it was linked
 	bool amended;      // picture: its sidecar's facts were set, or that was tried
 	bool warn;         // all went well but for the reason

@@ -77,7 +77,7 @@ COORDINATOR_TESTS := $(addprefix coordinator_, \
 UNIT_TESTS += $(COORDINATOR_TESTS)
 COORDINATOR_PLAYED := ur_clock_steady_ns ur_clock_wall_ns ur_clock_boot_ns ur_clock_boot_id \
 	ur_http_submit ur_http_wake ur_http_cancel ur_dir_take ur_dir_give ur_run_leave ur_bell_ring \
-	$(addprefix ur_ledger_,folder put commit get same_in_run doubt doubt_keep asset_get asset_put upload_get \
+	$(addprefix ur_ledger_,folder put commit get same_in_run doubt doubt_keep asset_get asset_put asset_forget upload_get \
 	upload_put upload_forget learn)
 
 # These play the server, the loop and the crew themselves: what is handed to those comes to the test.

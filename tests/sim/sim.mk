@@ -10,7 +10,7 @@ SIM_BIN := $(SIM_NAMES:%=$(OUT)/tests/sim/sim_%)
 SIM_WRAPPED := ur_clock_steady_ns ur_clock_wall_ns ur_clock_boot_ns ur_clock_boot_id ur_clock_local \
 	ur_http_submit ur_http_wake ur_http_cancel
 SIM_IMPORTER_WRAPPED := ur_dir_take ur_dir_give ur_run_leave ur_bell_ring \
-	$(addprefix ur_ledger_,folder put commit get same_in_run doubt doubt_keep asset_get asset_put upload_get \
+	$(addprefix ur_ledger_,folder put commit get same_in_run doubt doubt_keep asset_get asset_put asset_forget upload_get \
 	upload_put upload_forget learn learned)
 
 $(OUT)/tests/sim/sim_importer: $(patsubst %,$(OUT)/tests/sim/%.o,$(SIM_COMMON) $(SIM_IMPORTER)) \

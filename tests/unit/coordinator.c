@@ -325,6 +325,8 @@ int __wrap_ur_ledger_doubt_keep(struct ur_ledger *ledger, int64_t destination,
 int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_ledger_asset *ret, bool *ret_found,
 	struct ur_err *err);
+int __wrap_ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err);
 int __wrap_ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,
 	const uint8_t sha1[UR_LEDGER_SHA1], const struct ur_ledger_asset *asset,
 	struct ur_err *err);
@@ -430,6 +432,14 @@ int __wrap_ur_ledger_asset_get(struct ur_ledger *ledger, int64_t destination,
 	*ret = fact->asset;
 	return play.get_fails < 0 ? ur_err_set(err, play.get_fails, UR_FAULT_WORLD, "cannot look")
 				  : 0;
+}
+
+int __wrap_ur_ledger_asset_forget(struct ur_ledger *ledger, int64_t destination,
+	const uint8_t sha1[UR_LEDGER_SHA1], struct ur_err *err)
+{
+	(void)ledger, (void)destination;
+	play_fact(sha1)->has_asset = false;
+	return play.put_fails < 0 ? ur_err_set(err, play.put_fails, UR_FAULT_WORLD, "an asset") : 0;
 }
 
 int __wrap_ur_ledger_asset_put(struct ur_ledger *ledger, int64_t destination,

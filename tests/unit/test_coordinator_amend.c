@@ -282,6 +282,18 @@ static void a_refusal_is_the_sidecars_reason_to_wait(void **state)
 	assert_int_equal(item->files[0].outcome, UR_OUTCOME_PRESENT);
 }
 
+static void a_page_that_says_yes_has_set_nothing(void **state)
+{
+	(void)state;
+	struct ur_item *item = beside(xmp);
+	goes_on(item);
+	asset_says(item, EXTRACTED);
+	(void)play_page(200);
+	ur_amend_answered(play.c, item);
+	assert_int_equal(item->files[1].outcome, UR_OUTCOME_WAITING);
+	assert_int_equal(item->files[1].state, UR_PROBED);
+}
+
 static void a_line_that_breaks_is_tried_again(void **state)
 {
 	(void)state;
@@ -324,6 +336,7 @@ int main(void)
 		BESIDE(tags_need_a_right_of_their_own),
 		BESIDE(tags_are_made_by_one_item_at_a_time),
 		BESIDE(a_refusal_is_the_sidecars_reason_to_wait),
+		BESIDE(a_page_that_says_yes_has_set_nothing),
 		BESIDE(a_line_that_breaks_is_tried_again),
 		BESIDE(a_plan_sets_nothing),
 	};

@@ -55,6 +55,18 @@ static void an_asset_is_asked_for_by_its_id_and_not_for_ever(void **state)
 	assert_true(play_asked()->answer_wait_ms > 0);
 }
 
+static void nobody_looks_for_longer_than_they_may_store(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg");
+	play_known(item->files);
+	assert_int_equal(ur_call_wait_ms(play.c, 60000), 60000);
+	play.options.answer_wait_ms = 3000;
+	assert_int_equal(ur_call_wait_ms(play.c, 60000), 3000);
+	assert_true(ur_call_get_asset(play.c, item, item->files));
+	assert_int_equal(play_asked()->answer_wait_ms, 3000);
+}
+
 static void what_is_put_stays_as_it_was_when_its_text_is_gone(void **state)
 {
 	(void)state;
@@ -104,6 +116,7 @@ int main(void)
 		PLAYED(requests_that_are_out_are_counted_until_they_are_back),
 		PLAYED(nothing_of_the_last_request_is_left_in_the_next_one),
 		PLAYED(an_asset_is_asked_for_by_its_id_and_not_for_ever),
+		PLAYED(nobody_looks_for_longer_than_they_may_store),
 		PLAYED(what_is_put_stays_as_it_was_when_its_text_is_gone),
 		PLAYED(what_memory_does_not_suffice_for_is_not_sent),
 		PLAYED(why_it_came_to_nothing_is_the_servers_word_or_the_lines),

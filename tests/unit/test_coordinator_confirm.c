@@ -192,7 +192,8 @@ static void with_all_bytes_asked_for_a_last_byte_is_no_proof(void **state)
 	struct ur_item *item = delivered("a.jpg");
 	struct ur_file *file = ask_bytes(item);
 	assert_string_equal(play_asked()->header[0], "");
-	assert_true(play_asked()->answer_wait_ms >= PLAY_HOUR_MS); // between two pieces of it
+	assert_true(
+		play_asked()->answer_wait_ms >= play.options.answer_wait_ms); // between two pieces
 	(void)play_original(206, range_of(file), "g");
 	ur_confirm_answered(play.c, item);
 	assert_false(file->confirmed);
@@ -237,6 +238,42 @@ static void an_asset_with_another_checksum_is_broken_there(void **state)
 	(void)play_asset(other->files, PLAY_USER, UPLOADED);
 	ur_confirm_answered(play.c, item);
 	assert_int_equal(file->state, UR_BROKEN);
+	assert_non_null(strstr(file->reason, PLAY_ASSET));
+}
+
+/* A 201 that some cache gave for another file's: nobody took these bytes away at the server. */
+static void an_asset_of_other_bytes_is_none_of_this_file(void **state)
+{
+	(void)state;
+	struct ur_item *item = delivered("a.jpg");
+	struct ur_item *other = delivered("b.jpg");
+	struct ur_file *file = ask(item);
+	struct ur_ledger_asset known = {0};
+	play.options.tries_max = 5;
+	ur_book_asset(play.c, file);
+	(void)play_asset(other->files, PLAY_USER, UPLOADED);
+	ur_confirm_answered(play.c, item);
+	assert_string_equal(file->asset, "");
+	assert_false(ur_book_find_asset(play.c, file, &known));
+	assert_true(file->next_ns > ur_clock_wall_ns() + PLAY_HOUR_MS / 2 * UR_MS_NS);
+}
+
+static void an_asset_of_other_bytes_is_not_the_one_that_a_twin_has(void **state)
+{
+	(void)state;
+	struct ur_item *item = delivered("a.jpg");
+	struct ur_item *other = delivered("b.jpg");
+	struct ur_file *file = ask(item);
+	struct ur_ledger_asset known = {0};
+	char own[UR_LEDGER_ASSET];
+	memcpy(own, file->asset, sizeof own);
+	memcpy(file->asset, PLAY_OTHER, sizeof file->asset);
+	ur_book_asset(play.c, file);
+	memcpy(file->asset, own, sizeof file->asset);
+	(void)play_asset(other->files, PLAY_USER, UPLOADED);
+	ur_confirm_answered(play.c, item);
+	assert_true(ur_book_find_asset(play.c, file, &known));
+	assert_string_equal(known.asset, PLAY_OTHER);
 }
 
 static void an_asset_that_immich_does_not_know_was_withdrawn(void **state)
@@ -535,6 +572,8 @@ int main(void)
 		PLAYED(an_asset_of_an_external_library_is_no_proof),
 		PLAYED(an_asset_in_the_trash_is_no_proof),
 		PLAYED(an_asset_with_another_checksum_is_broken_there),
+		PLAYED(an_asset_of_other_bytes_is_none_of_this_file),
+		PLAYED(an_asset_of_other_bytes_is_not_the_one_that_a_twin_has),
 		PLAYED(an_asset_that_immich_does_not_know_was_withdrawn),
 		PLAYED(a_page_that_says_so_proves_nothing_and_keeps_the_file),
 		PLAYED(after_five_strangers_nothing_more_is_asked),

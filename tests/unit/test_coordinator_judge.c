@@ -306,6 +306,15 @@ static void a_failure_whose_time_has_not_come_waits(void **state)
 	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
 	assert_int_equal(file->tries, 3);
 	assert_int_equal(file->next_ns, 77);
+
+	item = remembered(UR_BROKEN);
+	item->files->later = true;
+	item->files->row->next_ns = 77;
+	file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
+	assert_int_equal(file->state, UR_BROKEN);
+	assert_int_equal(file->next_ns, 77);
+	assert_true(ur_file_is_to_ask(judged(remembered(UR_BROKEN))));
 }
 
 static void the_bytes_of_a_file_that_went_away_are_news_when_they_come_back(void **state)

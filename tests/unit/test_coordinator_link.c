@@ -140,6 +140,41 @@ static void a_refusal_is_said_and_the_item_goes_on(void **state)
 	assert_int_equal(item->step, UR_STEP_AMEND);
 }
 
+/* While nobody said no the pair is kept, for once it is gone nobody knows that it was one. */
+static void who_was_not_heard_about_stays_and_owes_its_link(void **state)
+{
+	(void)state;
+	static const int pages[] = {200, 302, 401, 403, 404, 413};
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+		struct ur_item *item = half_sent();
+		play.options.after = UR_AFTER_DELETE;
+		goes_on(item);
+		says(item, "");
+		goes_on(item);
+		(void)play_page(pages[i]);
+		ur_link_answered(play.c, item);
+		assert_true(item->files[0].not_now && item->files[0].warn);
+		assert_false(item->files[0].linked);
+		assert_non_null(strstr(item->files[0].reason, "not be linked yet"));
+		play.asked_count = 0;
+		goes_on(item);
+		assert_int_equal(item->step, UR_STEP_AMEND);
+		assert_int_equal(play.asked_count, 0);
+	}
+}
+
+static void an_answer_without_a_mark_that_names_the_movie_has_linked_it(void **state)
+{
+	(void)state;
+	struct ur_item *item = half_sent();
+	goes_on(item);
+	says(item, "");
+	goes_on(item);
+	says(item, ",\"livePhotoVideoId\":\"" PLAY_OTHER "\"");
+	assert_true(item->files[0].linked);
+	assert_false(item->files[0].warn);
+}
+
 static void a_plan_links_nothing(void **state)
 {
 	(void)state;
@@ -161,6 +196,8 @@ int main(void)
 		PLAYED(an_answer_without_sense_links_nothing),
 		PLAYED(a_line_that_breaks_is_tried_again),
 		PLAYED(a_refusal_is_said_and_the_item_goes_on),
+		PLAYED(who_was_not_heard_about_stays_and_owes_its_link),
+		PLAYED(an_answer_without_a_mark_that_names_the_movie_has_linked_it),
 		PLAYED(a_plan_links_nothing),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -125,6 +125,16 @@ static void a_page_that_refuses_is_not_the_servers_word(void **state)
 	assert_true(play.c->outage.on);
 }
 
+static void a_page_that_says_yes_is_no_server_that_is_back(void **state)
+{
+	(void)state;
+	doubt();
+	(void)play_page(200);
+	ur_outage_answered(play.c);
+	assert_true(play.c->outage.on);
+	assert_non_null(strstr(play.said, "is away"));
+}
+
 static void to_be_sent_away_for_longer_than_the_run_waits_ends_it(void **state)
 {
 	(void)state;
@@ -173,6 +183,21 @@ static void a_busy_server_is_there(void **state)
 	assert_false(play.c->outage.on);
 }
 
+static void a_busy_server_that_names_its_time_is_left_alone_till_then(void **state)
+{
+	(void)state;
+	struct ur_item *item = item_with_answer(0, 429);
+	item->call->retry_after_ms = 40000;
+	assert_true(ur_outage_ask_later(play.c, item, UR_STEP_LINK));
+	assert_true(item->due_ns >= ur_clock_steady_ns() + 40000 * UR_MS_NS);
+	assert_int_equal(play.run.result, 0);
+
+	item = item_with_answer(0, 429);
+	item->call->retry_after_ms = INT64_C(86400000);
+	(void)ur_outage_ask_later(play.c, item, UR_STEP_LINK);
+	assert_int_equal(play.run.result, -EHOSTUNREACH);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -186,6 +211,8 @@ int main(void)
 		PLAYED(a_page_that_refuses_is_not_the_servers_word),
 		PLAYED(to_be_sent_away_for_longer_than_the_run_waits_ends_it),
 		PLAYED(a_request_that_may_pass_goes_again_a_few_times),
+		PLAYED(a_page_that_says_yes_is_no_server_that_is_back),
+		PLAYED(a_busy_server_that_names_its_time_is_left_alone_till_then),
 		PLAYED(a_refusal_is_not_asked_again),
 		PLAYED(a_busy_server_is_there),
 	};

@@ -27,6 +27,8 @@
 #define ASSET "426dd542-f562-4757-9dc5-eaf7d1c47147"
 #define BYTES "12345"
 #define SUM "jLIjfQZ5yojbZGTqxg2pY0VROWQ=" // the SHA-1 of BYTES
+#define OTHER_ASSET "bbbbbbbb-0000-4000-8000-00000000000b"
+#define OTHER_SUM "AAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 void __wrap_ur_http_submit(struct ur_http *http, struct ur_request *request);
 void __wrap_ur_httpd_post(struct ur_httpd *httpd, struct ur_post *post);
@@ -50,6 +52,7 @@ enum mischief {
 	NO_RIGHT,     // 403
 	NO_ROOM,      // 400: quota
 	LATE,         // the line breaks, and the bytes arrive later
+	CACHED,       // the answer to another upload, marks and all; this one never got there
 	MISCHIEFS,
 };
 
@@ -256,6 +259,10 @@ static void answer_honestly(struct ur_request *request)
 			row ? "{\"id\":\"" ASSET "\",\"status\":\"duplicate\"}"
 			    : "{\"id\":\"" ASSET "\",\"status\":\"created\"}");
 		w->has = w->has || !row;
+	} else if (strstr(request->path, OTHER_ASSET) != NULL) {
+		say(request, 200, true,
+			"{\"id\":\"" OTHER_ASSET "\",\"ownerId\":\"" ANN
+			"\",\"checksum\":\"" OTHER_SUM "\",\"isTrashed\":false}");
 	} else if (!row) {
 		complain(request, 400, "Not found or no asset.read access");
 	} else if (!is_original(request)) {
@@ -348,6 +355,14 @@ static void answer_badly(struct ur_request *request, enum mischief mischief)
 			w->late = 1 + pick(6);
 		}
 		break_line(request, true);
+		return;
+	case CACHED:
+		if (is_send(request)) {
+			say(request, 201, true,
+				"{\"id\":\"" OTHER_ASSET "\",\"status\":\"created\"}");
+		} else {
+			answer_honestly(request);
+		}
 		return;
 	case MISCHIEFS:
 		break;
@@ -540,6 +555,18 @@ static void what_it_kept_of_a_failed_upload_is_not_believed(void **state)
 	assert_int_equal(w->bodies, 2);
 }
 
+static void an_answer_to_another_upload_is_found_out_and_these_bytes_travel_again(void **state)
+{
+	(void)state;
+	begin_anew();
+	for (int i = 0; i < 20 && w->bodies == 0; i++) {
+		(void)step(w->pending != NULL && is_send(w->pending) ? CACHED : HONEST);
+	}
+	assert_false(w->has);
+	finish();
+	assert_int_equal(w->bodies, 2);
+}
+
 static void a_refusal_of_the_servers_own_ends_it_and_keeps_the_bytes(void **state)
 {
 	(void)state;
@@ -596,6 +623,7 @@ int main(void)
 		HERE(a_process_that_ends_at_every_step_loses_nothing),
 		HERE(whatever_happens_it_is_there_in_the_end),
 		HERE(what_it_kept_of_a_failed_upload_is_not_believed),
+		HERE(an_answer_to_another_upload_is_found_out_and_these_bytes_travel_again),
 		HERE(a_refusal_of_the_servers_own_ends_it_and_keeps_the_bytes),
 		HERE(it_waits_for_its_turn_and_for_a_server),
 	};

@@ -315,6 +315,27 @@ static struct ur_next gone(struct ur_session *session)
 	return ur_delivery_again(session, UR_DELIVERY_RELATED);
 }
 
+/**
+ * The asset that was named for it is of other bytes: these never got there, or somebody else's answer was
+ * taken for theirs.  They are sent again, tomorrow: what damages them on the way leaves an asset a time.
+ */
+static struct ur_next never_arrived(struct ur_session *session)
+{
+	struct ur_delivery *delivery = session->delivery;
+	assert(delivery->put.verdict == UR_PUT_OTHER_BYTES);
+	delivery->outcome = (struct ur_spool_outcome){
+		.state = UR_SPOOL_COMPLETE, .missed_ran_ms = UR_SPOOL_NEVER};
+	(void)snprintf(delivery->outcome.words, sizeof delivery->outcome.words,
+		"the server stored other bytes (asset %s); these are kept here, and sent again in a "
+		"day",
+		session->upload->outcome.asset);
+	ur_gateway_log(
+		session->gateway, 3, "upload %s: %s", session->upload->id, delivery->outcome.words);
+	delivery->related = NULL; // gathered anew: it goes along again, or stays
+	ur_delivery_restart(delivery, UR_PUT_CHECK);
+	return written(UR_DELIVERY_RELATED, UR_DELIVERY_DAY_MS);
+}
+
 static struct ur_next confirmed(struct ur_session *session)
 {
 	struct ur_delivery *delivery = session->delivery;
@@ -407,7 +428,10 @@ struct ur_next ur_delivery_hear(struct ur_session *session)
 	case UR_PUT_GONE:
 		return gone(session);
 	case UR_PUT_OTHER_BYTES:
-		return unconfirmed(session, "the server stored other bytes; they are kept here");
+		return asked == UR_PUT_ASSET
+			       ? never_arrived(session)
+			       : unconfirmed(session,
+					 "the server stored other bytes; these are kept here");
 	case UR_PUT_OTHER_OWNER:
 		return unconfirmed(
 			session, "the asset belongs to another user; the bytes are kept here");

@@ -271,7 +271,9 @@ void ur_amend_answered(struct ur_coordinator *c, struct ur_item *item)
 		assert(c->tagging);
 		c->tagging = false;
 	}
-	if (call->result < 0 || call->status >= 300) {
+	/* A page that says 200 has set nothing; what is looked at speaks for itself. */
+	const bool heard = item->call_phase == PHASE_LOOK || ur_proof_is_own(call);
+	if (call->result < 0 || call->status >= 300 || !heard) {
 		if (!ur_outage_ask_later(c, item, UR_STEP_AMEND)) {
 			give_up(c, item,
 				ur_arena_format(&item->arena,

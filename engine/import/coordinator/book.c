@@ -345,3 +345,18 @@ void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file)
 		ur_book_fail(c, r, &err);
 	}
 }
+
+void ur_book_forget_asset(struct ur_coordinator *c, const struct ur_file *file)
+{
+	struct ur_err err = {0};
+	struct ur_ledger_asset known = {0};
+	assert(!c->run->options->plan);
+	if (c->broken || !ur_book_find_asset(c, file, &known) ||
+		strcmp(known.asset, file->asset) != 0) {
+		return; // a twin has another one, and that may be theirs
+	}
+	const int r = ur_ledger_asset_forget(c->ledger, c->run->destination, file->sha1, &err);
+	if (r < 0) {
+		ur_book_fail(c, r, &err);
+	}
+}

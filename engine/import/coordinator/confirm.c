@@ -25,7 +25,7 @@
 
 #define ANSWER_MS 60000
 #define AGAIN_MS 15000          // while the file stands aside
-#define BYTES_ANSWER_MS 3600000 // between two pieces of a large file
+#define BYTES_ANSWER_MS 3600000 // at most, between two pieces of a large file
 
 /** The original as it comes back, on http's thread: counted, and hashed where all of it comes. */
 struct check_bytes {
@@ -171,12 +171,17 @@ void ur_confirm_ask(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 	}
 	call->method = "GET";
 	call->path = path;
-	call->answer_wait_ms = file->put.state == UR_PUT_ASIDE ? AGAIN_MS : ANSWER_MS;
+	call->answer_wait_ms =
+		ur_call_wait_ms(c, file->put.state == UR_PUT_ASIDE ? AGAIN_MS : ANSWER_MS);
 	item->call_date_ns = 0;
 	if (bytes) {
 		const struct check_bytes *check = item->call_state;
 		call->sink = take_bytes;
-		call->answer_wait_ms = check->whole ? BYTES_ANSWER_MS : call->answer_wait_ms;
+		if (check->whole) {
+			call->answer_wait_ms =
+				ur_put_arrival_ms(ur_call_wait_ms(c, BYTES_ANSWER_MS),
+					(uint64_t)file->identity.size, 0);
+		}
 		say_range(c, item, file, call);
 	} else {
 		call->field = take_date;
@@ -227,6 +232,21 @@ static void stored_other(struct ur_item *item, struct ur_file *file)
 		ur_file_with_id(item,
 			"broken there: the server stored other bytes; the file is kept here",
 			file));
+}
+
+/**
+ * The asset that was named for it is of other bytes: these never got there, or somebody else's answer was
+ * taken for theirs.  That asset is none of this file's, and it is sent again, though not in every run: what
+ * damages it on the way would leave an asset a time.
+ */
+static void never_arrived(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
+{
+	stored_other(item, file);
+	ur_book_forget_asset(c, file);
+	file->asset[0] = '\0';
+	file->created = false;
+	file->now_sent = false;
+	ur_file_pause(file, c->run->options->tries_max);
 }
 
 /** Why a file stays although nothing is wrong with its asset; NULL: it may go. */
@@ -487,6 +507,8 @@ void ur_confirm_answered(struct ur_coordinator *c, struct ur_item *item)
 	}
 	if (next == UR_PUT_BYTES) {
 		holds(c, item, file, &asset);
+	} else if (answer.asked == UR_PUT_ASSET && file->put.verdict == UR_PUT_OTHER_BYTES) {
+		never_arrived(c, item, file);
 	} else if (next == UR_PUT_PROVED) {
 		confirmed(c, file);
 	} else {

@@ -218,15 +218,21 @@ void ur_file_came_to_nothing(struct ur_file *file)
 	}
 }
 
+void ur_file_pause(struct ur_file *file, int tries)
+{
+	assert(tries >= 0);
+	const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)tries);
+	file->tries = tries;
+	file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
+}
+
 void ur_file_close_failed(struct ur_file *file, bool for_good)
 {
-	assert(file->tries >= 0);
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
 	if (!for_good) {
-		const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)file->tries);
-		file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
+		ur_file_pause(file, file->tries);
 	}
 }
 

@@ -156,6 +156,8 @@ bool ur_step_is_idle(const struct ur_coordinator *c);
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
 void ur_call_submit(struct ur_coordinator *c, struct ur_request *request);
+/** How long a question waits: nobody looks longer than they may store, whatever drips meanwhile. */
+int64_t ur_call_wait_ms(const struct ur_coordinator *c, int64_t most_ms);
 /** The item's own request, zeroed; NULL when memory is short (the file then fails). */
 struct ur_request *ur_call_begin(struct ur_item *item);
 /** One of the at most CALLS_MAX requests that items have out goes, or has come back. */
@@ -224,6 +226,8 @@ void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int
 int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
 	const struct ur_age *since, const struct ur_age *first);
 /** It could not be sent: tried again in a later run, unless that would help nothing. */
+/** Left alone by runs of a timer for as long as after so many tries. */
+void ur_file_pause(struct ur_file *file, int tries);
 void ur_file_close_failed(struct ur_file *file, bool for_good);
 /** Nothing of this sending is on the server: what is doubted of an earlier one stays so. */
 void ur_file_came_to_nothing(struct ur_file *file);
@@ -309,6 +313,8 @@ void ur_book_keep_doubt(struct ur_coordinator *c, const struct ur_file *file);
 bool ur_book_find_asset(
 	struct ur_coordinator *c, const struct ur_file *file, struct ur_ledger_asset *ret);
 void ur_book_asset(struct ur_coordinator *c, const struct ur_file *file);
+/** Its asset is none of these bytes: they were not delivered, and nobody took them away there. */
+void ur_book_forget_asset(struct ur_coordinator *c, const struct ur_file *file);
 void ur_book_fail(struct ur_coordinator *c, int code, const struct ur_err *err);
 /** What was booked is durable: what the wire knew of it is not needed any more. */
 void ur_book_committed(struct ur_coordinator *c);

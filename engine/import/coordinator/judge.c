@@ -222,9 +222,10 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		}
 		return;
 	case UR_FAILED:
+	case UR_BROKEN:
 		file->tries = 0;
 		if (row->for_good || file->later) {
-			ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, row->reason);
+			ur_file_close(file, row->state, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
 			file->tries = row->tries;
 			file->next_ns = row->next_ns;
@@ -250,7 +251,6 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_WITHDRAWN:
 	case UR_WANTED:
 	case UR_SETTLED:
-	case UR_BROKEN:
 	case UR_STATES:
 		return;
 	}

@@ -53,10 +53,14 @@ bool ur_outage_ask_later(struct ur_coordinator *c, struct ur_item *item, enum ur
 		ur_outage_doubt(c);
 	}
 	const bool passes = call->result < 0 || ur_retry_may_pass(0, call->status);
+	int64_t asked_ms = call->result < 0 ? -1 : call->retry_after_ms;
+	if (passes && ur_outage_is_sent_away(c, call->status, asked_ms)) {
+		asked_ms = -1;
+	}
 	if (!passes || ++item->call_tries > UR_CALL_TRIES) {
 		return false;
 	}
-	ur_step_rest(c, item, step, ur_step_pause_ms(c, (unsigned)item->call_tries, -1));
+	ur_step_rest(c, item, step, ur_step_pause_ms(c, (unsigned)item->call_tries, asked_ms));
 	return true;
 }
 
@@ -70,7 +74,7 @@ static void ask_if_back(struct ur_coordinator *c)
 	outage->call = (struct ur_request){
 		.method = "GET",
 		.path = "/api/users/me",
-		.answer_wait_ms = ANSWER_MS,
+		.answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS),
 		.owner = c,
 		.answer = answer,
 	};
@@ -136,13 +140,21 @@ static void is_away(struct ur_coordinator *c)
 	outage->next_ns = now + ur_retry_step_ms(&pauses, outage->asks++) * UR_MS_NS;
 }
 
+/** A page that says 200 to everything is no server that is back. */
+static bool says_who(const struct ur_request *call)
+{
+	struct ur_server server = {0};
+	return ur_proof_is_own(call) ||
+	       ur_immich_read_user(ur_text_get(&call->answer), &server, NULL) == 0;
+}
+
 void ur_outage_answered(struct ur_coordinator *c)
 {
 	const struct ur_request *call = &c->outage.call;
 	assert(c->outage.asking);
 	c->outage.asking = false;
 	const bool refused = call->result == 0 && (call->status == 401 || call->status == 403);
-	if (call->result == 0 && call->status == 200) {
+	if (call->result == 0 && call->status == 200 && says_who(call)) {
 		is_back(c);
 	} else if (refused && ur_proof_is_own(call)) {
 		refuses_the_key(c);
