@@ -64,6 +64,7 @@ struct ur_resume {
 	_Atomic uint64_t offset; // durable at the gateway; decide looks on
 	enum ur_transfer_end end;
 	int status;
+	int64_t retry_ms; // what the last answer asked for, -1 without
 };
 
 struct ur_file {

@@ -56,6 +56,12 @@ bool ur_run_removes(const struct ur_run *run)
 	return run->options->after != UR_AFTER_KEEP;
 }
 
+int64_t ur_run_answer_ms(const struct ur_run *run, int64_t most_ms)
+{
+	const int64_t asked_ms = run->options->answer_wait_ms;
+	return asked_ms < most_ms ? asked_ms : most_ms;
+}
+
 void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns)
 {
 	int64_t most = atomic_load(&run->unquiet_ns);

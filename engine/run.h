@@ -142,6 +142,8 @@ bool ur_run_holds_up(const struct ur_run *run, const struct ur_file *file);
 bool ur_run_is_stopping(const struct ur_run *run);
 /** True when files may be removed or moved; a plan of such a run counts. */
 bool ur_run_removes(const struct ur_run *run);
+/** How long a question waits: nobody looks longer than they may store, whatever drips meanwhile. */
+int64_t ur_run_answer_ms(const struct ur_run *run, int64_t most_ms);
 /** One more file that may go in `left_ns` at the earliest. */
 void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns);
 /**

@@ -146,13 +146,16 @@ static void drop(struct ur_transfer *t, enum ur_transfer_end how)
 static void rest(
 	struct ur_transfer *t, const struct ur_transfer_outcome *out, enum ur_transfer_state next)
 {
-	say(t, out->words);
+	say(t, out->result == 0 && !out->own && out->status < 300
+			? "something before the gateway answered in its place"
+			: out->words);
 	t->status = out->result == 0 ? out->status : 0;
 	if (++t->rests > UR_TRANSFER_RESTS_MAX) {
 		end(t, UR_TRANSFER_AWAY);
 		return;
 	}
 	const int64_t asked_ms = out->result == 0 ? out->retry_ms : -1;
+	t->asked_ms = asked_ms;
 	if (asked_ms > t->spec.answer_wait_ms) { // the next run comes sooner
 		end(t, UR_TRANSFER_AWAY);
 		return;
@@ -220,16 +223,20 @@ static bool may_pass(const struct ur_transfer_outcome *out)
 	return out->result < 0 || ur_retry_may_pass(0, out->status);
 }
 
+/** A page that knows no such address says nothing of what the gateway holds there. */
 static bool is_forgotten(const struct ur_transfer_outcome *out)
 {
-	return out->status == 404 || out->status == 410;
+	return out->own && (out->status == 404 || out->status == 410);
 }
 
-/** An answer that has no other meaning: it may pass, or this gateway is not for this file. */
+/**
+ * An answer that has no other meaning: it may pass, or this gateway is not for this file.  Once it holds
+ * something, it alone can say so.
+ */
 static void stumble(
 	struct ur_transfer *t, const struct ur_transfer_outcome *out, enum ur_transfer_state next)
 {
-	if (may_pass(out)) {
+	if (may_pass(out) || (t->has_address && !out->own)) {
 		rest(t, out, next);
 		return;
 	}
@@ -272,7 +279,7 @@ static void located(struct ur_transfer *t, const struct ur_transfer_outcome *out
 {
 	if (out->result == 0 && is_forgotten(out)) {
 		renew(t, false, out->words);
-	} else if (out->result != 0 || (out->status != 200 && out->status != 204)) {
+	} else if (out->result != 0 || !out->own || (out->status != 200 && out->status != 204)) {
 		stumble(t, out, UR_TRANSFER_LOCATE);
 	} else if (!out->has_offset || out->offset > t->spec.length) {
 		renew(t, true, "the gateway holds something else under this address");
@@ -509,6 +516,7 @@ void ur_transfer_start(struct ur_transfer *t, struct ur_transport *transport,
 		.pace = pace,
 		.spec = *spec,
 		.has_address = spec->has_address,
+		.asked_ms = -1,
 	};
 	if (spec->clear) {
 		enter(t, UR_TRANSFER_CLEAR);

@@ -76,6 +76,7 @@ enum ur_transfer_told {
 struct ur_transfer_outcome {
 	int result; // 0, or why there was no answer, or the disk's failure; -ESTALE: changed
 	int status; // HTTP
+	bool own;   // it says that it speaks tus: the gateway's word, and no page before it
 	bool has_offset;
 	uint64_t offset;
 	int64_t retry_ms;           // Retry-After, -1 without
@@ -128,6 +129,7 @@ struct ur_transfer {
 	int64_t rest_ms;     // what REST and WAIT are to last
 	unsigned polls;
 	int64_t waited_ms; // since the last byte
+	int64_t asked_ms;  // Retry-After of the last failure, -1 without
 	enum ur_transfer_state after_rest;
 	int status;
 	int code;

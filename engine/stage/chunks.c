@@ -83,6 +83,7 @@ static void finish(struct ur_chunks_slot *slot)
 	}
 	slot->file->send_result = t->end == UR_TRANSFER_UNREAD ? t->code : 0;
 	slot->file->send_changed = t->end == UR_TRANSFER_CHANGED;
+	slot->resume->retry_ms = t->asked_ms;
 	close_slot(slot);
 	hand_back(chunks, item, unusable ? UR_TRANSFER_UNUSABLE : t->end, t->status, t->why);
 }
@@ -287,6 +288,7 @@ static void refuse_item(struct ur_chunks *chunks, struct ur_item *item)
 			   ur_clock_wall_ns() - resume->at_ns < STALE_NS;
 	item->files[item->current].send_result = 0;
 	item->files[item->current].send_changed = false;
+	item->files[item->current].resume->retry_ms = -1;
 	hand_back(chunks, item,
 		ur_run_is_stopping(chunks->run) ? UR_TRANSFER_STOPPED
 		: waits                         ? UR_TRANSFER_AWAY

@@ -99,7 +99,7 @@ static void ask_ability(struct ur_chunks *chunks)
 	chunks->ask = (struct ur_request){
 		.method = "OPTIONS",
 		.url = chunks->base,
-		.answer_wait_ms = UR_CHUNKS_ANSWER_MS,
+		.answer_wait_ms = ur_run_answer_ms(chunks->run, UR_CHUNKS_ANSWER_MS),
 		.answer_max = UR_CHUNKS_ANSWER_MAX,
 		.done = ability_answered,
 		.field = take_ability,

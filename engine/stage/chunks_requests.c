@@ -26,7 +26,9 @@ static void take_field(struct ur_request *request, const char *name, const char 
 {
 	struct ur_chunks_slot *slot = request->owner;
 	struct ur_transfer_outcome *out = &slot->outcome;
-	if (strcasecmp(name, "Upload-Offset") == 0) {
+	if (strcasecmp(name, "Tus-Resumable") == 0) {
+		out->own = true;
+	} else if (strcasecmp(name, "Upload-Offset") == 0) {
 		out->has_offset = ur_tus_number(value, &out->offset) == 0;
 	} else if (strcasecmp(name, "Location") == 0) {
 		(void)snprintf(slot->location, sizeof slot->location, "%s", value);
@@ -140,7 +142,7 @@ static struct ur_request *new_request(
 	*request = (struct ur_request){
 		.method = method,
 		.url = slot->url,
-		.answer_wait_ms = UR_CHUNKS_ANSWER_MS,
+		.answer_wait_ms = ur_run_answer_ms(slot->chunks->run, UR_CHUNKS_ANSWER_MS),
 		.answer_max = UR_CHUNKS_ANSWER_MAX,
 		.done = answered,
 		.field = take_field,
@@ -279,7 +281,7 @@ void ur_chunks_send_chunk(struct ur_chunks_slot *slot)
 	(void)snprintf(slot->lines[0], sizeof slot->lines[0], "Upload-Offset: %" PRIu64, t->offset);
 	request->more[1] = slot->lines[0];
 	request->content_type = UR_TUS_CONTENT_TYPE;
-	request->answer_wait_ms = FINISH_MS;
+	request->answer_wait_ms = ur_run_answer_ms(slot->chunks->run, FINISH_MS);
 	if (t->chunk == 0) {
 		request->more[2] = "Content-Length: 0";
 		ur_http_submit(slot->chunks->http, request);

@@ -60,9 +60,9 @@ static void nobody_looks_for_longer_than_they_may_store(void **state)
 	(void)state;
 	struct ur_item *item = play_candidate("a.jpg");
 	play_known(item->files);
-	assert_int_equal(ur_call_wait_ms(play.c, 60000), 60000);
+	assert_int_equal(ur_run_answer_ms(&play.run, 60000), 60000);
 	play.options.answer_wait_ms = 3000;
-	assert_int_equal(ur_call_wait_ms(play.c, 60000), 3000);
+	assert_int_equal(ur_run_answer_ms(&play.run, 60000), 3000);
 	assert_true(ur_call_get_asset(play.c, item, item->files));
 	assert_int_equal(play_asked()->answer_wait_ms, 3000);
 }

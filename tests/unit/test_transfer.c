@@ -41,13 +41,15 @@ static void start(struct script *s, struct ur_transfer_spec spec)
 
 static void answer(struct script *s, int status)
 {
-	const struct ur_transfer_outcome out = {.status = status, .retry_ms = -1, .took_ms = 9000};
+	const struct ur_transfer_outcome out = {
+		.status = status, .own = true, .retry_ms = -1, .took_ms = 9000};
 	ur_transfer_step(&s->t, &out);
 }
 
 static void answer_at(struct script *s, int status, uint64_t offset)
 {
 	const struct ur_transfer_outcome out = {.status = status,
+		.own = true,
 		.has_offset = true,
 		.offset = offset,
 		.retry_ms = -1,
@@ -59,6 +61,14 @@ static void lose(struct script *s, int result)
 {
 	const struct ur_transfer_outcome out = {
 		.result = result, .retry_ms = -1, .words = "it broke"};
+	ur_transfer_step(&s->t, &out);
+}
+
+/** What somebody before the gateway says. */
+static void page(struct script *s, int status)
+{
+	const struct ur_transfer_outcome out = {
+		.status = status, .retry_ms = -1, .words = "a page"};
 	ur_transfer_step(&s->t, &out);
 }
 
@@ -242,6 +252,39 @@ static void a_forgotten_upload_is_made_anew_once(void **state)
 	answer(&s, 410);
 	assert_string_equal(s.asked, "locate create record hash send over");
 	assert_int_equal(s.t.end, UR_TRANSFER_FAILED);
+}
+
+/* What the gateway holds it alone can let go of: nothing that was sent is sent again for a page. */
+static void a_page_forgets_no_upload_and_ends_none(void **state)
+{
+	static const int pages[] = {200, 204, 302, 308, 400, 401, 403, 404, 410, 429, 500, 502};
+	(void)state;
+	for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+		struct script s;
+		start(&s, (struct ur_transfer_spec){.length = 70 * MIB, .has_address = true});
+		page(&s, pages[i]);
+		assert_string_equal(s.asked, "locate rest");
+		passes(&s);
+		answer_at(&s, 200, 64 * MIB);
+		passes(&s);
+		page(&s, pages[i]);
+		assert_string_equal(s.asked, "locate rest locate hash send rest");
+		assert_int_equal(s.t.offset, 64 * MIB);
+		assert_false(s.t.renewed);
+	}
+}
+
+static void what_was_asked_for_is_known_when_it_is_over(void **state)
+{
+	struct script s;
+	(void)state;
+	start(&s, (struct ur_transfer_spec){.length = 9 * MIB, .has_address = true});
+	assert_true(s.t.asked_ms < 0);
+	const struct ur_transfer_outcome out = {.status = 429, .retry_ms = 86400000};
+	ur_transfer_step(&s.t, &out);
+	assert_int_equal(s.t.end, UR_TRANSFER_AWAY);
+	assert_int_equal(s.t.asked_ms, 86400000);
+	assert_int_equal(s.t.status, 429);
 }
 
 static void chunks_that_are_too_large_are_halved_down_to_the_least(void **state)
@@ -486,6 +529,7 @@ static void any_answers_come_to_an_end(void **state)
 			const struct ur_transfer_outcome out = {
 				.result = r % 7 == 0 ? -ECONNRESET : 0,
 				.status = statuses[r % (sizeof statuses / sizeof *statuses)],
+				.own = r % 11 != 0,
 				.has_offset = r % 3 != 0,
 				.offset =
 					r % 5 == 0 ? s.t.offset + s.t.chunk : (r >> 4) % (6 * MIB),
@@ -554,6 +598,8 @@ int main(void)
 		cmocka_unit_test(
 			a_wrong_checksum_sends_the_chunk_again_and_then_anew_and_then_gives_up),
 		cmocka_unit_test(a_forgotten_upload_is_made_anew_once),
+		cmocka_unit_test(a_page_forgets_no_upload_and_ends_none),
+		cmocka_unit_test(what_was_asked_for_is_known_when_it_is_over),
 		cmocka_unit_test(chunks_that_are_too_large_are_halved_down_to_the_least),
 		cmocka_unit_test(fast_chunks_grow_but_never_beyond_what_was_learned),
 		cmocka_unit_test(a_file_that_changed_is_taken_back),

@@ -513,7 +513,7 @@ static void ask_next(struct ur_coordinator *c)
 		.content_type = "application/json",
 		.pieces = {{.bytes = question->body.bytes, .size = question->body.size}},
 		.piece_count = 1,
-		.answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS),
+		.answer_wait_ms = ur_run_answer_ms(c->run, ANSWER_MS),
 		.owner = c,
 	};
 	c->question = question;

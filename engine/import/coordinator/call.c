@@ -24,13 +24,6 @@ void ur_call_submit(struct ur_coordinator *c, struct ur_request *request)
 	ur_http_submit(c->http, request);
 }
 
-int64_t ur_call_wait_ms(const struct ur_coordinator *c, int64_t most_ms)
-{
-	const int64_t asked_ms = c->run->options->answer_wait_ms;
-	assert(asked_ms > 0);
-	return asked_ms < most_ms ? asked_ms : most_ms;
-}
-
 struct ur_request *ur_call_begin(struct ur_item *item)
 {
 	if (item->call == NULL) {
@@ -73,7 +66,7 @@ bool ur_call_get_asset(struct ur_coordinator *c, struct ur_item *item, const str
 	}
 	call->method = "GET";
 	call->path = path;
-	call->answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS);
+	call->answer_wait_ms = ur_run_answer_ms(c->run, ANSWER_MS);
 	ur_call_item(c, call);
 	return true;
 }
@@ -94,7 +87,7 @@ bool ur_call_put(struct ur_coordinator *c, struct ur_item *item, const char *pat
 	call->content_type = "application/json";
 	call->pieces[0] = (struct ur_piece){.bytes = copy, .size = body->size};
 	call->piece_count = 1;
-	call->answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS);
+	call->answer_wait_ms = ur_run_answer_ms(c->run, ANSWER_MS);
 	ur_call_item(c, call);
 	return true;
 }

@@ -172,14 +172,14 @@ void ur_confirm_ask(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 	call->method = "GET";
 	call->path = path;
 	call->answer_wait_ms =
-		ur_call_wait_ms(c, file->put.state == UR_PUT_ASIDE ? AGAIN_MS : ANSWER_MS);
+		ur_run_answer_ms(c->run, file->put.state == UR_PUT_ASIDE ? AGAIN_MS : ANSWER_MS);
 	item->call_date_ns = 0;
 	if (bytes) {
 		const struct check_bytes *check = item->call_state;
 		call->sink = take_bytes;
 		if (check->whole) {
 			call->answer_wait_ms =
-				ur_put_arrival_ms(ur_call_wait_ms(c, BYTES_ANSWER_MS),
+				ur_put_arrival_ms(ur_run_answer_ms(c->run, BYTES_ANSWER_MS),
 					(uint64_t)file->identity.size, 0);
 		}
 		say_range(c, item, file, call);

@@ -156,8 +156,6 @@ bool ur_step_is_idle(const struct ur_coordinator *c);
 /* ---- call.c ------------------------------------------------------------------------------------ */
 
 void ur_call_submit(struct ur_coordinator *c, struct ur_request *request);
-/** How long a question waits: nobody looks longer than they may store, whatever drips meanwhile. */
-int64_t ur_call_wait_ms(const struct ur_coordinator *c, int64_t most_ms);
 /** The item's own request, zeroed; NULL when memory is short (the file then fails). */
 struct ur_request *ur_call_begin(struct ur_item *item);
 /** One of the at most CALLS_MAX requests that items have out goes, or has come back. */

@@ -452,6 +452,7 @@ static bool end(struct ur_coordinator *c, struct ur_item *item, struct ur_file *
 		break;
 	case UR_TRANSFER_AWAY:
 		as_answer(file, -ECONNRESET, 0); // the line: what is there stays
+		(void)ur_outage_is_sent_away(c, resume->status, resume->retry_ms);
 		break;
 	case UR_TRANSFER_FAILED:
 		as_answer(file, -EPIPE, 0);

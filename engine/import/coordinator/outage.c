@@ -74,7 +74,7 @@ static void ask_if_back(struct ur_coordinator *c)
 	outage->call = (struct ur_request){
 		.method = "GET",
 		.path = "/api/users/me",
-		.answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS),
+		.answer_wait_ms = ur_run_answer_ms(c->run, ANSWER_MS),
 		.owner = c,
 		.answer = answer,
 	};

@@ -47,7 +47,7 @@ static void ask(struct ur_coordinator *c)
 	quota->call = (struct ur_request){
 		.method = "GET",
 		.path = "/api/users/me",
-		.answer_wait_ms = ur_call_wait_ms(c, ANSWER_MS),
+		.answer_wait_ms = ur_run_answer_ms(c->run, ANSWER_MS),
 		.owner = c,
 		.answer = answer,
 	};
