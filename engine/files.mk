@@ -54,6 +54,7 @@ ENGINE_SRC := \
 	engine/ledger/reserve.c \
 	engine/settings.c \
 	engine/run.c \
+	engine/trouble.c \
 	engine/stage/scan.c \
 	engine/stage/scan_group.c \
 	engine/stage/scan_list.c \

@@ -5,6 +5,7 @@ UNIT_TESTS := \
 	clock \
 	age \
 	wire \
+	trouble \
 	queue \
 	filter \
 	bucket \

@@ -39,13 +39,7 @@ static int loose_dir(struct ur_scan *scan, char *path, struct ur_dir **ret)
 static void loose_error(struct ur_scan *scan, const char *path, int code)
 {
 	char words[128];
-	atomic_fetch_add(&scan->run->folder_errors, 1);
-	(void)pthread_mutex_lock(&scan->run->talk);
-	if (scan->run->options->folder_error != NULL) {
-		scan->run->options->folder_error(
-			scan->run->options->context, path, strerror_r(-code, words, sizeof words));
-	}
-	(void)pthread_mutex_unlock(&scan->run->talk);
+	ur_run_path_error(scan->run, path, strerror_r(-code, words, sizeof words));
 }
 
 struct loose_batch {

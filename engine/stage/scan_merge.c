@@ -129,8 +129,12 @@ static void judge_entry(
 	entry->flags |= FLAG_ROW;
 	if (believed || (same && row->state == UR_REFUSED && row->remembered)) {
 		entry->flags |= FLAG_SAME;
+		/* A timer names it once, and that is to be written down. */
 		const bool unnamed =
-			run->options->respect_next && row->state == UR_REFUSED && !row->told;
+			run->options->respect_next &&
+			((row->state == UR_REFUSED && !row->told) ||
+				(row->state == UR_FAILED &&
+					!(row->told && ur_trouble_was_known(&run->troubles, row))));
 		if (m->dir->fs.trusted && nothing_to_do(run, row) && !unnamed) {
 			const bool told = row->state == UR_REFUSED || row->state == UR_FAILED;
 			entry->flags |= told ? FLAG_KEPT | FLAG_TOLD : FLAG_KEPT;
@@ -219,7 +223,7 @@ static void judge_by_seal(struct merging *m, const void *marks, size_t mark_coun
 			entry->flags |= FLAG_ROW | FLAG_SAME | FLAG_KEPT;
 			m->done++;
 			m->done_bytes += (uint64_t)entry->size;
-		} else if (sealed == UR_SEALED_TOLD) {
+		} else if (sealed == UR_SEALED_TOLD && !scan->run->options->respect_next) {
 			entry->flags |= FLAG_ROW | FLAG_SAME | FLAG_KEPT | FLAG_TOLD;
 			m->told++;
 		}

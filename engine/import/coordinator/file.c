@@ -93,6 +93,19 @@ bool ur_file_asks_again(const struct ur_file *file)
 	return file->class != UR_CLASS_SIDECAR && !ur_file_is_ours(file);
 }
 
+/** Of media: who cannot be read, or was claimed and never given back, has not arrived. */
+bool ur_file_is_in_trouble(const struct ur_file *file)
+{
+	assert(!ur_file_is_open(file));
+	if (file->outcome == UR_OUTCOME_VANISHED || file->state == UR_SETTLED) {
+		return false;
+	}
+	const bool unread = file->error != 0 && file->class != UR_CLASS_NONE &&
+			    file->outcome == UR_OUTCOME_REFUSED;
+	return file->trouble || file->outcome == UR_OUTCOME_FAILED || unread ||
+	       file->state == UR_SUSPECT || file->state == UR_BROKEN;
+}
+
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c)
 {
 	assert(c->run->options->settle_after_ms >= 0);
@@ -141,6 +154,7 @@ void ur_file_keep(
 	}
 	file->reason = ur_file_with_id(item, why, file);
 	file->warn = true;
+	file->trouble = true;
 	atomic_fetch_add(&c->run->kept, 1);
 }
 
@@ -204,6 +218,7 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
 			code == -ENOMEM ? "there is not enough memory"
 					: "this process may not have more files open");
 	}
+	file->trouble = true;
 	ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING,
 		"too many files were open, or too little memory was left: looked at again in the next "
 		"run");
@@ -224,6 +239,7 @@ void ur_file_close_failed(struct ur_file *file, bool for_good)
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
+	file->tries += file->failed_before; // the pauses grow from run to run
 	if (!for_good) {
 		const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)file->tries);
 		file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
