@@ -123,7 +123,7 @@ static void judge_entry(
 	const struct ur_run *run = m->scan->run;
 	const struct ur_identity now = {
 		m->dir->fs.id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
-	const bool same = ur_identity_same(&now, &row->identity);
+	const bool same = ur_fs_may_be_same(&m->dir->fs, &now, &row->identity);
 	/* A file that stands where one was removed is another file, whatever its times say. */
 	const bool believed = same && row->remembered && row->hashed && row->state != UR_SETTLED;
 	entry->flags |= FLAG_ROW;
@@ -140,7 +140,9 @@ static void judge_entry(
 			entry->flags |= told ? FLAG_KEPT | FLAG_TOLD : FLAG_KEPT;
 		}
 	}
-	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, same)) {
+	/* How long it has been as it is counts only for what is certainly this file. */
+	const bool certain = same && ur_identity_same(&now, &row->identity);
+	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, certain)) {
 		entry->flags |= FLAG_YOUNG;
 	}
 	/* Longer than the longest wait: the clock was stepped back since. */

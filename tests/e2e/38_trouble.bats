@@ -70,9 +70,6 @@ stays_1() { # ARGUMENT…
 	mischief
 	ur import "$T/in"
 	equals "$CODE" 0
-	photo "$T/in/victim.jpg"
-	mischief 'POST /api/assets: row-without-file name=victim.jpg'
-	stays_1 "$T/in" # it says that it has it, and may not
 }
 
 @test "import ends with 1 for a file and a folder that cannot be read, and for a full quota" {

@@ -233,10 +233,27 @@ static void what_was_written_this_very_moment_is_not_believed_yet(void **state)
 	assert_false(ur_fs_settled(&fs, &identity, 0)); // our clock was stepped back
 }
 
+static void only_where_numbers_are_kept_do_they_tell_files_apart(void **state)
+{
+	(void)state;
+	const struct ur_identity a = {1, 2, 3, 4, 5};
+	const struct ur_identity others[] = {{9, 2, 3, 4, 5}, {1, 9, 3, 4, 5}, {1, 2, 9, 4, 5},
+		{1, 2, 3, 9, 5}, {1, 2, 3, 4, 9}};
+	const struct ur_fs kept = {.trusted = true};
+	const struct ur_fs made_up = {.trusted = false};
+	assert_true(ur_fs_may_be_same(&kept, &a, &a));
+	assert_true(ur_fs_may_be_same(&made_up, &a, &a));
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		assert_false(ur_fs_may_be_same(&kept, &a, &others[i]));
+		/* Size, mtime and ctime count everywhere. */
+		assert_int_equal(ur_fs_may_be_same(&made_up, &a, &others[i]), i < 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
+#define IN_PLACE(test) 		cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 		IN_PLACE(a_directory_far_beyond_path_max_can_be_opened_again),
 		IN_PLACE(a_directory_that_became_a_link_is_not_entered),
 		IN_PLACE(without_openat2_a_link_is_refused_in_the_same_words),
@@ -244,6 +261,7 @@ int main(void)
 		IN_PLACE(a_listing_tells_files_folders_links_and_the_rest_apart),
 		cmocka_unit_test(a_listing_has_the_names_that_are_in_it_and_no_others),
 		IN_PLACE(an_identity_changes_with_whatever_happens_to_the_file),
+		cmocka_unit_test(only_where_numbers_are_kept_do_they_tell_files_apart),
 		cmocka_unit_test(what_was_written_this_very_moment_is_not_believed_yet),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -93,7 +93,7 @@ bool ur_file_asks_again(const struct ur_file *file)
 	return file->class != UR_CLASS_SIDECAR && !ur_file_is_ours(file);
 }
 
-/** Of media: who cannot be read, or was claimed and never given back, has not arrived. */
+/** Of media.  What is only in doubt waits for its answer; that it was not given is one. */
 bool ur_file_is_in_trouble(const struct ur_file *file)
 {
 	assert(!ur_file_is_open(file));
@@ -102,8 +102,7 @@ bool ur_file_is_in_trouble(const struct ur_file *file)
 	}
 	const bool unread = file->error != 0 && file->class != UR_CLASS_NONE &&
 			    file->outcome == UR_OUTCOME_REFUSED;
-	return file->trouble || file->outcome == UR_OUTCOME_FAILED || unread ||
-	       file->state == UR_SUSPECT || file->state == UR_BROKEN;
+	return file->trouble || file->outcome == UR_OUTCOME_FAILED || unread;
 }
 
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c)

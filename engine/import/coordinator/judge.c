@@ -93,12 +93,14 @@ static void keep_row(struct ur_file *file)
 	const struct ur_record *row = file->row;
 	file->hashed = row->hashed;
 	file->remembered = row->remembered;
+	file->edges = row->edges;
 	memcpy(file->sha1, row->sha1, sizeof file->sha1);
 	memcpy(file->xxh, row->xxh, sizeof file->xxh);
 	memcpy(file->asset, row->asset, sizeof file->asset);
 	file->created = row->created;
 	file->travelled = row->travelled;
 	file->for_good = row->for_good;
+	file->trouble = row->trouble;
 	file->next_ns = row->next_ns;
 	file->tries = row->tries;
 	carry_over(file);
@@ -109,7 +111,8 @@ static void close_young(struct ur_coordinator *c, struct ur_item *item, struct u
 	const struct ur_record *row = file->row;
 	assert(file->error == 0);
 	/* What is durable about this very file stays as it is; only the clock goes on. */
-	const bool keep = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
+	const bool keep = row != NULL &&
+			  ur_fs_may_be_same(&item->dir->fs, &row->identity, &file->identity) &&
 			  (row->hashed || row->state >= UR_KNOWN);
 	const char *why = file->writers == UR_WRITERS_SOME
 				  ? "somebody has it open for writing"
@@ -142,6 +145,7 @@ static void recall_suspect(struct ur_coordinator *c, struct ur_item *item, struc
 		return;
 	}
 	ur_clock_local(file->next_ns, when);
+	file->trouble = file->row->trouble; // until it is asked again
 	ur_file_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
 		ur_arena_format(&item->arena,
 			"the server claims it after an upload that failed, or did not give its bytes; "
