@@ -40,6 +40,7 @@ ENGINE_SRC := \
 	engine/media/when.c \
 	engine/source/folder.c \
 	engine/source/removal.c \
+	engine/source/hindrance.c \
 	engine/source/tick.c \
 	engine/source/ignore.c \
 	engine/source/staging.c \

@@ -124,6 +124,7 @@ struct ur_file {
 	bool accepted;     // somebody said that these bytes, which look cut off, are all there are
 	bool told;         // it was named in an earlier run: it is counted
 	bool tell;         // it is named in this run
+	bool said;         // … for many at once, and not of each
 	bool trouble;      // it could not be delivered, or not be taken away as asked
 	struct ur_age
 		there_since; // since when we know that the server names an asset with these bytes

@@ -10,6 +10,8 @@
 #include "engine/import/coordinator/coordinator.h"
 #include "engine/net/wire.h"
 #include "engine/pipeline_handshake.h"
+#include "engine/source/hindrance.h"
+#include "engine/source/staging.h"
 #include "engine/stage/chunks.h"
 #include "engine/stage/probe.h"
 #include "engine/stage/recover.h"
@@ -355,6 +357,30 @@ static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
 	return r;
 }
 
+/** Where nothing can be taken away, that is said once, before anything is sent, and not of each file. */
+static void see_hindrances(struct ur_pipeline *p)
+{
+	char words[UR_HINDRANCE_TEXT];
+	struct ur_root *root = NULL;
+	const bool moving = p->options.after == UR_AFTER_MOVE;
+	for (size_t i = 0; (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+		root->hindrance = p->options.after == UR_AFTER_KEEP || root->loose
+					  ? 0
+					  : ur_staging_hindrance(root->fd);
+		if (root->hindrance == 0) {
+			continue;
+		}
+		(void)ur_hindrance_of_leaving(root->hindrance, moving, words);
+		const bool known = ur_run_see_trouble_at(&p->run, root->path, words);
+		if (!known || !p->options.respect_next) {
+			ur_run_warn(&p->run,
+				"'%s': nothing can be taken away there, so files are imported and kept; "
+				"of each of them: %s",
+				root->path, words);
+		}
+	}
+}
+
 /** A timer's run is over one folder: what the run before could not do there is no news. */
 static int recall_troubles(struct ur_pipeline *p, struct ur_err *err)
 {
@@ -407,6 +433,9 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 	r = r < 0 ? r : recall_troubles(p, err);
 	r = r < 0 ? r : spare_libraries(p, err);
 	r = r < 0 ? r : lock_roots(p, err);
+	if (r == 0) {
+		see_hindrances(p);
+	}
 	r = r < 0 ? r : recover(p, err);
 	if (r < 0) {
 		return r;

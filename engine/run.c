@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/when.h"
+#include "engine/source/hindrance.h"
 #include "engine/source/leftover.h"
 #include "engine/sys/sys.h"
 
@@ -101,10 +102,10 @@ void ur_run_folder_error(
 {
 	struct ur_text path = {0};
 	struct ur_text text = {0};
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	ur_dir_path(dir, name, &path);
 	ur_text_addf(&text, "%s%s%s", why, code < 0 ? ": " : "",
-		code < 0 ? strerror_r(-code, words, sizeof words) : "");
+		code < 0 ? ur_hindrance_of_reading(code, words) : "");
 	ur_run_path_error(run, ur_text_get(&path), ur_text_get(&text));
 	ur_text_done(&path);
 	ur_text_done(&text);

@@ -6,6 +6,7 @@ UNIT_TESTS := \
 	age \
 	wire \
 	trouble \
+	hindrance \
 	queue \
 	filter \
 	bucket \

@@ -89,6 +89,7 @@ struct ur_root {
 	int fd;
 	struct ur_fs fs;
 	bool follow; // symbolic links below are followed
+	int hindrance; // why nothing of its own file system can be taken away, negative errno; 0: nothing known
 	bool loose; // stands for files that were named one by one: their folders are not ours to tidy
 	atomic_int open_fds;
 };

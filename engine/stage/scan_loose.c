@@ -1,6 +1,7 @@
 /* scan_loose - files that were named one by one, grouped by the folder that they lie in. */
 #include "engine/stage/scan_parts.h"
 
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
@@ -38,8 +39,8 @@ static int loose_dir(struct ur_scan *scan, char *path, struct ur_dir **ret)
 
 static void loose_error(struct ur_scan *scan, const char *path, int code)
 {
-	char words[128];
-	ur_run_path_error(scan->run, path, strerror_r(-code, words, sizeof words));
+	char words[UR_HINDRANCE_TEXT];
+	ur_run_path_error(scan->run, path, ur_hindrance_of_reading(code, words));
 }
 
 struct loose_batch {

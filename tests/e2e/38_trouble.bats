@@ -5,7 +5,10 @@
 load lib
 
 setup() { begin; }
-teardown() { finish; }
+teardown() {
+	[ -z "${MOUNTED-}" ] || umount -l "$MOUNTED" || true
+	finish
+}
 
 configure() { # LINE…: of the folder
 	cat >"$T/drain.yaml" <<YAML
@@ -202,4 +205,53 @@ stays_1() { # ARGUMENT…
 	done
 	mischief 'POST /api/assets: status=400 name=bad.jpg'
 	drains_with 1 0
+}
+
+# --- what cannot be taken away -------------------------------------------------------------------
+
+# A second name for the folder, behind a mount of its own that takes nothing.
+read_only() { # FOLDER AT
+	mkdir -p "$2"
+	mount --bind "$1" "$2" 2>/dev/null || skip "nothing can be mounted here"
+	MOUNTED=$2
+	mount -o remount,bind,ro "$2"
+}
+
+@test "where nothing can be taken away that is said once, before anything is sent, and not of each file" {
+	start_immichd
+	photos "$T/lib" 12
+	read_only "$T/lib" "$T/card"
+	ur import --after delete "$T/card"
+	equals "$CODE" 1
+	equals "$(cat "$T/out" "$T/err" | grep -c 'read-only')" 1
+	has "$ERR" "'$T/card': nothing can be taken away there, so files are imported and kept; of each of them: it cannot be removed: its file system is read-only; mount it writable"
+	has "$OUT" "12 files could not be proved"
+	equals "$(server_count)" 12
+	equals "$(files_in "$T/card")" 12
+	ur explain "$(find "$T/card" -name '*.jpg' -print -quit)"
+	has "$OUT" "read-only"
+	ur import --json --after delete "$T/card"
+	fields kept=12 bytes_hashed=0
+	umount "$T/card"
+	mount --bind "$T/lib" "$T/card"
+	import_json --after delete "$T/card"
+	equals "$(files_in "$T/lib")" 0
+}
+
+@test "a folder of somebody else's is one sentence, too; drain says it once and counts" {
+	can_be_nobody || skip "no setpriv to become somebody else"
+	start_immichd
+	photos "$T/in" 5
+	chmod -R a+rX "$T/in"
+	chmod 777 "$T/ledger"
+	configure "after: delete"
+	as_nobody
+	[ "$(id -u)" = 0 ] || chmod -R a-w "$T/in"
+	drain
+	equals "$CODE" 1
+	equals "$(cat "$T/out" "$T/err" | grep -c 'no write permission in its folder')" 1
+	drain
+	equals "$CODE" 0
+	equals "$(cat "$T/out" "$T/err" | grep -c 'no write permission in its folder')" 0
+	has "$OUT" "6 files and folders in all did not arrive, or could not be taken away as asked, 0 of them new"
 }

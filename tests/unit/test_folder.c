@@ -253,7 +253,7 @@ static void only_where_numbers_are_kept_do_they_tell_files_apart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define IN_PLACE(test) 		cmocka_unit_test_setup_teardown(test, make_place, remove_place)
+#define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, make_place, remove_place)
 		IN_PLACE(a_directory_far_beyond_path_max_can_be_opened_again),
 		IN_PLACE(a_directory_that_became_a_link_is_not_entered),
 		IN_PLACE(without_openat2_a_link_is_refused_in_the_same_words),

@@ -294,7 +294,7 @@ static void report_file(struct ur_coordinator *c, struct ur_item *item, const st
 	}
 	ur_run_report(c->run, item->dir, file->name, file->identity.size, file->state,
 		file->outcome, reason, file->asset, odd || file->warn,
-		file->tell && file->told && c->run->options->respect_next);
+		file->said || (file->tell && file->told && c->run->options->respect_next));
 }
 
 static void release(struct ur_coordinator *c, struct ur_item *item)

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/pair.h"
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -18,10 +19,10 @@
 
 static const char *format_errno(struct ur_item *item, const char *what, int code)
 {
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	assert(code < 0);
-	const char *text = ur_arena_format(
-		&item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
+	const char *text =
+		ur_arena_format(&item->arena, "%s: %s", what, ur_hindrance_of_reading(code, words));
 	return text == NULL ? what : text;
 }
 
