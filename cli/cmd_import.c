@@ -204,7 +204,8 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 	};
 }
 
-static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary *s)
+/** A timer that failed every few minutes for the same reason would not be looked at any more. */
+static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary *s, bool draining)
 {
 	if (r == -ECANCELED && ur_stop_signal() != 0) {
 		return 128 + ur_stop_signal();
@@ -212,10 +213,7 @@ static int exit_of_run(int r, const struct ur_err *err, const struct ur_summary 
 	if (r < 0) {
 		return ur_exit_of(r, err);
 	}
-	return s->failed > 0 || s->kept > 0 || s->spared > 0 || s->stranded > 0 ||
-			       s->folder_errors > 0 || s->too_large > 0 || s->starved > 0
-		       ? UR_EXIT_FAILED
-		       : UR_EXIT_WELL;
+	return (draining ? s->trouble_due : s->troubles > 0) ? UR_EXIT_FAILED : UR_EXIT_WELL;
 }
 
 static int choose_hash(const char *name, struct ur_err *err)
@@ -245,6 +243,7 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	char *ledger = NULL;
 	char again[64];
 	ur_report_init(&report, options->json, options->quiet, options->verbose, plan);
+	report.timer = draining;
 	int r = start_watching(&err);
 	r = r < 0 ? r : choose_hash(options->hash, &err);
 	if (r == 0) {
@@ -281,7 +280,7 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 		ur_pipeline_counts(pipeline, ret);
 		(void)snprintf(again, sizeof again, "uringest %s", command);
 		ur_report_summary(&report, ret, again);
-		code = exit_of_run(r, &err, ret);
+		code = exit_of_run(r, &err, ret, draining);
 	}
 	(void)ur_pipeline_free(pipeline);
 	free(ledger);

@@ -170,18 +170,44 @@ static int print_run(void *context, const struct ur_ledger_run *run)
 	return 0;
 }
 
+/** What a timer's last run could not do, which it says once a day only. */
+static int print_trouble(
+	void *context, const struct ur_text *path, const struct ur_ledger_trouble *trouble)
+{
+	const struct ur_cli_options *options = context;
+	char told[UR_CLOCK_TEXT];
+	ur_clock_local(trouble->told_ns, told);
+	if (options->json) {
+		struct ur_text line = {0};
+		ur_text_adds(&line, "{\"event\":\"trouble\",");
+		ur_report_json_path(&line, ur_text_get(path), path->size);
+		ur_text_addf(&line, ",\"count\":%" PRIu64 ",\"run\":%" PRId64, trouble->count,
+			trouble->run);
+		json_time(&line, "told", trouble->told_ns);
+		ur_text_adds(&line, "}\n");
+		(void)fputs(ur_text_get(&line), stdout);
+		ur_text_done(&line);
+		return 0;
+	}
+	printf("in trouble %" PRIu64 " files and folders of ", trouble->count);
+	ur_report_shown(stdout, ur_text_get(path), path->size);
+	printf(" (drain said so at %s): `uringest status --failed` names the files\n", told);
+	return 0;
+}
+
 int ur_cmd_status(const struct ur_cli_options *options)
 {
 	struct ur_ledger *ledger = NULL;
 	struct ur_err err = {0};
 	int r = open_ledger(options, UR_LEDGER_READ, &ledger, &err);
 	if (r == 0 && options->failed) {
-		const struct ur_ledger_filter filter = {.states = BAD_STATES};
+		const struct ur_ledger_filter filter = {.states = BAD_STATES, .or_trouble = true};
 		r = ur_ledger_rows(ledger, &filter, print_short, (void *)options, &err);
 	} else if (r == 0) {
 		struct counting counting = {.json = options->json};
 		struct telling telling = {options, ur_ledger_has_writer(ledger)};
 		r = ur_ledger_counts(ledger, print_count, &counting, &err);
+		r = r < 0 ? r : ur_ledger_troubles(ledger, print_trouble, (void *)options, &err);
 		r = r < 0 ? r : ur_ledger_runs(ledger, RUNS_SHOWN, print_run, &telling, &err);
 	}
 	(void)ur_ledger_free(ledger);

@@ -1,7 +1,8 @@
 /**
  * commands - what `uringest COMMAND` runs; each returns the exit code.
  *
- *   0 all well   1 some files failed   2 usage or set-up   3 the server is away
+ *   0 all well   1 some media did not arrive, or could not be taken away as asked (drain: when that
+ *   is new, and once a day after)   2 usage or set-up   3 the server is away
  *   4 ledger or folder locked   130/143 stopped by a signal
  */
 #ifndef UR_CLI_COMMANDS_H

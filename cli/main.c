@@ -7,6 +7,7 @@
  *     cli/bench/    the bench: cases (the table) ▶ measure ▶ show, plot; on a stage; by spawn
  *
  *     engine/pipeline      wires the stages; engine/run what they share, engine/item what flows
+ *     engine/trouble       what did not arrive, and whether that is news
  *     engine/stage/        scan → probe → coordinator ⇄ upload, chunks, settle
  *     engine/import/coordinator/   every decision about a file: judge → ask → deliver → link, amend →
  *                          confirm → handover, and what they stand on (internal.h is its map)
@@ -100,11 +101,13 @@ static void usage(FILE *to)
 	for (size_t i = 0; i < COMMANDS; i++) {
 		(void)fprintf(to, "  %-9s %s\n", commands[i].name, commands[i].what);
 	}
-	(void)fputs("\n`uringest COMMAND --help` lists its options, with examples.\n"
-		    "Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
-		    "Exit: 0 all well, 1 some files failed or were kept for want of a proof,\n"
-		    "      2 usage or set-up, 3 the server or its library is away,\n"
-		    "      4 ledger or folder locked, 130/143 stopped by a signal.\n",
+	(void)fputs(
+		"\n`uringest COMMAND --help` lists its options, with examples.\n"
+		"Server and key: --server or $IMMICH_URL, --key-file or $IMMICH_API_KEY.\n"
+		"Exit: 0 all well, 1 some media did not arrive or could not be taken away as asked\n"
+		"      (drain says so when it is new and once a day after), 2 usage or set-up,\n"
+		"      3 the server or its library is away,\n"
+		"      4 ledger or folder locked, 130/143 stopped by a signal.\n",
 		to);
 }
 

@@ -171,7 +171,7 @@ void ur_report_event(void *context, const struct ur_event *event)
 	ur_text_done(&path);
 }
 
-void ur_report_folder_error(void *context, const char *path, const char *why)
+void ur_report_folder_error(void *context, const char *path, const char *why, bool told)
 {
 	struct ur_report *report = context;
 	if (report->json) {
@@ -182,6 +182,9 @@ void ur_report_folder_error(void *context, const char *path, const char *why)
 		ur_text_add_json(&line, why, strlen(why));
 		ur_text_adds(&line, "}\n");
 		print_text(stdout, &line);
+	}
+	if (told && !report->verbose) {
+		return; // it is as it was when it was named, and is counted
 	}
 	end_progress_line(report);
 	(void)fputs("uringest: ", stderr);
@@ -230,14 +233,15 @@ static void summary_json(const struct ur_summary *s)
 	printf("{\"event\":\"summary\",\"found\":%" PRIu64 ",\"sent\":%" PRIu64
 	       ",\"present\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"refused\":%" PRIu64
 	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"kept\":%" PRIu64
-	       ",\"bytes_found\":%" PRIu64 ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64
-	       ",\"folder_errors\":%" PRIu64 ",\"stranded\":%" PRIu64 ",\"bytes_read\":%" PRIu64
-	       ",\"ring_ops\":%" PRIu64 ",\"in_flight_median\":%u,\"requests\":%" PRIu64
+	       ",\"troubles\":%" PRIu64 ",\"troubles_new\":%" PRIu64 ",\"bytes_found\":%" PRIu64
+	       ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64 ",\"folder_errors\":%" PRIu64
+	       ",\"stranded\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
+	       ",\"in_flight_median\":%u,\"requests\":%" PRIu64
 	       ",\"concurrency\":%u,\"seconds\":%.3f}\n",
 		s->found, s->sent, s->present, s->duplicate, s->refused, s->failed, s->waiting,
-		s->kept, s->bytes_found, s->bytes_sent, s->bytes_hashed, s->folder_errors,
-		s->stranded, s->bytes_read, s->ring_ops, s->in_flight_median, s->requests,
-		s->concurrency, s->seconds);
+		s->kept, s->troubles, s->troubles_fresh, s->bytes_found, s->bytes_sent,
+		s->bytes_hashed, s->folder_errors, s->stranded, s->bytes_read, s->ring_ops,
+		s->in_flight_median, s->requests, s->concurrency, s->seconds);
 }
 
 static void summary_text(const struct ur_report *report, const struct ur_summary *s)
@@ -292,6 +296,15 @@ void ur_report_summary(struct ur_report *report, const struct ur_summary *s, con
 		printf("%" PRIu64 " files may stand in a folder '" UR_STAGING
 		       "' and could not be put back (named above).\n",
 			s->stranded);
+	}
+	if (report->timer && s->troubles > 0) {
+		printf("%" PRIu64
+		       " files and folders in all did not arrive, or could not be taken away "
+		       "as asked, %" PRIu64
+		       " of them new: %s; `uringest status --failed` names them.\n",
+			s->troubles, s->troubles_fresh,
+			s->trouble_due ? "this run ends with exit code 1"
+				       : "said before, and once a day while it lasts");
 	}
 	if (s->waiting > 0 && !report->quiet) {
 		printf("%" PRIu64 " files wait%s: run `%s` again.\n", s->waiting,

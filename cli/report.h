@@ -17,6 +17,7 @@ struct ur_report {
 	bool quiet;
 	bool verbose;
 	bool plan;
+	bool timer;    // a run like it comes in a few minutes: what was said is counted
 	bool terminal; // stderr is one
 	int64_t last_progress_ns;
 	uint64_t last_sent;
@@ -27,7 +28,7 @@ struct ur_report {
 void ur_report_init(struct ur_report *report, bool json, bool quiet, bool verbose, bool plan);
 /* For struct ur_options: context is the report. */
 void ur_report_event(void *context, const struct ur_event *event);
-void ur_report_folder_error(void *context, const char *path, const char *why);
+void ur_report_folder_error(void *context, const char *path, const char *why, bool told);
 void ur_report_warn(void *context, const char *sentence);
 /** At most twice a second on a terminal, every ten seconds elsewhere. */
 void ur_report_progress(struct ur_report *report, const struct ur_summary *s);

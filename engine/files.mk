@@ -40,6 +40,7 @@ ENGINE_SRC := \
 	engine/media/when.c \
 	engine/source/folder.c \
 	engine/source/removal.c \
+	engine/source/hindrance.c \
 	engine/source/tick.c \
 	engine/source/ignore.c \
 	engine/source/staging.c \
@@ -54,6 +55,7 @@ ENGINE_SRC := \
 	engine/ledger/reserve.c \
 	engine/settings.c \
 	engine/run.c \
+	engine/trouble.c \
 	engine/stage/scan.c \
 	engine/stage/scan_group.c \
 	engine/stage/scan_list.c \

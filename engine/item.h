@@ -126,10 +126,13 @@ struct ur_file {
 	bool accepted;     // somebody said that these bytes, which look cut off, are all there are
 	bool told;         // it was named in an earlier run: it is counted
 	bool tell;         // it is named in this run
+	bool said;         // … for many at once, and not of each
+	bool trouble;      // it could not be delivered, or not be taken away as asked
 	struct ur_age
 		there_since; // since when we know that the server names an asset with these bytes
 	struct ur_age doubt_since; // since when its claim to have them is in doubt
 	int tries;                 // to send it that failed, in all runs
+	int failed_before;         // … of those, in runs that gave up
 	struct ur_put put;         // where its delivery stands
 	int64_t lost_until_ns;     // steady: how long a lost answer is asked after
 	unsigned wire;             // its place there, until what became of it is in the ledger

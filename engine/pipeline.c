@@ -10,6 +10,8 @@
 #include "engine/import/coordinator/coordinator.h"
 #include "engine/net/wire.h"
 #include "engine/pipeline_handshake.h"
+#include "engine/source/hindrance.h"
+#include "engine/source/staging.h"
 #include "engine/stage/chunks.h"
 #include "engine/stage/probe.h"
 #include "engine/stage/recover.h"
@@ -63,6 +65,7 @@ struct ur_pipeline {
 	struct ur_settle *settle;
 	struct ur_coordinator *coordinator;
 	struct ur_options options; // ours: `after` may be weaker than asked for
+	int64_t timed_folder;      // the ledger's id of the one folder of a timer's run, else 0
 	char about_ring[160];
 	bool bells;
 };
@@ -331,6 +334,10 @@ static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
 		/* Files that were named one by one are looked at one by one. */
 		if (r == 0 && !root->loose && cover != UR_COVER_NONE) {
 			spared = true;
+			if (ur_run_see_trouble_at(&p->run, root->path, "spared") &&
+				p->options.respect_next) {
+				continue; // the timer has said it, and says it again in a day
+			}
 			ur_run_warn(&p->run,
 				"'%s' %s the external library '%s' of the server, whose assets would "
 				"go offline: files are imported and kept%s",
@@ -344,11 +351,60 @@ static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
 	}
 	if (spared) {
 		p->options.after = UR_AFTER_KEEP;
-		atomic_fetch_add(&p->run.spared, 1);
 	} else if (r == 0 && (!known || count > 0)) {
 		warn_of_libraries(p, count);
 	}
 	return r;
+}
+
+/** Where nothing can be taken away, that is said once, before anything is sent, and not of each file. */
+static void see_hindrances(struct ur_pipeline *p)
+{
+	char words[UR_HINDRANCE_TEXT];
+	struct ur_root *root = NULL;
+	const bool moving = p->options.after == UR_AFTER_MOVE;
+	for (size_t i = 0; (root = ur_scan_root(p->scan, i)) != NULL; i++) {
+		root->hindrance = p->options.after == UR_AFTER_KEEP || root->loose
+					  ? 0
+					  : ur_staging_hindrance(root->fd);
+		if (root->hindrance == 0) {
+			continue;
+		}
+		(void)ur_hindrance_of_leaving(root->hindrance, moving, words);
+		const bool known = ur_run_see_trouble_at(&p->run, root->path, words);
+		if (!known || !p->options.respect_next) {
+			ur_run_warn(&p->run,
+				"'%s': nothing can be taken away there, so files are imported and kept; "
+				"of each of them: %s",
+				root->path, words);
+		}
+	}
+}
+
+/** A timer's run is over one folder: what the run before could not do there is no news. */
+static int recall_troubles(struct ur_pipeline *p, struct ur_err *err)
+{
+	const struct ur_root *root = ur_scan_root(p->scan, 0);
+	if (!p->options.respect_next || p->options.plan || root == NULL || root->loose) {
+		return 0;
+	}
+	const int r = ur_ledger_folder(
+		p->ledger, root->path, root->path_size, true, &p->timed_folder, err);
+	return r < 0 ? r
+		     : ur_ledger_trouble_get(p->ledger, p->run.destination, p->timed_folder,
+			       &p->run.troubles.known, err);
+}
+
+/** Of a run that looked at everything: what it could not do. */
+static int note_troubles(struct ur_pipeline *p, struct ur_err *err)
+{
+	struct ur_ledger_trouble sum;
+	const struct ur_troubles *troubles = &p->run.troubles;
+	if (p->timed_folder == 0 || (troubles->count == 0 && troubles->known.count == 0)) {
+		return 0;
+	}
+	ur_trouble_sum(troubles, p->run.id, ur_clock_wall_ns(), &sum);
+	return ur_ledger_trouble_put(p->ledger, p->run.destination, p->timed_folder, &sum, err);
 }
 
 static int recover(struct ur_pipeline *p, struct ur_err *err)
@@ -374,8 +430,12 @@ static int make_stages(struct ur_pipeline *p, struct ur_err *err)
 	const struct ur_scan_wiring scan = {p->queues[FREE_ITEMS], &p->queues[TO_PROBE],
 		p->probe_bell_list, p->probe_count, p->options.probe_threads, &p->scan_bell};
 	int r = ur_scan_new(&p->run, &scan, &p->scan, err);
+	r = r < 0 ? r : recall_troubles(p, err);
 	r = r < 0 ? r : spare_libraries(p, err);
 	r = r < 0 ? r : lock_roots(p, err);
+	if (r == 0) {
+		see_hindrances(p);
+	}
 	r = r < 0 ? r : recover(p, err);
 	if (r < 0) {
 		return r;
@@ -468,11 +528,12 @@ static void write_summary(struct ur_pipeline *p)
 	ur_pipeline_counts(p, &s);
 	(void)snprintf(text, sizeof text,
 		"found %llu, sent %llu, present %llu, duplicate %llu, refused %llu, failed %llu, "
-		"waiting %llu%s",
+		"waiting %llu, in trouble %llu%s",
 		(unsigned long long)s.found, (unsigned long long)s.sent,
 		(unsigned long long)s.present, (unsigned long long)s.duplicate,
 		(unsigned long long)s.refused, (unsigned long long)s.failed,
-		(unsigned long long)s.waiting, p->run.result < 0 ? "; did not end well" : "");
+		(unsigned long long)s.waiting, (unsigned long long)s.troubles,
+		p->run.result < 0 ? "; did not end well" : "");
 	const bool whole = p->run.result == 0 && !atomic_load(&p->run.stop);
 	int r = 0;
 	if (whole && p->options.after == UR_AFTER_KEEP && !p->options.plan) {
@@ -481,6 +542,7 @@ static void write_summary(struct ur_pipeline *p)
 	if (r == 0 && ur_http_refusals(p->http) > 0) { // it is not what it was, perhaps
 		r = ur_ledger_answers_drop(p->ledger, p->options.http.server, &err);
 	}
+	r = r < 0 || !whole ? r : note_troubles(p, &err);
 	r = r < 0 ? r : ur_ledger_run_end(p->ledger, p->run.id, text, &err);
 	if (r < 0) {
 		ur_run_fail(&p->run, r, &err);
@@ -533,11 +595,11 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.refused = outcomes[UR_OUTCOME_REFUSED],
 		.failed = outcomes[UR_OUTCOME_FAILED],
 		.waiting = outcomes[UR_OUTCOME_WAITING],
-		.spared = p->run.spared,
+		.troubles = p->run.troubles.count,
+		.troubles_fresh = p->run.troubles.fresh,
+		.trouble_due = ur_trouble_is_due(&p->run.troubles, ur_clock_wall_ns()),
 		.kept = p->run.kept,
 		.folder_errors = p->run.folder_errors,
-		.starved = p->run.starved,
-		.too_large = p->run.too_large,
 		.held = p->run.held,
 		.unquiet = p->run.unquiet,
 		.unquiet_ms = p->run.unquiet_ns / UR_MS_NS + 1,

@@ -25,11 +25,11 @@ struct ur_summary {
 	uint64_t refused;
 	uint64_t failed;
 	uint64_t waiting;
-	uint64_t spared; // folders that were not emptied although that was asked for
-	uint64_t kept;   // of all these: should have been taken away, and could not be proved
+	uint64_t kept;     // of all these: should have been taken away, and could not be proved
+	uint64_t troubles; // files and folders: all that did not arrive, or go, as asked …
+	uint64_t troubles_fresh; // … those of them that no earlier run of a timer knew
+	bool trouble_due;        // … and that a timer is to say so: see trouble.h
 	uint64_t folder_errors;
-	uint64_t starved;   // of those waiting: for want of handles or memory
-	uint64_t too_large; // of those refused and waiting: for the way to the server
 	uint64_t held;      // of those sent and waiting: until somebody does something about them
 	uint64_t unquiet;   // may go without a lease when they have been unchanged for longer …
 	int64_t unquiet_ms; // … the last of them in so long

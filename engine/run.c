@@ -3,6 +3,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/when.h"
+#include "engine/source/hindrance.h"
 #include "engine/source/leftover.h"
 #include "engine/sys/sys.h"
 
@@ -70,10 +71,36 @@ void ur_run_see_unquiet(struct ur_run *run, int64_t left_ns)
 	}
 }
 
+bool ur_run_see_trouble(struct ur_run *run, const struct ur_record *row)
+{
+	const bool known = run->options->respect_next && ur_trouble_was_known(&run->troubles, row);
+	ur_trouble_see(&run->troubles, known);
+	return known;
+}
+
+bool ur_run_see_trouble_at(struct ur_run *run, const char *path, const char *what)
+{
+	(void)pthread_mutex_lock(&run->talk);
+	const bool known = ur_trouble_see_place(&run->troubles, path, what);
+	(void)pthread_mutex_unlock(&run->talk);
+	return known;
+}
+
 void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes)
 {
 	atomic_fetch_add(&run->outcomes[UR_OUTCOME_PRESENT], files);
 	atomic_fetch_add(&run->bytes_found, bytes);
+}
+
+void ur_run_path_error(struct ur_run *run, const char *path, const char *why)
+{
+	const bool told = ur_run_see_trouble_at(run, path, why);
+	atomic_fetch_add(&run->folder_errors, 1);
+	(void)pthread_mutex_lock(&run->talk);
+	if (run->options->folder_error != NULL) {
+		run->options->folder_error(run->options->context, path, why, told);
+	}
+	(void)pthread_mutex_unlock(&run->talk);
 }
 
 void ur_run_folder_error(
@@ -81,17 +108,11 @@ void ur_run_folder_error(
 {
 	struct ur_text path = {0};
 	struct ur_text text = {0};
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	ur_dir_path(dir, name, &path);
 	ur_text_addf(&text, "%s%s%s", why, code < 0 ? ": " : "",
-		code < 0 ? strerror_r(-code, words, sizeof words) : "");
-	atomic_fetch_add(&run->folder_errors, 1);
-	(void)pthread_mutex_lock(&run->talk);
-	if (run->options->folder_error != NULL) {
-		run->options->folder_error(
-			run->options->context, ur_text_get(&path), ur_text_get(&text));
-	}
-	(void)pthread_mutex_unlock(&run->talk);
+		code < 0 ? ur_hindrance_of_reading(code, words) : "");
+	ur_run_path_error(run, ur_text_get(&path), ur_text_get(&text));
 	ur_text_done(&path);
 	ur_text_done(&text);
 }
@@ -136,6 +157,7 @@ void ur_run_tidy_staging(struct ur_run *run, int parent, const char *path)
 			"back now; the next run tries again",
 			at, found.stuck);
 		atomic_fetch_add(&run->stranded, found.stuck);
+		(void)ur_run_see_trouble_at(run, at, "stuck in staging");
 	}
 	if (found.others + found.copies > 0) {
 		ur_run_warn(run,

@@ -13,6 +13,7 @@
 #include "engine/source/ignore.h"
 #include "engine/source/staging.h"
 #include "engine/sys/ring.h"
+#include "engine/trouble.h"
 
 #include <pthread.h>
 
@@ -75,7 +76,8 @@ struct ur_options {
 	const char *command; // for the ledger's list of runs, without secrets
 	struct ur_http_options http;
 	void (*event)(void *context, const struct ur_event *event);
-	void (*folder_error)(void *context, const char *path, const char *why);
+	/** `told`: an earlier run of the timer has named it. */
+	void (*folder_error)(void *context, const char *path, const char *why, bool told);
 	void (*warn)(void *context, const char *sentence);
 	void *context;
 };
@@ -105,11 +107,11 @@ struct ur_run {
 	_Atomic uint64_t
 		in_flight_seen[UR_IN_FLIGHT_MAX]; // how often so many, at each turn of a ring
 	atomic_int coldness;                      // see ur_run_is_cold
+	struct ur_troubles troubles;              // its places under `talk`
 	_Atomic uint64_t folder_errors;
 	_Atomic uint64_t held;      // files that stay until somebody does something about them
 	_Atomic uint64_t unquiet;   // files that may not go yet for want of a lease
 	_Atomic int64_t unquiet_ns; // … the last of them at the earliest in so long
-	_Atomic uint64_t spared;    // folders that are not emptied although that was asked for
 	_Atomic uint64_t kept;      // should have gone, and could not be proved
 	_Atomic uint64_t too_large; // for the way to the server
 	_Atomic uint64_t starved;   // could not be opened for want of handles or memory
@@ -131,8 +133,14 @@ struct ur_run {
 void ur_run_report(struct ur_run *run, const struct ur_dir *dir, const char *name, int64_t size,
 	enum ur_state state, enum ur_outcome outcome, const char *reason, const char *asset,
 	bool warning, bool told);
+/** One more file that did not arrive, or could not be taken away as asked; true: known as such. */
+bool ur_run_see_trouble(struct ur_run *run, const struct ur_record *row);
+/** The same of a folder. */
+bool ur_run_see_trouble_at(struct ur_run *run, const char *path, const char *what);
 /** Counts files that are known and unchanged, and that get no line (tell_known is not set). */
 void ur_run_count_kept(struct ur_run *run, uint64_t files, uint64_t bytes);
+/** A folder, or a path that was named, cannot be looked at. */
+void ur_run_path_error(struct ur_run *run, const char *path, const char *why);
 void ur_run_folder_error(
 	struct ur_run *run, const struct ur_dir *dir, const char *name, int code, const char *why);
 void ur_run_warn(struct ur_run *run, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -5,6 +5,8 @@ UNIT_TESTS := \
 	clock \
 	age \
 	wire \
+	trouble \
+	hindrance \
 	queue \
 	filter \
 	bucket \

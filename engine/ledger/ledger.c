@@ -162,6 +162,13 @@ static const char *const texts[STATEMENTS] = {
 	[LET_GO] = "COMMIT",
 	[DOUBT_GET] = "SELECT value FROM meta WHERE key=?1",
 	[DOUBT_PUT] = "INSERT OR REPLACE INTO meta VALUES(?1, ?2)",
+	[TROUBLE_GET] = "SELECT value FROM meta WHERE key='trouble ' || ?1 || ' ' || ?2",
+	[TROUBLE_PUT] = "INSERT OR REPLACE INTO meta VALUES('trouble ' || ?1 || ' ' || ?2, ?3)",
+	[TROUBLE_FORGET] = "DELETE FROM meta WHERE key='trouble ' || ?1 || ' ' || ?2",
+	/* "trouble DESTINATION FOLDER": the folder is what stands behind the second blank. */
+	[TROUBLES] = "SELECT m.value, p.path FROM meta m JOIN folder p ON p.id="
+		     "CAST(substr(m.key, 9 + instr(substr(m.key, 9), ' ')) AS INTEGER)"
+		     " WHERE m.key > 'trouble ' AND m.key < 'trouble!' ORDER BY p.path",
 	[SALT_GET] = "SELECT value FROM meta WHERE key='salt'",
 	[SALT_PUT] = "INSERT INTO meta VALUES('salt', ?1)",
 	[ANSWER_GET] = "SELECT text FROM answer WHERE server=?1 AND who=?2 AND path=?3"

@@ -87,6 +87,7 @@ struct ur_record {
 	enum ur_ending ending; // of these bytes
 	bool owes_link; // a movie that was sent, and whose still was there and is not linked yet
 	bool noted;     // `sending`: the wire says whether its body went out whole
+	bool trouble;   // the run that wrote it could not deliver it, or not take it away as asked
 	int tries;
 	int64_t next_ns; // not before
 	int64_t run;
@@ -247,6 +248,27 @@ struct ur_ledger_upload {
 [[nodiscard]] int ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *key,
 	int64_t value, struct ur_err *err);
 
+#define UR_LEDGER_PLACES_MAX 512u // of folders that are in trouble, so many are known apart
+/** What a timer's runs found that did not go as asked below one folder, and when that was said. */
+struct ur_ledger_trouble {
+	int64_t run;        // the last one that came to its end; 0: there is none
+	uint64_t count;     // files and folders
+	int64_t told_ns;    // wall: when a run last ended with 1 because of them
+	struct ur_age told; // … by the clock that nobody steps
+	unsigned place_count;
+	uint64_t places[UR_LEDGER_PLACES_MAX]; // marks of the folders among them
+};
+/** All zero when nothing is known. */
+[[nodiscard]] int ur_ledger_trouble_get(struct ur_ledger *ledger, int64_t destination,
+	int64_t folder, struct ur_ledger_trouble *ret, struct ur_err *err);
+[[nodiscard]] int ur_ledger_trouble_put(struct ur_ledger *ledger, int64_t destination,
+	int64_t folder, const struct ur_ledger_trouble *trouble, struct ur_err *err);
+/** For people: where something is in trouble, `path` is valid inside the callback only. */
+typedef int ur_trouble_fn(
+	void *context, const struct ur_text *path, const struct ur_ledger_trouble *trouble);
+[[nodiscard]] int ur_ledger_troubles(
+	struct ur_ledger *ledger, ur_trouble_fn *each, void *context, struct ur_err *err);
+
 /** A row with its path, for people. */
 struct ur_ledger_row {
 	struct ur_record record;
@@ -261,6 +283,7 @@ struct ur_ledger_filter {
 	const char *name;        // with folder_path: this file
 	const char *below;       // this directory and all below, or NULL
 	uint32_t states;         // bits 1u << state; 0: all
+	bool or_trouble;         // with states: also what a run could not do as asked, and is here
 	int64_t destination;     // 0: all
 	bool staged;             // only files that stand in .uringest/
 	bool cut;                // only files that look cut off, and are here

@@ -6,7 +6,12 @@
 
 #include "engine/base/clock.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 /* ---- destinations, runs ---------------------------------------------------------------------- */
@@ -323,4 +328,117 @@ int ur_ledger_learn(struct ur_ledger *ledger, const char *server, const char *ke
 	ledger->dirty = true;
 	ledger->facts = true;
 	return ur_ledger_step_once(ledger, s, "be written", err);
+}
+
+/* ---- what is in trouble ---------------------------------------------------------------------- */
+
+/** "RUN COUNT TOLD PLACE,PLACE,… AGE"; the age last, since it may be empty. */
+static void write_trouble(const struct ur_ledger_trouble *trouble, struct ur_text *ret)
+{
+	char age[UR_AGE_TEXT];
+	assert(trouble->place_count <= UR_LEDGER_PLACES_MAX);
+	ur_text_addf(ret, "%" PRId64 " %" PRIu64 " %" PRId64 " ", trouble->run, trouble->count,
+		trouble->told_ns);
+	for (unsigned i = 0; i < trouble->place_count; i++) {
+		ur_text_addf(ret, "%016" PRIx64 ",", trouble->places[i]);
+	}
+	ur_age_write(&trouble->told, age);
+	ur_text_adds(ret, " ");
+	ur_text_adds(ret, age);
+}
+
+/** What cannot be read is as if it had never been said. */
+static void read_trouble(const char *text, struct ur_ledger_trouble *ret)
+{
+	int at = 0;
+	struct ur_ledger_trouble t = {0};
+	*ret = t;
+	if (text == NULL || sscanf(text, "%" SCNd64 " %" SCNu64 " %" SCNd64 " %n", &t.run, &t.count,
+				    &t.told_ns, &at) < 3) {
+		return;
+	}
+	const char *next = text + at;
+	char *end = NULL;
+	while (t.place_count < UR_LEDGER_PLACES_MAX) {
+		const uint64_t place = strtoull(next, &end, 16);
+		if (end == next || *end != ',') {
+			break;
+		}
+		t.places[t.place_count++] = place;
+		next = end + 1;
+	}
+	t.told = ur_age_read(next + strspn(next, " "));
+	*ret = t;
+}
+
+static sqlite3_stmt *use_trouble(struct ur_ledger *ledger, enum ur_ledger_statement which,
+	int64_t destination, int64_t folder, struct ur_err *err)
+{
+	sqlite3_stmt *s = ur_ledger_use(ledger, which, err);
+	if (s != NULL) {
+		(void)sqlite3_bind_int64(s, 1, destination);
+		(void)sqlite3_bind_int64(s, 2, folder);
+	}
+	return s;
+}
+
+int ur_ledger_trouble_get(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	struct ur_ledger_trouble *ret, struct ur_err *err)
+{
+	sqlite3_stmt *s = use_trouble(ledger, TROUBLE_GET, destination, folder, err);
+	if (s == NULL) {
+		return -EIO;
+	}
+	const int code = sqlite3_step(s);
+	read_trouble(code == SQLITE_ROW ? (const char *)sqlite3_column_text(s, 0) : NULL, ret);
+	(void)sqlite3_reset(s);
+	return code == SQLITE_ROW || code == SQLITE_DONE
+		       ? 0
+		       : ur_ledger_complain(ledger, err, "be read");
+}
+
+int ur_ledger_trouble_put(struct ur_ledger *ledger, int64_t destination, int64_t folder,
+	const struct ur_ledger_trouble *trouble, struct ur_err *err)
+{
+	struct ur_text text = {0};
+	const bool none = trouble->count == 0;
+	assert(folder != 0);
+	write_trouble(trouble, &text);
+	int r = ur_text_ok(&text) ? ur_ledger_ensure_transaction(ledger, err)
+				  : ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "the ledger");
+	sqlite3_stmt *s = r < 0 ? NULL
+				: use_trouble(ledger, none ? TROUBLE_FORGET : TROUBLE_PUT,
+					  destination, folder, err);
+	r = r < 0 ? r : s == NULL ? -EIO : 0;
+	if (r == 0) {
+		if (!none) {
+			ur_ledger_bind_text(s, 3, ur_text_get(&text));
+		}
+		ledger->dirty = true;
+		ledger->facts = true;
+		r = ur_ledger_step_once(ledger, s, "be written", err);
+	}
+	ur_text_done(&text);
+	return r;
+}
+
+int ur_ledger_troubles(
+	struct ur_ledger *ledger, ur_trouble_fn *each, void *context, struct ur_err *err)
+{
+	sqlite3_stmt *s = ur_ledger_use(ledger, TROUBLES, err);
+	int code = SQLITE_ERROR;
+	int r = s == NULL ? -EIO : 0;
+	while (r >= 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		struct ur_ledger_trouble trouble;
+		struct ur_text path = {0};
+		read_trouble((const char *)sqlite3_column_text(s, 0), &trouble);
+		ur_text_add(&path, sqlite3_column_blob(s, 1), (size_t)sqlite3_column_bytes(s, 1));
+		r = ur_text_ok(&path) ? each(context, &path, &trouble) : -ENOMEM;
+		ur_text_done(&path);
+	}
+	if (r >= 0 && code != SQLITE_DONE) {
+		r = ur_ledger_complain(ledger, err, "be read");
+	}
+	(void)sqlite3_reset(s);
+	return r < 0 ? r : 0;
 }

@@ -22,6 +22,7 @@
 	" f.confirmed_ns, f.settled_ns, f.boot, f.quiet_ns, f.staged, f.there,"                \
 	" f.doubt, f.quiet_had_ns, f.place, f.place_size"
 #define UR_LEDGER_COLUMN_COUNT 33
+#define UR_LEDGER_FLAG_TROUBLE 512 // of the column `flags`, whose other bits are ledger_rows.c's
 
 enum ur_ledger_statement {
 	BEGIN,
@@ -66,6 +67,10 @@ enum ur_ledger_statement {
 	UPLOAD_FORGET,
 	LEARNED,
 	LEARN,
+	TROUBLE_GET,
+	TROUBLE_PUT,
+	TROUBLE_FORGET,
+	TROUBLES,
 	STATEMENTS,
 };
 

@@ -25,7 +25,12 @@ static void filter_where(const struct ur_ledger_filter *filter, struct ur_text *
 				  " substr(path,1,length(:slash))=:slash)");
 	}
 	if (filter->states != 0) {
-		ur_text_addf(sql, " AND (1 << f.state) & %" PRIu32 " <> 0", filter->states);
+		ur_text_addf(sql, " AND ((1 << f.state) & %" PRIu32 " <> 0", filter->states);
+		if (filter->or_trouble) {
+			ur_text_addf(sql, " OR f.flags & %d AND f.state <> %d",
+				UR_LEDGER_FLAG_TROUBLE, UR_SETTLED);
+		}
+		ur_text_adds(sql, ")");
 	}
 	if (filter->destination != 0) {
 		ur_text_addf(sql, " AND f.destination=%" PRId64, filter->destination);

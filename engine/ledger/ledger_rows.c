@@ -22,6 +22,7 @@ enum {
 	FLAG_CUT = 64,
 	FLAG_OWES_LINK = 128,
 	FLAG_NOTED = 256,
+	FLAG_TROUBLE = UR_LEDGER_FLAG_TROUBLE,
 };
 
 /* ---- writing --------------------------------------------------------------------------------- */
@@ -88,12 +89,12 @@ static void bind_age(sqlite3_stmt *s, int at, const struct ur_age *age)
 
 static void bind_row(sqlite3_stmt *s, const struct ur_record *f)
 {
-	const int flags = (f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
-			  (f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
-			  (f->told ? FLAG_TOLD : 0) |
-			  (f->ending == UR_ENDING_WHOLE ? FLAG_WHOLE : 0) |
-			  (f->ending == UR_ENDING_CUT ? FLAG_CUT : 0) |
-			  (f->owes_link ? FLAG_OWES_LINK : 0) | (f->noted ? FLAG_NOTED : 0);
+	const int flags =
+		(f->created ? FLAG_CREATED : 0) | (f->travelled ? FLAG_TRAVELLED : 0) |
+		(f->for_good ? FLAG_FOR_GOOD : 0) | (f->accepted ? FLAG_ACCEPTED : 0) |
+		(f->told ? FLAG_TOLD : 0) | (f->ending == UR_ENDING_WHOLE ? FLAG_WHOLE : 0) |
+		(f->ending == UR_ENDING_CUT ? FLAG_CUT : 0) | (f->owes_link ? FLAG_OWES_LINK : 0) |
+		(f->noted ? FLAG_NOTED : 0) | (f->trouble ? FLAG_TROUBLE : 0);
 	const int64_t numbers[UR_LEDGER_COLUMN_COUNT] = {f->destination, f->folder, 0,
 		(int64_t)f->identity.fs, (int64_t)f->identity.inode, f->identity.size,
 		f->identity.mtime_ns, f->identity.ctime_ns, f->remembered, (int64_t)f->edges, 0, 0,
@@ -189,6 +190,7 @@ void ur_ledger_read_row(sqlite3_stmt *s, struct ur_record *ret, char name[256])
 		.told = (flags & FLAG_TOLD) != 0,
 		.owes_link = (flags & FLAG_OWES_LINK) != 0,
 		.noted = (flags & FLAG_NOTED) != 0,
+		.trouble = (flags & FLAG_TROUBLE) != 0,
 		.ending = (flags & FLAG_WHOLE) != 0 ? UR_ENDING_WHOLE
 			  : (flags & FLAG_CUT) != 0 ? UR_ENDING_CUT
 						    : UR_ENDING_UNKNOWN,

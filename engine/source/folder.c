@@ -118,6 +118,16 @@ bool ur_fs_is_of(const struct ur_fs *fs, int fd, uint64_t device)
 	       (fs->mount == 0 || ur_sys.mount_of(fd, &mount) < 0 || mount == fs->mount);
 }
 
+/** A ctime that is real changes with every rewriting, also when mtime is set back: it counts everywhere. */
+bool ur_fs_may_be_same(
+	const struct ur_fs *fs, const struct ur_identity *a, const struct ur_identity *b)
+{
+	if (fs->trusted) {
+		return ur_identity_same(a, b);
+	}
+	return a->size == b->size && a->mtime_ns == b->mtime_ns && a->ctime_ns == b->ctime_ns;
+}
+
 bool ur_fs_settled(const struct ur_fs *fs, const struct ur_identity *identity, int64_t now_ns)
 {
 	/* A change now gives an mtime of now: one that lies well ahead would show it at once. */

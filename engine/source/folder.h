@@ -73,6 +73,13 @@ struct ur_fs {
 [[nodiscard]] int ur_fs_of(int fd, struct ur_fs *ret);
 /** What is open here lies behind the same mount as `fs` was taken of: a rename can cross. */
 bool ur_fs_is_of(const struct ur_fs *fs, int fd, uint64_t device);
+/**
+ * Nothing speaks against `a` and `b`, which had one name at two times, being one file.  Where inode numbers
+ * may be made up anew with each mount (FAT, exFAT, FUSE, shares), and the number of the file system with
+ * each plug, neither says anything; size and times do, and whoever believes them looks at bytes besides.
+ */
+bool ur_fs_may_be_same(
+	const struct ur_fs *fs, const struct ur_identity *a, const struct ur_identity *b);
 /** False when ctime or mtime is so close to `now_ns` that another write could leave them as is. */
 bool ur_fs_settled(const struct ur_fs *fs, const struct ur_identity *identity, int64_t now_ns);
 
@@ -82,6 +89,7 @@ struct ur_root {
 	int fd;
 	struct ur_fs fs;
 	bool follow; // symbolic links below are followed
+	int hindrance; // why nothing of its own file system can be taken away, negative errno; 0: nothing known
 	bool loose; // stands for files that were named one by one: their folders are not ours to tidy
 	atomic_int open_fds;
 };

@@ -294,6 +294,18 @@ void ur_staging_leave(int parent, int staging)
 	(void)ur_sys.close(staging);
 }
 
+int ur_staging_hindrance(int parent)
+{
+	struct stat st;
+	const int r = ur_sys.may_write(parent);
+	if (r != -EACCES && r != -EPERM) {
+		return r == -EROFS ? r
+				   : 0; // of what else went wrong here it is said when it is tried
+	}
+	/* One that is there, and ours, needs no right to make it. */
+	return ur_sys.fstatat(parent, UR_STAGING, &st, AT_SYMLINK_NOFOLLOW) == 0 ? 0 : r;
+}
+
 const char *ur_staging_say(int r)
 {
 	switch (r) {

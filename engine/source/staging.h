@@ -26,6 +26,11 @@
 #define UR_STAGING_FOREIGN (-EKEYREJECTED)
 #define UR_STAGING_OPEN (-EKEYREVOKED)
 
+/**
+ * 0 when files may be staged in `parent`, as far as can be seen without trying; else why not: then nothing
+ * whose staging folder would stand there can be taken away.
+ */
+[[nodiscard]] int ur_staging_hindrance(int parent);
 /** What makes names unforgeable: of one ledger. */
 struct ur_staging_key {
 	uint8_t bytes[32];

@@ -6,6 +6,8 @@
  */
 #include "engine/stage/chunks_parts.h"
 
+#include "engine/source/hindrance.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,10 +29,10 @@ void ur_chunks_conclude(struct ur_chunks_slot *slot)
 
 void ur_chunks_conclude_code(struct ur_chunks_slot *slot, int code, const char *what)
 {
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	if (code < 0) {
 		(void)snprintf(slot->words, sizeof slot->words, "%s: %s", what,
-			strerror_r(-code, words, sizeof words));
+			ur_hindrance_of_reading(code, words));
 	}
 	slot->outcome = (struct ur_transfer_outcome){
 		.result = code, .retry_ms = -1, .words = code < 0 ? slot->words : NULL};

@@ -66,7 +66,13 @@ static bool needs_opening(struct ur_probe_slot *slot, bool pairing)
 	struct ur_file *file = slot->file;
 	slot->wants_meta =
 		pairing && (file->class == UR_CLASS_IMAGE || file->class == UR_CLASS_VIDEO);
-	if (file->error != 0 || file->later) {
+	if (file->error != 0) {
+		return false;
+	}
+	if (file->later) { // it is not tried in this run: what is known of it is enough
+		if (file->unchanged && file->row->hashed && slot->item->dir->fs.trusted) {
+			ur_probe_believe_row(file);
+		}
 		return false;
 	}
 	if (!file->unchanged || !slot->item->dir->fs.trusted || slot->wants_meta) {

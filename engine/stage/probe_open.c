@@ -10,7 +10,10 @@
 #include <errno.h>
 #include <fcntl.h>
 
-/** On a file system whose identities prove nothing, the edges of the file have to agree too. */
+/**
+ * On a file system whose identities prove nothing, the edges of the file have to agree too.  What is in
+ * between may be another's: enough not to read it again, and not to remove it (ur_removal_needs_hash).
+ */
 static bool edges_agree(struct ur_probe_slot *slot)
 {
 	const uint64_t size = (uint64_t)slot->before.st_size;

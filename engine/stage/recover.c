@@ -616,6 +616,7 @@ static void tell_missing(struct ur_run *run, struct leftover *x)
 		"or, if it is gone, `uringest forget '%s/%s'`",
 		x->folder, x->name, x->reason, x->folder, x->name);
 	atomic_fetch_add(&run->stranded, 1);
+	(void)ur_run_see_trouble_at(run, x->folder, x->name);
 }
 
 /** Looks for them in all sources; each has a new row then, found or not. */

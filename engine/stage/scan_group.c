@@ -209,10 +209,11 @@ static int report_kept(struct ur_scan *scan, struct ur_dir *dir, const struct ur
 	if (r == 0 && row != NULL) {
 		const enum ur_outcome outcome = outcome_of_kept(row->state);
 		const bool present = outcome == UR_OUTCOME_PRESENT;
+		const bool known = outcome != UR_OUTCOME_FAILED || ur_run_see_trouble(run, row);
 		/* An earlier run of the timer named it: from then on it is counted. */
 		ur_run_report(run, dir, name, entry->size, present ? UR_KNOWN : row->state, outcome,
 			present ? "delivered before, unchanged since" : row->reason, row->asset,
-			false, !present && row->told && run->options->respect_next);
+			false, !present && known && row->told && run->options->respect_next);
 	}
 	ur_arena_done(&arena);
 	return r;

@@ -1,6 +1,7 @@
 /* scan_loose - files that were named one by one, grouped by the folder that they lie in. */
 #include "engine/stage/scan_parts.h"
 
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <errno.h>
@@ -38,14 +39,8 @@ static int loose_dir(struct ur_scan *scan, char *path, struct ur_dir **ret)
 
 static void loose_error(struct ur_scan *scan, const char *path, int code)
 {
-	char words[128];
-	atomic_fetch_add(&scan->run->folder_errors, 1);
-	(void)pthread_mutex_lock(&scan->run->talk);
-	if (scan->run->options->folder_error != NULL) {
-		scan->run->options->folder_error(
-			scan->run->options->context, path, strerror_r(-code, words, sizeof words));
-	}
-	(void)pthread_mutex_unlock(&scan->run->talk);
+	char words[UR_HINDRANCE_TEXT];
+	ur_run_path_error(scan->run, path, ur_hindrance_of_reading(code, words));
 }
 
 struct loose_batch {

@@ -123,20 +123,26 @@ static void judge_entry(
 	const struct ur_run *run = m->scan->run;
 	const struct ur_identity now = {
 		m->dir->fs.id, entry->inode, entry->size, entry->mtime_ns, entry->ctime_ns};
-	const bool same = ur_identity_same(&now, &row->identity);
+	const bool same = ur_fs_may_be_same(&m->dir->fs, &now, &row->identity);
 	/* A file that stands where one was removed is another file, whatever its times say. */
 	const bool believed = same && row->remembered && row->hashed && row->state != UR_SETTLED;
 	entry->flags |= FLAG_ROW;
 	if (believed || (same && row->state == UR_REFUSED && row->remembered)) {
 		entry->flags |= FLAG_SAME;
+		/* A timer names it once, and that is to be written down. */
 		const bool unnamed =
-			run->options->respect_next && row->state == UR_REFUSED && !row->told;
+			run->options->respect_next &&
+			((row->state == UR_REFUSED && !row->told) ||
+				(row->state == UR_FAILED &&
+					!(row->told && ur_trouble_was_known(&run->troubles, row))));
 		if (m->dir->fs.trusted && nothing_to_do(run, row) && !unnamed) {
 			const bool told = row->state == UR_REFUSED || row->state == UR_FAILED;
 			entry->flags |= told ? FLAG_KEPT | FLAG_TOLD : FLAG_KEPT;
 		}
 	}
-	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, same)) {
+	/* How long it has been as it is counts only for what is certainly this file. */
+	const bool certain = same && ur_identity_same(&now, &row->identity);
+	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, certain)) {
 		entry->flags |= FLAG_YOUNG;
 	}
 	/* Longer than the longest wait: the clock was stepped back since. */
@@ -219,7 +225,7 @@ static void judge_by_seal(struct merging *m, const void *marks, size_t mark_coun
 			entry->flags |= FLAG_ROW | FLAG_SAME | FLAG_KEPT;
 			m->done++;
 			m->done_bytes += (uint64_t)entry->size;
-		} else if (sealed == UR_SEALED_TOLD) {
+		} else if (sealed == UR_SEALED_TOLD && !scan->run->options->respect_next) {
 			entry->flags |= FLAG_ROW | FLAG_SAME | FLAG_KEPT | FLAG_TOLD;
 			m->told++;
 		}

@@ -11,6 +11,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/thread.h"
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -144,35 +145,31 @@ static int remove_one(struct ur_leaving *x)
 	return r;
 }
 
-static const char *say(int r)
+static const char *say(struct ur_item *item, bool moving, int r)
 {
+	char words[UR_HINDRANCE_TEXT];
+	const char *ret = NULL;
 	switch (r) {
 	case 0:
 		return NULL;
 	case UR_SETTLE_GONE:
 		return "delivered; it was gone before it could be removed";
 	case -ESTALE:
-		return "it changed after it was sent: looked at again in the next run";
-	case -ETXTBSY:
-		return "somebody has it open for writing: looked at again in the next run";
+	case -ETXTBSY: // it is not delivered any more, or nothing is wrong with it
+		ret = ur_arena_string(&item->arena, ur_hindrance_of_leaving(r, moving, words));
+		break;
 	case UR_REMOVAL_WAITS:
 		return "it must have been unchanged for a while before it may go: nobody can say whether "
 		       "it is still being written to; looked at again in the next run";
-	case -EACCES:
-		return "delivered, but it may not be removed: no write permission in its folder";
-	case -EPERM:
-		return "delivered, but it may not be removed: the file or its folder is protected "
-		       "(chattr +i or +a), or it is somebody else's in a sticky folder";
-	case -EROFS:
-		return "delivered, but it cannot be removed: its file system is read-only";
 	case -ECANCELED:
 		return "delivered, and kept: what belongs together goes together, and could not now";
-	case -ENOSPC:
-	case -EDQUOT:
-		return "delivered, but the folder it should move to is full";
 	default:
-		return "delivered, but it could not be removed; it is in its place";
+		ret = ur_arena_format(&item->arena, "delivered, but %s",
+			ur_hindrance_of_leaving(r, moving, words));
+		break;
 	}
+	return ret == NULL ? "it could not be removed, and there is not enough memory to say why"
+			   : ret;
 }
 
 /* ---- one group ------------------------------------------------------------------------------- */
@@ -185,7 +182,8 @@ static void finish_file(struct ur_leaving *x, int r)
 	assert(!x->stuck || r < 0);
 	x->file->settle_result = x->stuck ? UR_SETTLE_STUCK : r;
 	atomic_fetch_add(&x->settle->run->stranded, x->stuck ? 1 : 0);
-	x->file->settle_why = r != 0 && x->why != NULL ? x->why : say(r);
+	const bool moving = x->settle->run->options->after == UR_AFTER_MOVE;
+	x->file->settle_why = r != 0 && x->why != NULL ? x->why : say(x->item, moving, r);
 	if (x->proved_fd >= 0) {
 		(void)ur_sys.close(x->proved_fd);
 	}
@@ -301,7 +299,7 @@ static void refuse_all(struct ur_item *item, int r)
 	for (int i = 0; i < item->count; i++) {
 		if (is_to_go(&item->files[i])) {
 			item->files[i].settle_result = r;
-			item->files[i].settle_why = say(r);
+			item->files[i].settle_why = say(item, false, r);
 		}
 	}
 }

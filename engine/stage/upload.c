@@ -13,6 +13,7 @@
 #include "engine/base/retry.h"
 #include "engine/net/proof.h"
 #include "engine/net/wire.h"
+#include "engine/source/hindrance.h"
 #include "engine/source/readahead.h"
 #include "engine/sys/sys.h"
 
@@ -126,11 +127,11 @@ static void drain(struct slot *slot)
 static void give_up(struct slot *slot, int code, const char *what)
 {
 	struct ur_file *file = slot->file;
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	file->send_result = code;
 	file->send_changed = code == -ESTALE || code == -ENOENT || code == -ELOOP;
 	file->send_why = ur_arena_format(
-		&slot->item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
+		&slot->item->arena, "%s: %s", what, ur_hindrance_of_reading(code, words));
 	drain(slot);
 }
 

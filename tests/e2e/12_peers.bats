@@ -215,7 +215,8 @@ has_description() { [ "$(description_of "$1")" = "$2" ]; }
 	for i in 1 2 3 4 5 6; do PHOTO_SIZE=2K photo "$T/lib/small $i.jpg"; done
 	for i in 1 2 3 4 5 6 7 8 9; do PHOTO_SIZE=80K photo "$T/lib/large $i.jpg"; done
 	export IMMICH_API_KEY=key-of-ann
-	import_json -j 1 "$T/lib"
+	ur import --json -j 1 "$T/lib"
+	equals "$CODE" 1 # some did not arrive
 	sum_law 15
 	fields waiting=8 sent=7 failed=0
 	equals "$(events 'select(.outcome == "waiting") | .path' | grep -c large)" 8

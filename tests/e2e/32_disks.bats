@@ -294,6 +294,75 @@ killed_while_moving() { # KIND
 	done
 }
 
+# A disk that is taken out and put in again has other inode numbers, or never had any.
+not_read_again() { # KIND
+	local kind=$1 name
+	make_disk "$kind"
+	start_immichd
+	for name in 1 2 3 4 5; do photo "$DISK/in/$name.jpg"; done
+	PHOTO_SIZE=400K photo "$DISK/in/large.jpg"
+	# Old enough for a coarse clock, so that what was hashed is remembered.
+	find "$DISK/in" -type f -exec touch -d '2020-01-01 12:00:00' {} +
+	read -rt 4 <>/dev/zero || true
+	import_json "$DISK/in"
+	fields sent=6
+	remount "$kind"
+	stat "$DISK"/in/{large,5,4,3,2,1}.jpg >/dev/null # numbers are given out in this order now
+	import_json "$DISK/in"
+	fields sent=0 bytes_hashed=0
+}
+
+# Same name, size and times, and other bytes at one end: what is looked at besides tells.
+rewritten_with_its_times() { # FILE
+	local size
+	size=$(stat -c %s "$1")
+	cp "$1" "$T/was"
+	printf 'XY' | dd of="$1" bs=1 seek=$((size - 40)) conv=notrunc status=none
+	touch -r "$T/was" "$1" 2>/dev/null
+	touch -d '2020-01-01 12:00:00' "$1"
+	cmp -s "$T/was" "$1" && return 1
+	return 0
+}
+
+put_in_again() { # KIND
+	not_read_again "$1"
+	rewritten_with_its_times "$DISK/in/3.jpg"
+	remount "$1"
+	ur import --json "$DISK/in"
+	at_least "$(field bytes_hashed)" 1024
+	equals "$(server_count)" 7 # it is another picture
+	# Nothing that is looked at tells of other bytes in the middle where no ctime is kept: what is to go is
+	# read whole before it does, and these bytes are sent first.
+	local sum
+	printf 'XY' | dd of="$DISK/in/large.jpg" bs=1 seek=200000 conv=notrunc status=none
+	touch -d '2020-01-01 12:00:00' "$DISK/in/large.jpg"
+	sum=$(sha1sum <"$DISK/in/large.jpg" | cut -d' ' -f1)
+	remount "$1"
+	ur import --json --after delete "$DISK/in"
+	find "$DISK/in" "$DATA" -type f -exec sha1sum {} + | grep -q "^$sum"
+	[ "$1" != exfat ] || [ -e "$DISK/in/large.jpg" ] # only now it is known to be another picture
+	again --after delete "$DISK/in"
+	equals "$(find "$DISK/in" -type f -name '*.jpg' | wc -l)" 0
+	find "$DATA" -type f -exec sha1sum {} + | grep -q "^$sum"
+}
+
+# Where ctime is real, what was rewritten in its middle, with its times set back, is read again; nobody
+# would be told by its ends.
+put_in_again_with_ctime() { # KIND
+	not_read_again "$1"
+	printf 'XY' | dd of="$DISK/in/large.jpg" bs=1 seek=200000 conv=notrunc status=none
+	touch -d '2020-01-01 12:00:00' "$DISK/in/large.jpg"
+	remount "$1"
+	ur import --json "$DISK/in"
+	at_least "$(field bytes_hashed)" 400000
+	equals "$(server_count)" 7
+}
+
+@test "exfat-fuse: taken out and put in, what is unchanged is not read again, and still proved before it goes" { put_in_again exfat; }
+@test "a disk that lies: taken out and put in, what is unchanged is not read again" { put_in_again lying; }
+@test "a disk that lies: what was rewritten with its times set back is read again" { put_in_again_with_ctime lying; }
+@test "ntfs-3g: taken out and put in, what was rewritten with its times set back is read again" { put_in_again_with_ctime ntfs; }
+
 @test "ntfs-3g: delete empties the disk" { delete_all ntfs; }
 @test "ntfs-3g: killed while deleting, nothing is lost and the next run empties it" { killed_while_deleting ntfs; }
 @test "ntfs-3g: what a camera writes meanwhile under the old name is kept" { camera_meanwhile ntfs; }

@@ -256,7 +256,8 @@ begin_run() {
 	PHOTO_SIZE=1500K photo "$T/lib/a.jpg" 1
 	video "$T/lib/long.mp4" 20M 2
 	video "$T/lib/more.mp4" 20M 3
-	import_json --resumable-threshold 4M --chunk 4M -j 1 "$T/lib"
+	ur import --json --resumable-threshold 4M --chunk 4M -j 1 "$T/lib"
+	equals "$CODE" 1 # one did not arrive
 	fields sent=2 waiting=1 failed=0
 	has "$ERR$OUT" "quota"
 	equals "$(ledger "SELECT count(*) FROM upload")" 0

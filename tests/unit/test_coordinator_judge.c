@@ -317,6 +317,45 @@ static void a_failure_whose_time_has_not_come_waits(void **state)
 	assert_true(ur_file_is_to_ask(judged(remembered(UR_BROKEN))));
 }
 
+static void a_failure_that_is_not_read_before_its_time_stays_as_it_was(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_FAILED);
+	item->files->later = true;
+	item->files->hashed =
+		false; // its identity was not settled, so that nothing is believed of it
+	item->files->row->remembered = false;
+	item->files->row->tries = 3;
+	item->files->row->next_ns = 77;
+	const struct ur_file *file = judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
+	assert_int_equal(file->tries, 3);
+	assert_int_equal(file->next_ns, 77);
+	assert_true(file->hashed);
+	assert_false(file->remembered);
+}
+
+static void pauses_grow_from_run_to_run(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_FAILED);
+	item->files->row->tries = 3;
+	struct ur_file *file = (struct ur_file *)judged(item);
+	assert_int_equal(file->put.sends, 0); // this run has all its tries
+	file->tries = 1;
+	ur_file_close_failed(file, false);
+	assert_int_equal(file->tries, 4);
+
+	item = play_item("a.jpg");
+	item->files->error = -EIO;
+	struct ur_record *row = play_remember(item->files, UR_FAILED);
+	row->tries = 2;
+	file = (struct ur_file *)judged(item);
+	assert_int_equal(file->outcome, UR_OUTCOME_FAILED);
+	assert_int_equal(file->tries, 3);
+	assert_true(file->next_ns > ur_clock_wall_ns());
+}
+
 static void the_bytes_of_a_file_that_went_away_are_news_when_they_come_back(void **state)
 {
 	(void)state;
@@ -491,6 +530,8 @@ int main(void)
 		PLAYED(what_was_being_sent_may_still_arrive),
 		PLAYED(what_was_being_sent_when_nobody_wrote_down_is_given_the_whole_time),
 		PLAYED(a_failure_for_good_stays_and_another_is_tried_again),
+		PLAYED(a_failure_that_is_not_read_before_its_time_stays_as_it_was),
+		PLAYED(pauses_grow_from_run_to_run),
 		PLAYED(a_failure_whose_time_has_not_come_waits),
 		PLAYED(the_bytes_of_a_file_that_went_away_are_news_when_they_come_back),
 		PLAYED(who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays),

@@ -233,6 +233,23 @@ static void what_was_written_this_very_moment_is_not_believed_yet(void **state)
 	assert_false(ur_fs_settled(&fs, &identity, 0)); // our clock was stepped back
 }
 
+static void only_where_numbers_are_kept_do_they_tell_files_apart(void **state)
+{
+	(void)state;
+	const struct ur_identity a = {1, 2, 3, 4, 5};
+	const struct ur_identity others[] = {{9, 2, 3, 4, 5}, {1, 9, 3, 4, 5}, {1, 2, 9, 4, 5},
+		{1, 2, 3, 9, 5}, {1, 2, 3, 4, 9}};
+	const struct ur_fs kept = {.trusted = true};
+	const struct ur_fs made_up = {.trusted = false};
+	assert_true(ur_fs_may_be_same(&kept, &a, &a));
+	assert_true(ur_fs_may_be_same(&made_up, &a, &a));
+	for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+		assert_false(ur_fs_may_be_same(&kept, &a, &others[i]));
+		/* Size, mtime and ctime count everywhere. */
+		assert_int_equal(ur_fs_may_be_same(&made_up, &a, &others[i]), i < 2);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +261,7 @@ int main(void)
 		IN_PLACE(a_listing_tells_files_folders_links_and_the_rest_apart),
 		cmocka_unit_test(a_listing_has_the_names_that_are_in_it_and_no_others),
 		IN_PLACE(an_identity_changes_with_whatever_happens_to_the_file),
+		cmocka_unit_test(only_where_numbers_are_kept_do_they_tell_files_apart),
 		cmocka_unit_test(what_was_written_this_very_moment_is_not_believed_yet),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -774,6 +774,53 @@ static bool answered(struct ur_ledger *ledger, const char *server, const uint8_t
 	return found;
 }
 
+static int one_trouble(
+	void *context, const struct ur_text *path, const struct ur_ledger_trouble *trouble)
+{
+	int64_t *seen = context;
+	assert_string_equal(ur_text_get(path), "/pictures");
+	*seen += (int64_t)trouble->count;
+	return 0;
+}
+
+static void what_is_in_trouble_is_kept_for_each_folder_and_goes_when_nothing_is(void **state)
+{
+	struct place *p = *state;
+	struct ur_ledger_trouble was = {.run = 7, .count = 3, .told_ns = 77, .place_count = 2};
+	struct ur_ledger_trouble is = {.run = 1};
+	int64_t seen = 0;
+	was.places[0] = UINT64_MAX;
+	was.places[1] = 5;
+	was.told = ur_age_begin();
+	was.told.had_ns = 99;
+	assert_int_equal(ur_ledger_trouble_get(p->ledger, p->destination, p->folder, &is, NULL), 0);
+	assert_int_equal(is.run, 0);
+	for (unsigned told = 0; told < 2; told++) { // with an age, and with none
+		assert_int_equal(
+			ur_ledger_trouble_put(p->ledger, p->destination, p->folder, &was, NULL), 0);
+		assert_int_equal(
+			ur_ledger_trouble_get(p->ledger, p->destination, p->folder, &is, NULL), 0);
+		assert_int_equal(is.run, 7);
+		assert_int_equal(is.count, 3);
+		assert_int_equal(is.told_ns, 77);
+		assert_int_equal(is.place_count, 2);
+		assert_true(is.places[0] == UINT64_MAX && is.places[1] == 5);
+		assert_int_equal(is.told.had_ns, was.told.had_ns);
+		assert_int_equal(is.told.at_ns, was.told.at_ns);
+		was.told = (struct ur_age){0};
+	}
+	assert_int_equal(ur_ledger_troubles(p->ledger, one_trouble, &seen, NULL), 0);
+	assert_int_equal(seen, 3);
+	assert_int_equal(
+		ur_ledger_trouble_get(p->ledger, p->destination, p->folder + 1, &is, NULL), 0);
+	assert_int_equal(is.count, 0);
+	was.count = 0;
+	assert_int_equal(
+		ur_ledger_trouble_put(p->ledger, p->destination, p->folder, &was, NULL), 0);
+	assert_int_equal(ur_ledger_troubles(p->ledger, one_trouble, &seen, NULL), 0);
+	assert_int_equal(seen, 3);
+}
+
 static void an_answer_is_kept_for_its_time_for_one_server_and_one_key(void **state)
 {
 	struct place *p = *state;
@@ -821,6 +868,7 @@ int main(void)
 		IN_PLACE(an_older_ledger_is_not_changed_where_no_copy_can_be_kept),
 		IN_PLACE(who_only_reads_has_an_older_ledger_brought_up_to_date),
 		IN_PLACE(a_doubt_is_about_bytes_whichever_file_has_them),
+		IN_PLACE(what_is_in_trouble_is_kept_for_each_folder_and_goes_when_nothing_is),
 		IN_PLACE(the_wire_is_asked_only_of_what_was_noted),
 		IN_PLACE(a_doubt_outlives_the_row_whose_name_another_picture_took),
 		IN_PLACE(a_ledger_has_one_writer_whatever_it_is_called),

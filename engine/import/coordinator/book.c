@@ -162,6 +162,12 @@ void ur_book_committed(struct ur_coordinator *c)
 	}
 }
 
+/** Until it is known what becomes of it, it is what it was. */
+static bool is_trouble(const struct ur_file *file)
+{
+	return ur_file_is_open(file) ? row_alike(file)->trouble : file->trouble;
+}
+
 void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const bool plan = c->run->options->plan;
@@ -182,6 +188,7 @@ void ur_book_file(struct ur_coordinator *c, struct ur_item *item, struct ur_file
 		.told = file->told || file->tell,
 		.ending = file->ending,
 		.owes_link = owes_link(item, file),
+		.trouble = is_trouble(file),
 		.noted = file->state == UR_SENDING && file->wire != UR_WIRE_NONE,
 		.there = file->there_since,
 		.doubt = file->doubt_since,

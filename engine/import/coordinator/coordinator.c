@@ -12,6 +12,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #define IDLE_MS 200
@@ -144,6 +145,23 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 	}
 }
 
+/**
+ * It did not arrive, or could not be taken away as asked.  A timer names that once, and counts it while
+ * it stays so, for the same reason.
+ */
+static void see_trouble(struct ur_coordinator *c, struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	file->trouble = ur_file_is_in_trouble(file);
+	if (!file->trouble || !c->run->options->respect_next) {
+		return;
+	}
+	file->tell = true;
+	file->told = row != NULL && ur_trouble_was_known(&c->run->troubles, row) &&
+		     row->state == file->state && file->reason != NULL &&
+		     strcmp(row->reason, file->reason) == 0;
+}
+
 static void finish(struct ur_coordinator *c, struct ur_item *item)
 {
 	assert(!item->stands_aside);
@@ -154,6 +172,7 @@ static void finish(struct ur_coordinator *c, struct ur_item *item)
 		struct ur_file *file = &item->files[i];
 		assert(!ur_file_is_open(file));
 		if (file->outcome != UR_OUTCOME_VANISHED) {
+			see_trouble(c, file);
 			ur_book_file(c, item, file);
 		}
 		if (file->now_sent || file->state == UR_SETTLED) {
@@ -275,7 +294,7 @@ static void report_file(struct ur_coordinator *c, struct ur_item *item, const st
 	}
 	ur_run_report(c->run, item->dir, file->name, file->identity.size, file->state,
 		file->outcome, reason, file->asset, odd || file->warn,
-		file->tell && file->told && c->run->options->respect_next);
+		file->said || (file->tell && file->told && c->run->options->respect_next));
 }
 
 static void release(struct ur_coordinator *c, struct ur_item *item)
@@ -283,7 +302,11 @@ static void release(struct ur_coordinator *c, struct ur_item *item)
 	assert(item->step == UR_STEP_DONE);
 	assert(c->live > 0);
 	for (int i = 0; i < item->count; i++) {
-		report_file(c, item, &item->files[i]);
+		const struct ur_file *file = &item->files[i];
+		if (file->trouble && file->outcome != UR_OUTCOME_VANISHED) {
+			(void)ur_run_see_trouble(c->run, file->row);
+		}
+		report_file(c, item, file);
 	}
 	if (item->call != NULL) {
 		ur_request_done(item->call);

@@ -290,6 +290,7 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 		if (!ur_large_is(c, item, file)) { // whose pieces have a way of their own
 			ur_way_refused(c, file, file->send_status);
 		}
+		file->trouble = true;
 		ur_file_close(file, UR_WANTED, UR_OUTCOME_REFUSED,
 			ur_arena_format(&item->arena,
 				"too large for the server or a proxy before it: %s",

@@ -93,6 +93,18 @@ bool ur_file_asks_again(const struct ur_file *file)
 	return file->class != UR_CLASS_SIDECAR && !ur_file_is_ours(file);
 }
 
+/** Of media.  What is only in doubt waits for its answer; that it was not given is one. */
+bool ur_file_is_in_trouble(const struct ur_file *file)
+{
+	assert(!ur_file_is_open(file));
+	if (file->outcome == UR_OUTCOME_VANISHED || file->state == UR_SETTLED) {
+		return false;
+	}
+	const bool unread = file->error != 0 && file->class != UR_CLASS_NONE &&
+			    file->outcome == UR_OUTCOME_REFUSED;
+	return file->trouble || file->outcome == UR_OUTCOME_FAILED || unread;
+}
+
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c)
 {
 	assert(c->run->options->settle_after_ms >= 0);
@@ -141,6 +153,7 @@ void ur_file_keep(
 	}
 	file->reason = ur_file_with_id(item, why, file);
 	file->warn = true;
+	file->trouble = true;
 	atomic_fetch_add(&c->run->kept, 1);
 }
 
@@ -204,6 +217,7 @@ bool ur_file_close_starved(struct ur_coordinator *c, struct ur_file *file, int c
 			code == -ENOMEM ? "there is not enough memory"
 					: "this process may not have more files open");
 	}
+	file->trouble = true;
 	ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING,
 		"too many files were open, or too little memory was left: looked at again in the next "
 		"run");
@@ -231,6 +245,7 @@ void ur_file_close_failed(struct ur_file *file, bool for_good)
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
+	file->tries += file->failed_before; // the pauses grow from run to run
 	if (!for_good) {
 		ur_file_pause(file, file->tries);
 	}

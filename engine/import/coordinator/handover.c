@@ -279,6 +279,7 @@ static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 	if (file->settle_result == UR_SETTLE_STUCK) {
 		file->reason = file->settle_why; // its row still says where it stands
 		file->warn = true;
+		file->trouble = true;
 		return;
 	}
 	file->staged[0] = '\0';
@@ -292,6 +293,7 @@ static void settled(struct ur_coordinator *c, struct ur_item *item, struct ur_fi
 		file->state = UR_DELIVERED;
 		file->reason = file->not_now ? file->reason : file->settle_why;
 		file->warn = file->settle_result != -ECANCELED || file->warn;
+		file->trouble = file->trouble || could_not_go(file->settle_result);
 		atomic_fetch_add(&c->run->kept, could_not_go(file->settle_result) ? 1 : 0);
 		/* Our rename changed its ctime. */
 		file->remembered = file->remembered && !file->settle_renamed;

@@ -189,6 +189,8 @@ bool ur_file_is_ours(const struct ur_file *file);
 /** Its bytes are asked for once more while it stands aside. */
 bool ur_file_asks_again(const struct ur_file *file);
 bool ur_file_goes_away(const struct ur_coordinator *c, const struct ur_file *file);
+/** It is closed, and has not arrived, or could not be taken away as asked. */
+bool ur_file_is_in_trouble(const struct ur_file *file);
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c);
 /** Whoever sent it: an upload that has just been answered may still fail, and is not synced. */
 bool ur_file_is_young(const struct ur_coordinator *c, const struct ur_file *file);

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/media/pair.h"
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -18,10 +19,10 @@
 
 static const char *format_errno(struct ur_item *item, const char *what, int code)
 {
-	char words[128];
+	char words[UR_HINDRANCE_TEXT];
 	assert(code < 0);
-	const char *text = ur_arena_format(
-		&item->arena, "%s: %s", what, strerror_r(-code, words, sizeof words));
+	const char *text =
+		ur_arena_format(&item->arena, "%s: %s", what, ur_hindrance_of_reading(code, words));
 	return text == NULL ? what : text;
 }
 
@@ -30,6 +31,18 @@ static bool row_matches(const struct ur_file *file)
 {
 	return file->row != NULL && file->row->hashed && file->hashed &&
 	       memcmp(file->row->sha1, file->sha1, sizeof file->sha1) == 0;
+}
+
+/** A disk that cannot read it is not worn out by a timer: the pauses grow. */
+static void fail_unread(struct ur_item *item, struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	const bool again = row != NULL && row->state == UR_FAILED &&
+			   ur_identity_alike(&row->identity, &file->identity);
+	file->tries = 1;
+	file->failed_before = again ? row->tries : 0;
+	file->send_why = format_errno(item, "it could not be read", file->error);
+	ur_file_close_failed(file, false);
 }
 
 static void close_unread(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
@@ -58,8 +71,7 @@ static void close_unread(struct ur_coordinator *c, struct ur_item *item, struct 
 			format_errno(item, "it cannot be read", file->error));
 		return;
 	default:
-		ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
-			format_errno(item, "it could not be read", file->error));
+		fail_unread(item, file);
 		return;
 	}
 }
@@ -76,12 +88,32 @@ static void carry_over(struct ur_file *file)
 	file->doubt_since = ur_age_keep(&file->row->doubt);
 }
 
+/** It was not looked at, and is what it was: all that is durable about it stays as it is. */
+static void keep_row(struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	file->hashed = row->hashed;
+	file->remembered = row->remembered;
+	file->edges = row->edges;
+	memcpy(file->sha1, row->sha1, sizeof file->sha1);
+	memcpy(file->xxh, row->xxh, sizeof file->xxh);
+	memcpy(file->asset, row->asset, sizeof file->asset);
+	file->created = row->created;
+	file->travelled = row->travelled;
+	file->for_good = row->for_good;
+	file->trouble = row->trouble;
+	file->next_ns = row->next_ns;
+	file->tries = row->tries;
+	carry_over(file);
+}
+
 static void close_young(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
 	assert(file->error == 0);
 	/* What is durable about this very file stays as it is; only the clock goes on. */
-	const bool keep = row != NULL && ur_identity_same(&row->identity, &file->identity) &&
+	const bool keep = row != NULL &&
+			  ur_fs_may_be_same(&item->dir->fs, &row->identity, &file->identity) &&
 			  (row->hashed || row->state >= UR_KNOWN);
 	const char *why = file->writers == UR_WRITERS_SOME
 				  ? "somebody has it open for writing"
@@ -89,16 +121,7 @@ static void close_young(struct ur_coordinator *c, struct ur_item *item, struct u
 					    (long long)c->run->options->min_age_ms / 1000);
 	ur_file_close(file, keep ? row->state : UR_SEEN, UR_OUTCOME_WAITING, why);
 	if (keep) {
-		file->hashed = row->hashed;
-		file->remembered = row->remembered;
-		memcpy(file->sha1, row->sha1, sizeof file->sha1);
-		memcpy(file->xxh, row->xxh, sizeof file->xxh);
-		memcpy(file->asset, row->asset, sizeof file->asset);
-		file->created = row->created;
-		file->travelled = row->travelled;
-		file->next_ns = row->next_ns;
-		file->tries = row->tries;
-		carry_over(file);
+		keep_row(file);
 	}
 }
 
@@ -123,6 +146,7 @@ static void recall_suspect(struct ur_coordinator *c, struct ur_item *item, struc
 		return;
 	}
 	ur_clock_local(file->next_ns, when);
+	file->trouble = file->row->trouble; // until it is asked again
 	ur_file_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED,
 		ur_arena_format(&item->arena,
 			"the server claims it after an upload that failed, or did not give its bytes; "
@@ -224,6 +248,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_FAILED:
 	case UR_BROKEN:
 		file->tries = 0;
+		file->failed_before = row->tries;
 		if (row->for_good || file->later) {
 			ur_file_close(file, row->state, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
@@ -261,6 +286,11 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 	assert(file->item == item);
 	assert(ur_file_is_open(file));
 	assert(file->put.state == UR_PUT_NEW);
+	if (file->later && !file->hashed && file->row != NULL && file->row->state == UR_FAILED) {
+		ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, file->row->reason);
+		keep_row(file);
+		return;
+	}
 	if (file->error != 0) {
 		close_unread(c, item, file);
 		return;
@@ -281,6 +311,7 @@ static void judge_file(struct ur_coordinator *c, struct ur_item *item, struct ur
 		if (file->later && file->row != NULL) {
 			ur_file_close(
 				file, file->row->state, UR_OUTCOME_WAITING, file->row->reason);
+			keep_row(file);
 			return;
 		}
 		ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING, "the run was stopped before it");

@@ -16,6 +16,7 @@ static void judge_lack(
 	assert(!file->confirmed);
 	file->not_now = true;
 	file->remembered = false; // its size may differ because our hash is wrong
+	file->trouble = true;
 	atomic_fetch_add(&c->run->kept, 1);
 	if (!ur_age_is_begun(&file->doubt_since)) {
 		file->doubt_since = ur_age_begin();

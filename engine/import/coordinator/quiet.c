@@ -12,6 +12,7 @@
 #include "engine/import/coordinator/internal.h"
 
 #include "engine/base/clock.h"
+#include "engine/source/hindrance.h"
 #include "engine/sys/sys.h"
 
 #include <assert.h>
@@ -111,6 +112,34 @@ static bool is_unreadable(const struct ur_file *file)
 	       file->outcome != UR_OUTCOME_VANISHED && file->outcome != UR_OUTCOME_OPEN;
 }
 
+/** Nothing below its root can be staged, and so nothing of it can go: the run has said that. */
+static bool is_hindered(const struct ur_item *item)
+{
+	const struct ur_root *root = item->dir->root;
+	return root->hindrance != 0 && item->dir->fs.device == root->fs.device &&
+	       item->dir->fs.mount == root->fs.mount;
+}
+
+static void keep_hindered(struct ur_coordinator *c, struct ur_item *item)
+{
+	char words[UR_HINDRANCE_TEXT];
+	const bool moving = c->run->options->after == UR_AFTER_MOVE;
+	(void)ur_hindrance_of_leaving(item->dir->root->hindrance, moving, words);
+	for (int i = 0; i < item->count; i++) {
+		struct ur_file *file = &item->files[i];
+		if (would_go(c, file)) {
+			assert(!ur_file_is_open(file));
+			file->not_now = true;
+			file->reason =
+				say(ur_arena_format(&item->arena, "delivered, but %s", words));
+			file->warn = true;
+			file->said = true;
+			file->trouble = true;
+			atomic_fetch_add(&c->run->kept, 1);
+		}
+	}
+}
+
 /** Where the folder lets nothing go, no wait would help: settle says so. */
 static bool folder_lets_go(const struct ur_item *item)
 {
@@ -189,6 +218,10 @@ void ur_quiet_hold(struct ur_coordinator *c, struct ur_item *item)
 {
 	assert(item->count <= UR_ITEM_FILES);
 	if (!ur_run_removes(c->run) || c->run->options->plan) {
+		return;
+	}
+	if (is_hindered(item)) {
+		keep_hindered(c, item);
 		return;
 	}
 	const struct hold hold = look(c, item);

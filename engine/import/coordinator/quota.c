@@ -18,6 +18,7 @@ bool ur_quota_waits(const struct ur_coordinator *c, struct ur_file *file)
 	if (!quota->full && (quota->left < 0 || file->identity.size <= quota->left)) {
 		return false;
 	}
+	file->trouble = true;
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, used_up);
 	return true;
 }
@@ -59,6 +60,7 @@ void ur_quota_met(struct ur_coordinator *c, struct ur_file *file)
 {
 	struct ur_quota *quota = &c->quota;
 	assert(ur_file_is_open(file));
+	file->trouble = true;
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, used_up);
 	if (quota->left >= file->identity.size) {
 		quota->full = true; // it should have fitted: believe the server

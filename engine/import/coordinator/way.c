@@ -71,6 +71,7 @@ static struct ur_file *file_of(struct ur_item *item)
 
 static void close_waiting(struct ur_coordinator *c, struct ur_file *file)
 {
+	file->trouble = true;
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING, waits);
 	atomic_fetch_add(&c->run->too_large, 1);
 	atomic_fetch_add(&c->run->held, 1);
