@@ -336,7 +336,7 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 	static const int statuses[] = {
 		[UR_VERDICT_UNKNOWN] = 401,
 		[UR_VERDICT_FORBIDDEN] = 403,
-		[UR_VERDICT_BUSY] = 429,
+		[UR_VERDICT_BUSY] = 503, // many clients give up after a 429
 		[UR_VERDICT_AWAY] = 503,
 	};
 	struct ur_visit *visit =
@@ -346,9 +346,6 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 		return;
 	}
 	if (verdict != UR_VERDICT_IN) {
-		if (verdict == UR_VERDICT_BUSY || verdict == UR_VERDICT_AWAY) {
-			ur_exchange_set(visit->x, "Retry-After", "5");
-		}
 		ur_visit_refuse(visit, statuses[verdict], "%s", words);
 		return;
 	}
@@ -426,7 +423,9 @@ void ur_route_begin(void *context, struct ur_exchange *x)
 {
 	struct ur_visit *visit = ur_visit_begin(context, x);
 	if (visit == NULL) {
-		ur_exchange_answer(x, 503, NULL, NULL, 0);
+		const bool head = strcmp(x->method, "HEAD") == 0;
+		ur_exchange_set(x, "Retry-After", "5");
+		ur_exchange_answer(x, head ? 423 : 503, NULL, NULL, 0);
 		return;
 	}
 	if (!find_verb(visit) || answer_anybody(visit)) {

@@ -61,7 +61,7 @@ only_fails() {
   kill "$(cat "$STACK/immichd.pid")"
   run -1 verify
   has "$output" "FAIL  photos.heartbeatacic.org     Immich answers a ping: answered 502 instead of 200"
-  has "$output" "FAIL  photos.dev.heartbeat.local   WebSockets get through: no upgrade: answered 502"
+  has "$output" "FAIL  photos.dev.heartbeat.local   WebSockets get through: no upgrade: answered 503"
   has "$output" "ok    heartbeatacic.org            the frontend leads to the photos"
   has "$output" "ok    photos.heartbeatacic.org     the headers of the plan"
 }

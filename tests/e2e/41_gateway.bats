@@ -294,17 +294,20 @@ no_bytes() { ! find "$T/spool" -name bytes | grep -q .; }
 	create 100
 	create 100
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 900'
-	answered 403 large
+	answered 503 large
+	equals "$(header retry-after)" 5
+	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1001' # whatever else ends
+	answered 413
 	create 100
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1'
-	answered 403 'too many'
+	answered 503 'too many'
 	ask DELETE "$UPLOAD" "${TUS[@]}"
 	answered 204
 	create 1
 	stop_gateway
 	anonymous --keep-free 900T
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1'
-	answered 507
+	answered 503
 	ask HEAD "$UPLOAD" "${TUS[@]}"
 	answered 200
 }
@@ -327,12 +330,12 @@ no_bytes() { ! find "$T/spool" -name bytes | grep -q .; }
 	anonymous
 	pieces 8
 	ask POST "$FILES" "${TUS[@]}" -H "Upload-Length: $((2 * HALF))"
-	answered 507 'no room'
+	answered 503 'no room'
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Defer-Length: 1'
 	answered 201
 	UPLOAD=$GATE$(header location)
 	send 0 "$T/whole"
-	answered 507 'full'
+	answered 503 'full'
 	reached=$(offset)
 	[ "$reached" -gt 0 ]
 	mount -o remount,size=20m "$T/tmpfs"

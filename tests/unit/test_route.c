@@ -250,8 +250,8 @@ static void the_gates_word_is_the_answer(void **state)
 	} rows[] = {
 		{UR_VERDICT_UNKNOWN, 401, NULL},
 		{UR_VERDICT_FORBIDDEN, 403, NULL},
-		{UR_VERDICT_BUSY, 429, "5"},
-		{UR_VERDICT_AWAY, 503, "5"},
+		{UR_VERDICT_BUSY, 423, "5"},
+		{UR_VERDICT_AWAY, 423, "5"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		visitor_asks(v, "HEAD", FILES ID, TUS, "x-api-key: ann", NULL);
