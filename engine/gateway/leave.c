@@ -5,9 +5,6 @@
 #include "engine/gateway/status.h"
 #include "engine/gateway/visit.h"
 
-#include <stdio.h>
-#include <time.h>
-
 #define ANSWERS_MS 1000 // once it is closing: whoever waits longer is told to come again
 #define CLOSE_MS 2500   // and whoever does not go by himself is gone
 
@@ -26,26 +23,16 @@ static unsigned count_waiting(const struct ur_gateway *gateway)
 	return count;
 }
 
-static void say_until(const struct ur_gateway *gateway, char *ret, size_t room)
-{
-	const time_t at = (time_t)((ur_clock_wall_ns() / UR_MS_NS + gateway->leave_until_ms -
-					   ur_gateway_now_ms()) /
-				   1000);
-	struct tm parts;
-	if (localtime_r(&at, &parts) == NULL || strftime(ret, room, "%H:%M:%S", &parts) == 0) {
-		(void)snprintf(ret, room, "soon");
-	}
-}
-
 static void say(struct ur_gateway *gateway)
 {
 	const unsigned waiting = count_waiting(gateway);
-	char until[32];
+	char until[UR_CLOCK_TEXT];
 	if (gateway->carrying == 0 && waiting == 0) {
 		ur_gateway_log(gateway, 5, "asked to stop: it ends now");
 		return;
 	}
-	say_until(gateway, until, sizeof until);
+	const int64_t left_ms = atomic_load(&gateway->leave_until_ms) - ur_gateway_now_ms();
+	ur_clock_local(ur_clock_wall_ns() + left_ms * UR_MS_NS, until);
 	ur_gateway_log(gateway, 5,
 		"asked to stop: waits for immich-server's answer to %u deliveries and for %u requests, "
 		"until %s at the latest; asked again it ends at once",

@@ -474,6 +474,7 @@ static void begin_turn(struct ur_session *session)
 	case UR_VERB_GET:
 	case UR_VERB_STATUS:
 	case UR_VERB_HEALTH:
+	case UR_VERB_ALIVE:
 	case UR_VERB_METRICS:
 		break;
 	}

@@ -102,6 +102,10 @@ static bool find_verb(struct ur_visit *visit)
 		visit->verb = UR_VERB_HEALTH;
 		return true;
 	}
+	if (says(rest, "livez") && reads) {
+		visit->verb = UR_VERB_ALIVE;
+		return true;
+	}
 	if (says(rest, "metrics") && reads) {
 		visit->verb = UR_VERB_METRICS;
 		return true;
@@ -259,6 +263,7 @@ static bool read_headers(struct ur_visit *visit)
 	case UR_VERB_GET:
 	case UR_VERB_STATUS:
 	case UR_VERB_HEALTH:
+	case UR_VERB_ALIVE:
 	case UR_VERB_METRICS:
 		return true;
 	}
@@ -292,6 +297,10 @@ static struct ur_spool_upload *find_upload(struct ur_visit *visit)
 	struct ur_spool_upload *upload = ur_spool_find(visit->gateway->spool, visit->id);
 	if (upload == NULL || strcmp(upload->owner, visit->who.user) != 0) {
 		ur_visit_refuse(visit, 404, "there is no such upload");
+		return NULL;
+	}
+	if (upload->is_unread && visit->verb != UR_VERB_STATUS) {
+		ur_visit_refuse(visit, 503, "its bytes are being read after a damage; try again");
 		return NULL;
 	}
 	const bool expired = upload->outcome.state == UR_SPOOL_REFUSED &&
@@ -405,8 +414,9 @@ static bool answer_anybody(struct ur_visit *visit)
 	if (visit->verb == UR_VERB_OPTIONS) {
 		answer_options(visit);
 	} else if (visit->verb == UR_VERB_HEALTH) {
-		ur_visit_answer(visit, visit->gateway->stopping ? 503 : 200,
-			visit->gateway->stopping ? "stopping" : "ok");
+		ur_status_health(visit);
+	} else if (visit->verb == UR_VERB_ALIVE) {
+		ur_visit_answer(visit, 200, "ok");
 	} else if (visit->verb == UR_VERB_METRICS && !is_inside(visit->x)) {
 		ur_visit_refuse(visit, 404, "nothing is here");
 	} else if (visit->verb == UR_VERB_METRICS) {

@@ -67,6 +67,8 @@ struct ur_gateway {
 	int64_t version_until_ms;
 	bool version_asking;
 	bool server_away; // and the log says so
+	int away_kind;    // the reason that the log names
+	int64_t version_asked_ms;
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;

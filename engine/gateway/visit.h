@@ -23,7 +23,8 @@ enum ur_verb {
 	UR_VERB_DELETE,
 	UR_VERB_GET,
 	UR_VERB_STATUS,
-	UR_VERB_HEALTH,
+	UR_VERB_HEALTH, // would an upload be taken?
+	UR_VERB_ALIVE,  // does it answer at all?
 	UR_VERB_METRICS,
 };
 

@@ -5,13 +5,17 @@
                                       SIGHUP: ends it and starts the next one; SIGTERM: the end
     restart.py probe URL CA           asks again and again until SIGTERM; then prints the longest time
                                       without an answer that is one, in ms, and what else was answered
+    restart.py terminal WORDS COUNT COMMAND…   runs it in a terminal and, once it has printed WORDS,
+                                      presses ^C COUNT times, a second apart; prints all, and the end
 """
 import http.client
 import os
+import pty
 import signal
 import socket
 import ssl
 import sys
+import threading
 import time
 import urllib.parse
 
@@ -78,4 +82,29 @@ def probe(address, ca):
         print(f"longest {longest * 1000:.0f} answers {answers} others {others}", flush=True)
 
 
-{"hold": hold, "probe": probe}[sys.argv[1]](*sys.argv[2:])
+def press(terminal, count):
+    for i in range(count):
+        time.sleep(1.0 if i > 0 else 0)  # nobody's fingers are faster
+        os.write(terminal, b"\x03")
+
+
+def terminal(words, count, *command):
+    pid, end = pty.fork()
+    if pid == 0:
+        os.execvp(command[0], command)
+    said, pressed = b"", None
+    while True:
+        try:
+            said += os.read(end, 4096)
+        except OSError:
+            break
+        if pressed is None and words.encode() in said:
+            pressed = time.monotonic()
+            threading.Thread(target=press, args=(end, int(count)), daemon=True).start()
+    _, status = os.waitpid(pid, 0)
+    ms = (time.monotonic() - (pressed or 0)) * 1000
+    print(said.decode().replace("\r", ""))
+    print(f"ended {os.waitstatus_to_exitcode(status)} after {ms:.0f} ms", flush=True)
+
+
+{"terminal": terminal, "hold": hold, "probe": probe}[sys.argv[1]](*sys.argv[2:])

@@ -61,7 +61,7 @@ only_fails() {
   kill "$(cat "$STACK/immichd.pid")"
   run -1 verify
   has "$output" "FAIL  photos.heartbeatacic.org     Immich answers a ping: answered 502 instead of 200"
-  has "$output" "FAIL  photos.dev.heartbeat.local   WebSockets get through: no upgrade: answered 503"
+  has "$output" "FAIL  photos.dev.heartbeat.local   WebSockets get through: no upgrade: answered 502"
   has "$output" "ok    heartbeatacic.org            the frontend leads to the photos"
   has "$output" "ok    photos.heartbeatacic.org     the headers of the plan"
 }
@@ -76,7 +76,7 @@ only_fails() {
 @test "with the gateway stopped it says so" {
   [ "$GATEWAY" = present ] || skip "this build has no gateway"
   kill "$(cat "$STACK/gateway.pid")"
-  only_fails "the upload gateway answers: answered 502"
+  only_fails "the upload gateway answers: answered 503"
 }
 
 @test "without a stack it says how to start one" {

@@ -242,8 +242,10 @@ described() { [ "$(sql 'SELECT description FROM assets')" = 'said by the sidecar
 	wait_for 20 reason_has 'does not answer'
 	as key-nobody-knows
 	ask HEAD "$UPLOAD" "${TUS[@]}"
-	answered 503
+	answered 423 # to a HEAD; after any other answer some clients begin anew
 	[ -n "$(header retry-after)" ]
+	ask OPTIONS "$UPLOAD"
+	answered 204
 	as key-of-ann
 	start_immichd
 	became confirmed 60

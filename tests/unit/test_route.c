@@ -117,12 +117,15 @@ static void anybody_may_ask_what_is_spoken_here_and_whether_it_works(void **stat
 	visitor_asks(v, "OPTIONS", FILES ID, "origin: https://elsewhere.example", NULL);
 	assert_string_equal(visitor_field(v, "Access-Control-Allow-Origin"), "*");
 	assert_non_null(strstr(visitor_field(v, "Access-Control-Allow-Headers"), "Upload-Offset"));
+	v->gateway.options.immich = NULL;
 	visitor_asks(v, "GET", "/uringest/healthz", NULL);
 	assert_int_equal(v->status, 200);
 	assert_string_equal(v->text, "ok\n");
 	atomic_store(&v->gateway.stopping, true);
 	visitor_asks(v, "GET", "/uringest/healthz", NULL);
 	assert_int_equal(v->status, 503);
+	visitor_asks(v, "GET", "/uringest/livez", NULL); // nobody need start it again for that
+	assert_int_equal(v->status, 200);
 }
 
 static void figures_are_for_the_house_alone(void **state)
