@@ -1,7 +1,8 @@
 /*
  * cmd_serve - the gateway as a daemon: options, signals, systemd.
  *
- *     SIGTERM, SIGINT  ends within a grace time, every offset durable     SIGHUP  reads limits again
+ *     SIGTERM, SIGINT  ends within a grace time, every offset durable; once more: at once
+ *     SIGHUP           reads limits again
  */
 #include "cli/commands.h"
 #include "cli/configure.h"
@@ -9,6 +10,7 @@
 #include "engine/base/text.h"
 #include "engine/base/thread.h"
 #include "engine/gateway/gateway.h"
+#include "engine/gateway/spool/spool.h"
 #include "engine/sys/notify.h"
 
 #include <errno.h>
@@ -25,9 +27,18 @@
 #include <unistd.h>
 
 #define GRACE_MS 20000
+#define START_SAID_S 5 // a start that takes longer says how far it is
 #define CREW 4u
 #define CONNECTIONS_MAX 1024u
 #define SEAL_NAME "gateway-seal"
+
+/** Read downwards: the life of the daemon. */
+enum phase {
+	READING,  // its settings
+	STARTING, // the spool is read
+	RUNNING,  // a signal can be handed to it
+	ENDING,   // it takes itself apart
+};
 
 struct serve {
 	const struct ur_cli_options *given; // by the command line
@@ -35,8 +46,9 @@ struct serve {
 	struct ur_settings settings;
 	struct ur_arena arena;
 	struct ur_gateway *gateway;
-	atomic_bool running; // a signal can be handed to it
-	bool marked;         // journald reads "<N>"
+	atomic_int phase;       // enum phase
+	pthread_mutex_t handed; // the gateway is there while it is held, when it is running
+	bool marked;            // journald reads "<N>"
 	bool watched;
 	char status[160];
 };
@@ -278,27 +290,73 @@ static bool is_end(int signal)
 	return signal == SIGTERM || signal == SIGINT;
 }
 
-/** From the first moment: a spool may take long to read.  Asked twice, it ends at once. */
+/** A start that takes its time: how far it is, for the log and for systemd, which waits longer then. */
+static void say_start(struct serve *serve)
+{
+	char text[160];
+	if (atomic_load(&serve->phase) == STARTING) {
+		const size_t count = ur_spool_read_so_far();
+		(void)snprintf(text, sizeof text,
+			"still starting: %zu uploads of the spool have been read", count);
+		say(serve, 5, text);
+		(void)snprintf(text, sizeof text,
+			"STATUS=starting: %zu uploads of the spool have been read\n"
+			"EXTEND_TIMEOUT_USEC=60000000",
+			count);
+		ur_notify(text);
+	}
+}
+
+/** The next signal; 0 when there was none for a while, which only a start is interested in. */
+static int next_signal(struct serve *serve, const sigset_t *set)
+{
+	const struct timespec soon = {.tv_sec = START_SAID_S};
+	int signal = 0;
+	if (atomic_load(&serve->phase) >= RUNNING) {
+		return sigwait(set, &signal) == 0 ? signal : 0;
+	}
+	signal = sigtimedwait(set, NULL, &soon);
+	return signal < 0 ? 0 : signal;
+}
+
+/** Asked to end: the first time it ends by itself, if it runs; else what is durable stays so. */
+static void heed_end(struct serve *serve, int signal, bool again)
+{
+	(void)pthread_mutex_lock(&serve->handed);
+	if (again || atomic_load(&serve->phase) != RUNNING) {
+		_exit(128 + signal);
+	}
+	ur_notify("STOPPING=1\nSTATUS=letting running requests end");
+	ur_gateway_stop(serve->gateway, GRACE_MS);
+	(void)pthread_mutex_unlock(&serve->handed);
+}
+
+static void heed_reload(struct serve *serve)
+{
+	(void)pthread_mutex_lock(&serve->handed);
+	if (atomic_load(&serve->phase) == RUNNING) {
+		reload(serve);
+	}
+	(void)pthread_mutex_unlock(&serve->handed);
+}
+
+/** From the first moment to the last: a spool may take long to read, a disk to be let go. */
 static void *heed(void *context)
 {
 	struct serve *serve = context;
 	const sigset_t set = our_signals();
 	int64_t ending_ns = 0;
 	int signal = 0;
-	while (sigwait(&set, &signal) == 0 && signal != SIGUSR1) {
-		const bool running = atomic_load(&serve->running);
+	while ((signal = next_signal(serve, &set)) != SIGUSR1) {
 		const int64_t now = ur_clock_steady_ns();
-		if (is_end(signal) && ending_ns != 0 && now - ending_ns < UR_TWICE_NS) {
-			continue; // a process and its group are told at once: that is one asking
-		}
-		if (is_end(signal) && (ending_ns != 0 || !running)) {
-			_exit(128 + signal); // what is durable stays so
-		} else if (is_end(signal)) {
+		if (signal == 0) {
+			say_start(serve);
+		} else if (!is_end(signal)) {
+			heed_reload(serve);
+		} else if (ending_ns == 0 || now - ending_ns >= UR_TWICE_NS) {
+			/* A process and its group are told at once: that is one asking. */
+			heed_end(serve, signal, ending_ns != 0);
 			ending_ns = now;
-			ur_notify("STOPPING=1\nSTATUS=letting running requests end");
-			ur_gateway_stop(serve->gateway, GRACE_MS);
-		} else if (running) {
-			reload(serve);
 		}
 	}
 	return NULL;
@@ -306,7 +364,7 @@ static void *heed(void *context)
 
 static int run(struct serve *serve, struct ur_err *err)
 {
-	atomic_store(&serve->running, true);
+	atomic_store(&serve->phase, RUNNING);
 	printf("listening on %s\n", ur_gateway_address(serve->gateway));
 	(void)fflush(stdout);
 	ur_notify("READY=1");
@@ -319,6 +377,7 @@ static int serve_watched(struct serve *serve)
 	struct ur_err err = {0};
 	int r = read_options(serve->given, &serve->arena, &serve->settings, &serve->options, &err);
 	r = r < 0 ? r : fill(serve, &gateway, &err);
+	atomic_store(&serve->phase, STARTING);
 	r = r < 0 ? r : ur_gateway_new(&gateway, &serve->gateway, &err);
 	OPENSSL_cleanse(gateway.seal, sizeof gateway.seal);
 	if (r < 0) {
@@ -346,11 +405,15 @@ static int serve_on(struct serve *serve)
 		return UR_EXIT_FAILED;
 	}
 	const int code = serve_watched(serve);
+	(void)pthread_mutex_lock(&serve->handed);
+	atomic_store(&serve->phase, ENDING);
+	(void)pthread_mutex_unlock(&serve->handed);
+	serve->gateway = ur_gateway_free(serve->gateway);
 	(void)pthread_kill(thread, SIGUSR1);
 	(void)pthread_join(thread, NULL);
-	serve->gateway = ur_gateway_free(serve->gateway);
 	return code;
 }
+
 int ur_cmd_serve(const struct ur_cli_options *options)
 {
 	struct serve serve = {
@@ -359,6 +422,7 @@ int ur_cmd_serve(const struct ur_cli_options *options)
 		.watched = getenv("WATCHDOG_USEC") != NULL,
 	};
 	const sigset_t set = our_signals();
+	(void)pthread_mutex_init(&serve.handed, NULL);
 	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
 	(void)umask(077);
 	ur_arena_init(&serve.arena);

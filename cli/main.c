@@ -15,7 +15,8 @@
  *     engine/gateway/      the receiving side: gateway is the loop, state all that it is; httpd → route
  *                          → gate (who), create (limits name), receive (line chore), status
  *       visit session      a request; what an upload needs while somebody cares for it
- *       resume sweep life  what a start finds; what is over goes; upstream: what Immich says of itself
+ *       resume sweep life  what a start finds; what is over goes; leave: the way out
+ *       upstream           what Immich says of itself
  *       spool/             uploads on disk         delivery/        on to Immich, step by step
  *     engine/ledger/       what is remembered        engine/source/   files, staging, what may go
  *     engine/net/          http, Immich's language   engine/media/    hashes, kinds, dates, sidecars

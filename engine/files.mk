@@ -119,6 +119,7 @@ ENGINE_SRC := \
 	engine/gateway/seal.c \
 	engine/gateway/name.c \
 	engine/gateway/state.c \
+	engine/gateway/leave.c \
 	engine/gateway/limits.c \
 	engine/gateway/life.c \
 	engine/gateway/session.c \

@@ -268,13 +268,17 @@ certificate() {
 
 of_metrics() { awk -v name="$1" '$1 == name { n = $2 } END { printf "%.0f\n", n }' "$work/metrics"; }
 
+# Its figures are for those inside: asked from inside, by the shell that the image has.
+ask_gateway() { # WHAT: healthz, metrics
+  (cd "$TOP" && docker compose --env-file "$ENV_FILE" -f docker-compose.yml -f docker/immich/compose.immich.yml \
+    exec -T uringest-gateway bash -c "exec 3<>/dev/tcp/127.0.0.1/8091 && printf 'GET /uringest/$1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&3 && cat <&3") \
+    </dev/null 2>/dev/null | tr -d '\r' >"$work/$1" || true
+}
+
 gateway() {
   local refused broken waiting free
-  # Its figures are for those inside: asked from inside, by the shell that the image has.
-  # shellcheck disable=SC2016 # for the shell in there
-  (cd "$TOP" && docker compose --env-file "$ENV_FILE" -f docker-compose.yml -f docker/immich/compose.immich.yml \
-    exec -T uringest-gateway bash -c 'exec 3<>/dev/tcp/127.0.0.1/8091 && printf "GET /uringest/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n" >&3 && cat <&3') \
-    </dev/null 2>/dev/null | tr -d '\r' >"$work/metrics" || true
+  ask_gateway metrics
+  ask_gateway healthz
   if ! grep -q '^uringest_gateway_uploads' "$work/metrics"; then
     finding critical gateway "does not give its figures"
     return
@@ -284,7 +288,9 @@ gateway() {
   broken=$(of_metrics 'uringest_gateway_uploads{state="broken"}')
   waiting=$(($(of_metrics 'uringest_gateway_uploads{state="complete"}') + $(of_metrics 'uringest_gateway_uploads{state="delivered"}')))
   free=$(of_metrics uringest_gateway_spool_free_bytes)
-  if [ "$free" -lt 2147483648 ]; then
+  if ! head -n 1 "$work/healthz" | grep -q '^HTTP/1.1 200'; then
+    finding critical gateway "takes no upload: $(tail -n 1 "$work/healthz")"
+  elif [ "$free" -lt 2147483648 ]; then
     finding critical gateway "its spool's disk has $(pretty "$free") free, and below 1 GiB it takes nothing more"
   elif [ $((refused + broken)) -gt 0 ]; then
     finding warning gateway "$refused uploads were refused by Immich and $broken were not what their checksum promised"

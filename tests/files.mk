@@ -48,6 +48,7 @@ UNIT_TESTS := \
 	route \
 	create \
 	status \
+	passing \
 	upstream \
 	receive \
 	seal \
@@ -97,8 +98,8 @@ $(UNIT_LEAVING:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/leaving.o
 #
 # These play everybody whom a room of the gateway speaks with: tests/unit/visitor.h.
 comma := ,
-UNIT_VISITOR := route create status upstream receive
-UNIT_VISITED := $(patsubst %,-Wl$(comma)--wrap=%,ur_http_submit ur_httpd_post ur_httpd_counts ur_crew_submit \
+UNIT_VISITOR := route create status upstream receive passing
+UNIT_VISITED := $(patsubst %,-Wl$(comma)--wrap=%,ur_http_submit ur_httpd_post ur_httpd_stop ur_httpd_counts ur_crew_submit \
 	ur_gate_ask $(addprefix ur_exchange_,set answer answer_file accept pause resume drop))
 $(UNIT_VISITOR:%=$(OUT)/tests/unit/test_%): $(OUT)/tests/unit/faulty.o $(OUT)/tests/unit/visitor.o
 $(foreach name,$(UNIT_VISITOR),$(eval UNIT_LINK_$(name) := $(UNIT_VISITED)))

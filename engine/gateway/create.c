@@ -1,7 +1,7 @@
 /*
  * create - a new upload.
  *
- *     limits (403, 507) → does the server have it already? → spool → 201, and its first bytes
+ *     limits (503) → does the server have it already? → spool → 201, and its first bytes
  *
  * The early answer is given only for what the server proves to hold: an asset with this checksum,
  * this user's, not trashed, and a byte of it with the right total size.
@@ -66,7 +66,7 @@ static void on_made(struct ur_job *job)
 		ur_spool_dismiss(gateway->spool, upload);
 		ur_gateway_log(gateway, 4, "an upload could not be made: %s", visit->err.text);
 		gateway->counters.disk_full += ur_is_full(visit->result) ? 1 : 0;
-		ur_visit_answer(visit, ur_is_full(visit->result) ? 507 : 500,
+		ur_visit_answer(visit, ur_is_full(visit->result) ? 503 : 500,
 			ur_is_full(visit->result) ? "the gateway's disk is full; try again later"
 						  : "the gateway's disk failed; try again later");
 		return;
@@ -312,17 +312,18 @@ static bool is_within_limits(struct ur_visit *visit)
 		return false;
 	}
 	if (use.open + gateway->making >= gateway->limits.user_uploads) {
-		ur_visit_answer(visit, 403,
+		ur_visit_answer(visit, 503,
 			"too many unfinished uploads; finish or terminate some of them first");
 		return false;
 	}
 	if (!ur_limits_share(gateway, visit->who.user, length)) {
-		ur_visit_answer(visit, 403, UR_SHARE_WORDS);
+		ur_visit_answer(
+			visit, ur_limits_never(gateway, length) ? 413 : 503, UR_SHARE_WORDS);
 		return false;
 	}
 	if (!ur_limits_fits(gateway, length)) {
 		gateway->counters.disk_full++;
-		ur_visit_answer(visit, 507,
+		ur_visit_answer(visit, 503,
 			"the gateway has no room for this upload at present; try again later");
 		return false;
 	}

@@ -2,6 +2,7 @@
 #include "engine/gateway/gateway.h"
 
 #include "engine/gateway/delivery/delivery.h"
+#include "engine/gateway/leave.h"
 #include "engine/gateway/receive.h"
 #include "engine/gateway/resume.h"
 #include "engine/gateway/route.h"
@@ -78,7 +79,7 @@ static void tick(void *context)
 		ur_sweep(gateway);
 		tick_clock(gateway);
 	} else {
-		ur_receive_cut(gateway);
+		ur_leave_look(gateway);
 	}
 	if (gateway->options.pulse != NULL) {
 		ur_status_line(gateway, status, sizeof status);
@@ -215,6 +216,7 @@ int ur_gateway_new(
 	gateway->proved_ran_ms = UR_SPOOL_NEVER;
 	gateway->clock_ms = ur_gateway_now_ms();
 	atomic_init(&gateway->stopping, false);
+	atomic_init(&gateway->leave_until_ms, 0);
 	atomic_init(&gateway->new_limits, NULL);
 	int r = set_base(gateway, err);
 	r = r < 0 ? r : make_parts(gateway, err);
@@ -289,8 +291,7 @@ int ur_gateway_run(struct ur_gateway *gateway, struct ur_err *err)
 
 void ur_gateway_stop(struct ur_gateway *gateway, int64_t grace_ms)
 {
-	atomic_store(&gateway->stopping, true);
-	ur_httpd_stop(gateway->httpd, grace_ms);
+	ur_leave_begin(gateway, grace_ms);
 }
 
 void ur_gateway_reload(struct ur_gateway *gateway, const struct ur_gateway_limits *limits)

@@ -28,6 +28,11 @@ bool ur_limits_share(const struct ur_gateway *gateway, const char *user, uint64_
 	return most == 0 || (have <= most && more <= most - have);
 }
 
+bool ur_limits_never(const struct ur_gateway *gateway, uint64_t length)
+{
+	return gateway->limits.user_bytes != 0 && length > gateway->limits.user_bytes;
+}
+
 bool ur_limits_room(const struct ur_gateway *gateway)
 {
 	uint64_t left = 0;

@@ -13,6 +13,8 @@
 
 /** So many bytes more are within what this user may have here. */
 bool ur_limits_share(const struct ur_gateway *gateway, const char *user, uint64_t more);
+/** However many others end: no user may have so many bytes here. */
+bool ur_limits_never(const struct ur_gateway *gateway, uint64_t length);
 #define UR_SHARE_WORDS                                                                        \
 	"your unfinished uploads are as large as they may be here; finish or terminate some " \
 	"of them first"

@@ -182,6 +182,16 @@ static void break_upload(struct ur_session *session)
 	ur_line_answer(session, UR_TUS_STATUS_CHECKSUM, upload->outcome.words);
 }
 
+/** What stopped the bytes of a request; what may pass is never a 4xx. */
+static int status_of(int refused)
+{
+	const bool passes = ur_is_full(refused) || refused == -EACCES || refused == -ESHUTDOWN;
+	return passes                 ? 503
+	       : refused == -EBADMSG  ? UR_TUS_STATUS_CHECKSUM
+	       : refused == -EMSGSIZE ? 413
+				      : 500;
+}
+
 /** All of this request is here and durable. */
 static void finish_visit(struct ur_session *session, struct ur_visit *visit)
 {
@@ -190,13 +200,7 @@ static void finish_visit(struct ur_session *session, struct ur_visit *visit)
 		if (visit->x != NULL) {
 			ur_visit_set_offset(visit, upload->durable);
 		}
-		ur_line_answer(session,
-			visit->refused == -EBADMSG    ? UR_TUS_STATUS_CHECKSUM
-			: ur_is_full(visit->refused)  ? 507
-			: visit->refused == -EACCES   ? 403
-			: visit->refused == -EMSGSIZE ? 413
-						      : 500,
-			visit->why);
+		ur_line_answer(session, status_of(visit->refused), visit->why);
 		return;
 	}
 	if (upload->offset < upload->length) { // also true while the length is not known
@@ -261,7 +265,10 @@ void ur_receive_body(struct ur_visit *visit, const void *bytes, size_t size)
 	}
 	if (upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
 		!ur_limits_share(session->gateway, upload->owner, size)) {
-		stop_bytes(session, visit, -EACCES, UR_SHARE_WORDS);
+		stop_bytes(session, visit,
+			ur_limits_never(session->gateway, upload->offset + size) ? -EMSGSIZE
+										 : -EACCES,
+			UR_SHARE_WORDS);
 		return;
 	}
 	const int r = ur_spool_append(upload, bytes, size, &err);
@@ -333,9 +340,14 @@ static void tell_head(struct ur_session *session)
 	ur_line_answer(session, 200, "");
 }
 
-/** Lets the bytes come; false when it was answered instead. */
-static bool open_bytes(struct ur_session *session, struct ur_visit *visit)
+/** Lets the bytes come, or answers why not. */
+static void open_bytes(struct ur_session *session, struct ur_visit *visit)
 {
+	if (session->gateway->closing) {
+		ur_line_answer(session, 503, UR_RESTART_WORDS);
+		return;
+	}
+
 	struct ur_err err = {0};
 	const bool sha1 = visit->has_checksum && visit->checksum.algorithm == UR_TUS_SHA1;
 	const bool xxh = visit->has_checksum && visit->checksum.algorithm == UR_TUS_XXH128;
@@ -345,7 +357,7 @@ static bool open_bytes(struct ur_session *session, struct ur_visit *visit)
 	if (r < 0) {
 		ur_gateway_log(session->gateway, 3, "upload %s: %s", session->upload->id, err.text);
 		ur_line_answer(session, 500, "the gateway's disk failed; go on later");
-		return false;
+		return;
 	}
 	if (xxh) {
 		ur_xxh_begin(visit->xxh);
@@ -354,7 +366,6 @@ static bool open_bytes(struct ur_session *session, struct ur_visit *visit)
 	visit->receiving = true;
 	session->gateway->receiving++;
 	ur_exchange_accept(visit->x);
-	return true;
 }
 
 /** NULL, or why the length that a PATCH declares cannot be. */
@@ -403,7 +414,9 @@ static void begin_patch(struct ur_session *session)
 	if (visit->has_length && upload->length == UR_SPOOL_LENGTH_UNKNOWN &&
 		visit->length > upload->offset &&
 		!ur_limits_share(session->gateway, upload->owner, visit->length - upload->offset)) {
-		ur_line_answer(session, 403, UR_SHARE_WORDS);
+		ur_line_answer(session,
+			ur_limits_never(session->gateway, visit->length) ? 413 : 503,
+			UR_SHARE_WORDS);
 		return;
 	}
 	const char *why = declare(upload, visit);
@@ -426,11 +439,11 @@ static void begin_patch(struct ur_session *session)
 	}
 	if (visit->x->has_body && !ur_limits_room(session->gateway)) {
 		session->gateway->counters.disk_full++;
-		ur_line_answer(session, 507,
+		ur_line_answer(session, 503,
 			"the gateway's disk is full; what is there stays, go on later");
 		return;
 	}
-	(void)open_bytes(session, visit);
+	open_bytes(session, visit);
 }
 
 static void begin_turn(struct ur_session *session)
@@ -451,7 +464,7 @@ static void begin_turn(struct ur_session *session)
 		if (visit->x == NULL) {
 			ur_line_cut(session);
 		} else {
-			(void)open_bytes(session, visit);
+			open_bytes(session, visit);
 		}
 		return;
 	case UR_VERB_DELETE:
@@ -461,6 +474,7 @@ static void begin_turn(struct ur_session *session)
 	case UR_VERB_GET:
 	case UR_VERB_STATUS:
 	case UR_VERB_HEALTH:
+	case UR_VERB_ALIVE:
 	case UR_VERB_METRICS:
 		break;
 	}
@@ -592,9 +606,7 @@ void ur_receive_cut(struct ur_gateway *gateway)
 {
 	struct ur_visit *visit = NULL;
 	while ((visit = first_body(gateway)) != NULL) {
-		struct ur_session *session = visit->session;
-		ur_line_cut(session);
-		ur_receive_step(session);
+		stop_bytes(visit->session, visit, -ESHUTDOWN, UR_RESTART_WORDS);
 	}
 }
 

@@ -46,6 +46,28 @@ static void log_damage(struct ur_gateway *gateway)
 	}
 }
 
+/** What an earlier process may have sent is not sent again before it would have arrived. */
+static void log_window(struct ur_gateway *gateway)
+{
+	const int64_t now = ur_gateway_now_ms();
+	int64_t until = 0;
+	size_t count = 0;
+	for (const struct ur_spool_upload *at = ur_spool_next(gateway->spool, NULL); at != NULL;
+		at = ur_spool_next(gateway->spool, at)) {
+		const int64_t its = ur_delivery_arrives_until_ms(at);
+		count += its > now ? 1 : 0;
+		until = its > until ? its : until;
+	}
+	if (count > 0) {
+		char text[UR_CLOCK_TEXT];
+		ur_clock_local(ur_clock_wall_ns() + (until - now) * UR_MS_NS, text);
+		ur_gateway_log(gateway, 5,
+			"%zu uploads may still be arriving at immich-server from before the restart: they "
+			"are asked for, and none is sent again before that is over, at %s at the latest",
+			count, text);
+	}
+}
+
 /** What an earlier process left on its way, and what has to be read first. */
 void ur_resume(struct ur_gateway *gateway)
 {
@@ -74,4 +96,5 @@ void ur_resume(struct ur_gateway *gateway)
 			"next request of their owners",
 			count, waiting);
 	}
+	log_window(gateway);
 }

@@ -102,6 +102,10 @@ static bool find_verb(struct ur_visit *visit)
 		visit->verb = UR_VERB_HEALTH;
 		return true;
 	}
+	if (says(rest, "livez") && reads) {
+		visit->verb = UR_VERB_ALIVE;
+		return true;
+	}
 	if (says(rest, "metrics") && reads) {
 		visit->verb = UR_VERB_METRICS;
 		return true;
@@ -259,6 +263,7 @@ static bool read_headers(struct ur_visit *visit)
 	case UR_VERB_GET:
 	case UR_VERB_STATUS:
 	case UR_VERB_HEALTH:
+	case UR_VERB_ALIVE:
 	case UR_VERB_METRICS:
 		return true;
 	}
@@ -292,6 +297,10 @@ static struct ur_spool_upload *find_upload(struct ur_visit *visit)
 	struct ur_spool_upload *upload = ur_spool_find(visit->gateway->spool, visit->id);
 	if (upload == NULL || strcmp(upload->owner, visit->who.user) != 0) {
 		ur_visit_refuse(visit, 404, "there is no such upload");
+		return NULL;
+	}
+	if (upload->is_unread && visit->verb != UR_VERB_STATUS) {
+		ur_visit_refuse(visit, 503, "its bytes are being read after a damage; try again");
 		return NULL;
 	}
 	const bool expired = upload->outcome.state == UR_SPOOL_REFUSED &&
@@ -336,7 +345,7 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 	static const int statuses[] = {
 		[UR_VERDICT_UNKNOWN] = 401,
 		[UR_VERDICT_FORBIDDEN] = 403,
-		[UR_VERDICT_BUSY] = 429,
+		[UR_VERDICT_BUSY] = 503, // many clients give up after a 429
 		[UR_VERDICT_AWAY] = 503,
 	};
 	struct ur_visit *visit =
@@ -346,9 +355,6 @@ static void on_told(struct ur_gate_wait *wait, enum ur_verdict verdict,
 		return;
 	}
 	if (verdict != UR_VERDICT_IN) {
-		if (verdict == UR_VERDICT_BUSY || verdict == UR_VERDICT_AWAY) {
-			ur_exchange_set(visit->x, "Retry-After", "5");
-		}
 		ur_visit_refuse(visit, statuses[verdict], "%s", words);
 		return;
 	}
@@ -408,8 +414,9 @@ static bool answer_anybody(struct ur_visit *visit)
 	if (visit->verb == UR_VERB_OPTIONS) {
 		answer_options(visit);
 	} else if (visit->verb == UR_VERB_HEALTH) {
-		ur_visit_answer(visit, visit->gateway->stopping ? 503 : 200,
-			visit->gateway->stopping ? "stopping" : "ok");
+		ur_status_health(visit);
+	} else if (visit->verb == UR_VERB_ALIVE) {
+		ur_visit_answer(visit, 200, "ok");
 	} else if (visit->verb == UR_VERB_METRICS && !is_inside(visit->x)) {
 		ur_visit_refuse(visit, 404, "nothing is here");
 	} else if (visit->verb == UR_VERB_METRICS) {
@@ -426,7 +433,9 @@ void ur_route_begin(void *context, struct ur_exchange *x)
 {
 	struct ur_visit *visit = ur_visit_begin(context, x);
 	if (visit == NULL) {
-		ur_exchange_answer(x, 503, NULL, NULL, 0);
+		const bool head = strcmp(x->method, "HEAD") == 0;
+		ur_exchange_set(x, "Retry-After", "5");
+		ur_exchange_answer(x, head ? 423 : 503, NULL, NULL, 0);
 		return;
 	}
 	if (!find_verb(visit) || answer_anybody(visit)) {

@@ -3,7 +3,7 @@
  *
  * The files of this folder and of those below share it; to everybody else it is opaque (gateway.h).
  *
- *   Threads  the loop's, but for `stopping` and `new_limits`; the log on any
+ *   Threads  the loop's, but for `stopping`, `leave_until_ms` and `new_limits`; the log on any
  */
 #ifndef UR_GATEWAY_STATE_H
 #define UR_GATEWAY_STATE_H
@@ -67,6 +67,8 @@ struct ur_gateway {
 	int64_t version_until_ms;
 	bool version_asking;
 	bool server_away; // and the log says so
+	int away_kind;    // the reason that the log names
+	int64_t version_asked_ms;
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;
@@ -85,6 +87,12 @@ struct ur_gateway {
 	size_t records; // uploads, and what is remembered of them
 	struct ur_visit *visits;
 	atomic_bool stopping;
+	struct ur_post leave_post;
+	atomic_llong leave_until_ms; // steady; the answers that are waited for
+	uint64_t leave_from;         // the last visit that was here when it was asked to stop
+	bool closing;                // nobody new comes, bodies end
+	int64_t closed_ms;
+	uint64_t visit_count;
 	int64_t swept_ms;
 	struct ur_counters counters;
 	_Atomic(struct ur_gateway_limits *) new_limits;

@@ -4,8 +4,10 @@
 #include "engine/base/clock.h"
 #include "engine/gateway/gate.h"
 #include "engine/gateway/life.h"
+#include "engine/gateway/limits.h"
 #include "engine/gateway/session.h"
 #include "engine/gateway/state.h"
+#include "engine/gateway/upstream.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -252,6 +254,38 @@ void ur_status_bytes(struct ur_visit *visit, struct ur_spool_upload *upload)
 		visit->x, part ? 206 : 200, "application/octet-stream", fd, first, size);
 	visit->x = NULL;
 	ur_visit_end(visit);
+}
+
+/* ---- would an upload be taken? --------------------------------------------------------------- */
+
+/** NULL, or why not; its first word is for machines. */
+static const char *why_none(struct ur_gateway *gateway)
+{
+	if (atomic_load(&gateway->stopping)) {
+		return "stopping";
+	}
+	if (ur_spool_is_read_only(gateway->spool)) {
+		return "read-only: nothing can be written to the spool";
+	}
+	if (!ur_limits_room(gateway)) {
+		return "no-space: the spool's disk has less left than keep_free";
+	}
+	if (gateway->options.immich == NULL) {
+		return NULL;
+	}
+	ur_upstream_hurry(gateway);
+	if (gateway->server_away) {
+		return "immich-away: immich-server does not answer as it should; the log says why";
+	}
+	return gateway->server.dialect == NULL ? "immich-away: immich-server has not answered yet"
+					       : NULL;
+}
+
+void ur_status_health(struct ur_visit *visit)
+{
+	const char *why = why_none(visit->gateway);
+	ur_exchange_set(visit->x, "Cache-Control", "no-store");
+	ur_visit_answer(visit, why == NULL ? 200 : 503, why == NULL ? "ok" : why);
 }
 
 /* ---- figures --------------------------------------------------------------------------------- */

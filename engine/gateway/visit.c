@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define EXPOSED_HEADERS                                                                      \
-	"Location, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, "     \
-	"Tus-Version, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, " \
+#define RETRY_S 5   // what may pass: the client tries again
+#define RESTART_S 1 // by then the next process listens
+#define EXPOSED_HEADERS                                                                               \
+	"Location, Retry-After, Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, " \
+	"Tus-Version, Upload-Defer-Length, Upload-Expires, Upload-Length, Upload-Metadata, "          \
 	"Upload-Offset, Uringest-Asset, Uringest-Result"
 
 struct ur_visit *ur_visit_begin(struct ur_gateway *gateway, struct ur_exchange *x)
@@ -23,6 +25,7 @@ struct ur_visit *ur_visit_begin(struct ur_gateway *gateway, struct ur_exchange *
 	}
 	assert(x->owner == NULL);
 	visit->gateway = gateway;
+	visit->number = ++gateway->visit_count;
 	visit->older = gateway->visits;
 	if (visit->older != NULL) {
 		visit->older->newer = visit;
@@ -80,6 +83,23 @@ void ur_visit_set_location(struct ur_visit *visit, const struct ur_spool_upload 
 	ur_exchange_set(visit->x, "Location", "%sfiles/%s", visit->gateway->base, upload->id);
 }
 
+/**
+ * What may pass is said so that clients try again: tus-js-client gives up after a 4xx, but for 409 and
+ * 423; and after any answer to a HEAD but 423 it begins its upload anew.
+ */
+static int status_for(const struct ur_visit *visit, int status)
+{
+	return status >= 500 && visit->verb == UR_VERB_HEAD ? 423 : status;
+}
+
+static void set_retry(struct ur_visit *visit, int status)
+{
+	const int seconds = visit->gateway->closing ? RESTART_S : RETRY_S;
+	if (status >= 500 || status == 423) {
+		ur_exchange_set(visit->x, "Retry-After", "%d", seconds);
+	}
+}
+
 static void set_common(struct ur_visit *visit)
 {
 	struct ur_exchange *x = visit->x;
@@ -91,18 +111,24 @@ static void set_common(struct ur_visit *visit)
 	}
 }
 
-void ur_visit_answer(struct ur_visit *visit, int status, const char *sentence)
+void ur_visit_leave(struct ur_visit *visit, int status, const char *sentence)
 {
 	char text[512];
-	if (visit->x == NULL) {
-		ur_visit_end(visit);
-		return;
-	}
+	assert(visit->x != NULL);
 	set_common(visit);
+	status = status_for(visit, status);
+	set_retry(visit, status);
 	const int size = sentence[0] == '\0' ? 0 : snprintf(text, sizeof text, "%s\n", sentence);
 	ur_exchange_answer(visit->x, status, size > 0 ? "text/plain; charset=utf-8" : NULL, text,
 		size < (int)sizeof text ? (size_t)size : sizeof text - 1);
 	visit->x = NULL;
+}
+
+void ur_visit_answer(struct ur_visit *visit, int status, const char *sentence)
+{
+	if (visit->x != NULL) {
+		ur_visit_leave(visit, status, sentence);
+	}
 	ur_visit_end(visit);
 }
 

@@ -23,7 +23,8 @@ enum ur_verb {
 	UR_VERB_DELETE,
 	UR_VERB_GET,
 	UR_VERB_STATUS,
-	UR_VERB_HEALTH,
+	UR_VERB_HEALTH, // would an upload be taken?
+	UR_VERB_ALIVE,  // does it answer at all?
 	UR_VERB_METRICS,
 };
 
@@ -33,6 +34,7 @@ struct ur_visit {
 	struct ur_visit *newer; // of all visits
 	struct ur_visit *older;
 	struct ur_exchange *x; // NULL: the peer is gone
+	uint64_t number;       // of all that came
 	struct ur_gate_wait wait;
 	struct ur_credential credential;
 	struct ur_visitor who;
@@ -82,6 +84,9 @@ void ur_visit_refuse(struct ur_visit *visit, int status, const char *format, ...
 	__attribute__((format(printf, 3, 4)));
 /** Ends the visit without an answer: the peer is gone, or was taken over from. */
 void ur_visit_end(struct ur_visit *visit);
+#define UR_RESTART_WORDS "the gateway restarts; what has come is kept, go on in a moment"
+/** Answers somebody else's work, which goes on and finds that nobody waits any more. */
+void ur_visit_leave(struct ur_visit *visit, int status, const char *sentence);
 void ur_visit_set_offset(struct ur_visit *visit, uint64_t offset);
 void ur_visit_set_expires(struct ur_visit *visit, const struct ur_spool_upload *upload);
 /** "/uringest/files/ID" */

@@ -711,6 +711,7 @@ void ur_conn_expire(struct ur_conn *c, enum ur_conn_wait wait)
 	switch (wait) {
 	case UR_WAIT_IDLE:
 	case UR_WAIT_LINGER:
+	case UR_WAIT_LAST:
 		ur_conn_kill(c);
 		return;
 	case UR_WAIT_HEAD:
@@ -736,6 +737,15 @@ void ur_conn_expire(struct ur_conn *c, enum ur_conn_wait wait)
 		break;
 	}
 	assert(!"nobody waits for this");
+}
+
+void ur_conn_hurry(struct ur_conn *c)
+{
+	if (c->phase == UR_CONN_HEAD) {
+		arm(c, UR_WAIT_LAST);
+		c->readable = true; // what lies in the kernel may not have been told yet
+		kick(c);
+	}
 }
 
 /* --- what a handler asks for ---------------------------------------------------------------------- */

@@ -166,6 +166,9 @@ uint64_t ur_http_refusals(const struct ur_http *http);
 /** From now on every request, also those under way, ends with -ECANCELED. */
 void ur_http_cancel(struct ur_http *http);
 
+/** The address of `url` as it may be shown: without a name and a password before its host. */
+#define UR_HTTP_SHOWN 256
+void ur_http_show(const char *url, char ret[UR_HTTP_SHOWN]);
 /** True for loopback, private and link-local hosts, where plain http needs no warning. */
 bool ur_http_is_near(const char *url);
 

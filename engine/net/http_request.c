@@ -490,6 +490,17 @@ static bool speaks_no_tls(const struct ur_request *request, CURLcode code)
 		       strstr(request->words, "http request") != NULL);
 }
 
+void ur_http_show(const char *url, char ret[UR_HTTP_SHOWN])
+{
+	const char *scheme = strstr(url, "://");
+	const char *host = scheme == NULL ? url : scheme + 3;
+	const char *at = memrchr(host, '@', strcspn(host, "/?#"));
+	size_t size = (size_t)(host - url);
+	size = size < UR_HTTP_SHOWN ? size : 0;
+	memcpy(ret, url, size);
+	(void)snprintf(ret + size, UR_HTTP_SHOWN - size, "%s", at == NULL ? host : at + 1);
+}
+
 /** Who names the proxy that curl goes through, as far as the environment tells; NULL without. */
 static const char *proxy_of(const struct ur_http *http)
 {
@@ -532,8 +543,10 @@ static void say_why(struct ur_http *http, struct ur_request *request, int r, CUR
 	const char *proxy = forced == 0 && code != CURLE_OK && request->stream_error == 0
 				    ? proxy_of(http)
 				    : NULL;
+	char server[UR_HTTP_SHOWN];
+	ur_http_show(http->server, server);
 	(void)ur_err_say(&request->err, r, forced == 0 ? fault_of(request, code) : UR_FAULT_WORLD,
-		"%s: %s%s%s%s%s%s", http->server, words, os_words[0] != '\0' ? ": " : "", os_words,
+		"%s: %s%s%s%s%s%s", server, words, os_words[0] != '\0' ? ": " : "", os_words,
 		tls ? "; what answers there speaks no TLS: try http:// in place of https://, or its "
 		      "https port"
 		    : "",

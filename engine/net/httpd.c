@@ -26,6 +26,7 @@
 #define EVENTS_MAX 256
 #define ACCEPTS_MAX 64 // at a turn
 #define LINGER_MS 2000
+#define LAST_MS 300
 #define TICK_NS UR_SECOND_NS
 
 /* --- the connections' turn ------------------------------------------------------------------------ */
@@ -232,17 +233,26 @@ static void close_listener(struct ur_httpd *h)
 	ur_listener_close(&h->listener);
 }
 
+/** Who waits in a socket of ours is reset with it; in one that was handed over the next process comes. */
+static void accept_last(struct ur_httpd *h)
+{
+	uint64_t before = UINT64_MAX;
+	while (h->options.listen != NULL && h->counts.connections != before) {
+		before = h->counts.connections;
+		accept_some(h);
+	}
+}
+
 static void look_at_stop(struct ur_httpd *h)
 {
 	const int64_t grace_ms = atomic_exchange(&h->stop_grace_ms, -1);
 	if (grace_ms >= 0) {
 		h->stop_until = h->now + grace_ms * UR_MS_NS;
+		accept_last(h);
 		h->stopping = true;
 		close_listener(h);
 		for (struct ur_link *l = h->all.after; l != &h->all; l = l->after) {
-			if (UR_CONN_OF(l, all)->phase == UR_CONN_HEAD) {
-				ur_conn_kill(UR_CONN_OF(l, all));
-			}
+			ur_conn_hurry(UR_CONN_OF(l, all));
 		}
 	}
 	if (h->stopping && h->stop_until <= h->now) {
@@ -353,6 +363,7 @@ static struct ur_httpd *make(const struct ur_httpd_options *options)
 	h->wait_ns[UR_WAIT_BODY] = h->options.body_wait_ms * UR_MS_NS;
 	h->wait_ns[UR_WAIT_ANSWER] = h->options.answer_wait_ms * UR_MS_NS;
 	h->wait_ns[UR_WAIT_LINGER] = LINGER_MS * UR_MS_NS;
+	h->wait_ns[UR_WAIT_LAST] = LAST_MS * UR_MS_NS;
 	h->listener.fd = -1;
 	h->epoll = -1;
 	h->bell.fd = -1;

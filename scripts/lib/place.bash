@@ -30,8 +30,10 @@ write_listen() { # FILE ADDRESS VERSION WORDS: HTTP/2 as this version wants it s
   fi
 }
 
-write_upstream() { # NAME ADDRESS KEEPALIVE_TIMEOUT
-  printf 'upstream %s {\n\tserver %s max_fails=0;\n\tkeepalive 32;\n\tkeepalive_timeout %s;\n}\n' "$@"
+write_upstream() { # NAME ADDRESS [KEEPALIVE_TIMEOUT]
+  printf 'upstream %s {\n\tserver %s max_fails=0;\n' "$1" "$2"
+  [ -z "${3-}" ] || printf '\tkeepalive 32;\n\tkeepalive_timeout %s;\n' "$3"
+  printf '}\n'
 }
 
 write_place() { # NGINX
@@ -53,7 +55,7 @@ write_place() { # NGINX
   } >"$to/http.conf"
   {
     write_upstream immich "$IMMICH_AT" 4s
-    write_upstream uringest-gateway "$GATEWAY_AT" 4s
+    write_upstream uringest-gateway "$GATEWAY_AT"
     write_upstream heartbeat-frontend "$FRONTEND_AT" 60s
     write_upstream it-tools "$TOOLS_AT" 60s
   } >"$to/upstreams.conf"

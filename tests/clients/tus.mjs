@@ -2,11 +2,11 @@
 //
 //     node tus.mjs CASE ENDPOINT FILE…      prints the upload's URL, one a file
 //
-// CUT and CHUNK are bytes; STORAGE is where it remembers uploads between two runs.
+// CUT and CHUNK are bytes, RATE bytes a second; STORAGE is where it remembers uploads between two runs.
 import { createHash } from "node:crypto";
 import { createReadStream, readFileSync } from "node:fs";
 import { basename } from "node:path";
-import { PassThrough } from "node:stream";
+import { PassThrough, Transform } from "node:stream";
 import { DefaultHttpStack, Upload } from "tus-js-client";
 import { FileUrlStorage } from "tus-js-client";
 
@@ -73,6 +73,23 @@ class Checked extends DefaultHttpStack {
 	}
 }
 
+// A line of its own for each body, as slow as RATE; all else is as tus-js-client has it.
+class Slow extends DefaultHttpStack {
+	createRequest(method, url) {
+		const request = super.createRequest(method, url);
+		const send = request.send.bind(request);
+		const rate = Number(process.env.RATE);
+		request.send = (body) => {
+			const line = new Transform({
+				transform: (bytes, _, next) => setTimeout(next, (1000 * bytes.length) / rate, null, bytes),
+			});
+			line.size = body?.size;
+			return send(body?.pipe === undefined ? body : body.pipe(line));
+		};
+		return request;
+	}
+}
+
 async function resume(upload) {
 	const earlier = await upload.findPreviousUploads();
 	if (earlier.length !== 1) {
@@ -91,6 +108,18 @@ const cases = {
 	deferred: (file) => run(createReadStream(file).pipe(new PassThrough()), options(file, { uploadLengthDeferred: true })),
 	override: (file) => run(createReadStream(file), options(file, { overridePatchMethod: true })),
 	checksum: (file) => run(readFileSync(file), options(file, { httpStack: new Checked({}) })),
+	// Nothing is set but where to and what: retries and the size of a chunk are the defaults.
+	defaults: (file) =>
+		run(createReadStream(file), {
+			endpoint,
+			metadata: { filename: basename(file) },
+			...(process.env.RATE === undefined ? {} : { httpStack: new Slow({}) }),
+			onAfterResponse: (request, response) => {
+				if (response.getStatus() >= 300) {
+					console.error(`${request.getMethod()} ${response.getStatus()}`);
+				}
+			},
+		}),
 	split: (file) => run(readFileSync(file), options(file, { parallelUploads: 2 })),
 };
 

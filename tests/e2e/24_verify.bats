@@ -76,7 +76,7 @@ only_fails() {
 @test "with the gateway stopped it says so" {
   [ "$GATEWAY" = present ] || skip "this build has no gateway"
   kill "$(cat "$STACK/gateway.pid")"
-  only_fails "the upload gateway answers: answered 502"
+  only_fails "the upload gateway answers: answered 503"
 }
 
 @test "without a stack it says how to start one" {

@@ -251,6 +251,10 @@ case "\$line" in
     words=\${!#}
     exec bash -c "\${words//8091/\$(cat "$T/gateway.port")}"
   fi
+  if [[ "\${!#}" == */healthz* ]] && [ -e "$T/health" ]; then
+    printf 'HTTP/1.1 503 Service Unavailable\r\n\r\n%s\n' "\$(cat "$T/health")"
+    exit
+  fi
   printf 'HTTP/1.1 200 OK\r\n\r\n'
   if [ -e "$T/metrics" ]; then cat "$T/metrics"; else
     printf 'uringest_gateway_uploads{state="%s"} 0\r\n' receiving complete broken delivered confirmed refused
@@ -285,7 +289,8 @@ start_gateway() {
   local uringest=$TOP/build/${BUILD:-release}/uringest
   "$uringest" serve --help >/dev/null 2>&1 || return 0
   mkdir -m 700 "$T/spool"
-  "$uringest" serve --listen 127.0.0.1:0 --spool "$T/spool" --immich http://127.0.0.1:9 >"$T/gateway.out" 2>"$T/gateway.err" 3>&- 4>&- &
+  "$uringest" serve --listen 127.0.0.1:0 --spool "$T/spool" --keep-free 0 --immich none --allow-anonymous \
+    >"$T/gateway.out" 2>"$T/gateway.err" 3>&- 4>&- &
   GATEWAY=$!
   wait_for 10 grep -q 'listening on' "$T/gateway.out"
   sed -nE 's/.*:([0-9]+)$/\1/p' "$T/gateway.out" | head -n 1 >"$T/gateway.port"
@@ -362,6 +367,9 @@ mine() { grep -vE '(disk-|headroom)' <<<"$output"; }
   printf 'uringest_gateway_uploads{state="%s"} 2\n' receiving complete broken delivered confirmed refused >"$T/metrics"
   echo 'uringest_gateway_spool_free_bytes 99999999999' >>"$T/metrics"
   found warning gateway "2 uploads were refused by Immich and 2 were not"
+  echo 'immich-away: immich-server does not answer as it should' >"$T/health"
+  found critical gateway "takes no upload: immich-away: immich-server does not"
+  rm "$T/health"
   : >"$T/metrics"
   found critical gateway "does not give its figures"
   rm "$T/metrics"

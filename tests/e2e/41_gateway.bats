@@ -34,6 +34,41 @@ pieces() { # COUNT-OF-MIB: $T/whole, and $T/a and $T/b, its halves
 	answered 200 ok
 }
 
+@test "healthz says whether an upload would be taken, and if not, why; livez only that it lives" {
+	start_immichd --user ann:key-of-ann
+	start_gateway
+	healthy() { ask GET "$GATE/uringest/healthz" && [ "$STATUS" = 200 ]; }
+	ill() { ask GET "$GATE/uringest/healthz" && [ "$STATUS" = 503 ] && has "$BODY" "$1: " >/dev/null; }
+	lives() { ask GET "$GATE/uringest/livez" && answered 200; }
+	wait_for 10 healthy
+	stop_immichd # it is asked again because somebody wants to know
+	wait_for 20 ill immich-away
+	lives
+	start_immichd --user ann:key-of-ann
+	wait_for 20 healthy
+	stop_gateway
+	start_gateway --keep-free 900T
+	wait_for 10 ill no-space
+	lives
+	stop_gateway
+	stop_immichd
+	[ "$(id -u)" -eq 0 ] || skip "only root makes a disk that cannot be written to"
+	mkdir "$T/tmpfs"
+	mount -t tmpfs -o size=6m,mode=700 none "$T/tmpfs" || skip "no tmpfs may be mounted here"
+	SPOOL=$T/tmpfs/spool
+	anonymous
+	healthy
+	stop_gateway
+	mount -o remount,ro "$T/tmpfs" # what is written to cannot be made so: it starts there
+	anonymous
+	ill read-only
+	lives
+	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 5'
+	answered 500 'later'
+	mount -o remount,rw "$T/tmpfs"
+	healthy
+}
+
 @test "an upload in two pieces is the file, and its bytes are given back" {
 	anonymous
 	pieces 8
@@ -294,17 +329,20 @@ no_bytes() { ! find "$T/spool" -name bytes | grep -q .; }
 	create 100
 	create 100
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 900'
-	answered 403 large
+	answered 503 large
+	equals "$(header retry-after)" 5
+	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1001' # whatever else ends
+	answered 413
 	create 100
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1'
-	answered 403 'too many'
+	answered 503 'too many'
 	ask DELETE "$UPLOAD" "${TUS[@]}"
 	answered 204
 	create 1
 	stop_gateway
 	anonymous --keep-free 900T
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 1'
-	answered 507
+	answered 503
 	ask HEAD "$UPLOAD" "${TUS[@]}"
 	answered 200
 }
@@ -327,12 +365,12 @@ no_bytes() { ! find "$T/spool" -name bytes | grep -q .; }
 	anonymous
 	pieces 8
 	ask POST "$FILES" "${TUS[@]}" -H "Upload-Length: $((2 * HALF))"
-	answered 507 'no room'
+	answered 503 'no room'
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Defer-Length: 1'
 	answered 201
 	UPLOAD=$GATE$(header location)
 	send 0 "$T/whole"
-	answered 507 'full'
+	answered 503 'full'
 	reached=$(offset)
 	[ "$reached" -gt 0 ]
 	mount -o remount,size=20m "$T/tmpfs"

@@ -4,32 +4,8 @@
 # shellcheck disable=SC2030,SC2031,SC2034,SC2153 # read by lib.bash; each test is a shell of its own
 load lib
 load gateway
+load clients
 
-CLIENTS=$(cd "$BATS_TEST_DIRNAME/../clients" && pwd)
-CACHE=$(cd "$BATS_TEST_DIRNAME/../.." && pwd)/build/clients
-
-# Both clients are installed once into build/clients, and anew when what they are pinned to changed.
-install_js() {
-	cp "$CLIENTS"/package*.json "$CLIENTS/tus.mjs" . &&
-		timeout 180 npm ci --no-audit --no-fund --ignore-scripts
-}
-install_py() {
-	cp "$CLIENTS/tus.py" . &&
-		timeout 300 python3 -m pip install -q --target lib -r "$CLIENTS/requirements.txt"
-}
-install_client() { # js|py FILE…: its lists of packages
-	local kind=$1 sum
-	shift
-	sum=$(cat "$@" | sha256sum)
-	mkdir -p "$CACHE/$kind"
-	(
-		flock 9
-		cd "$CACHE/$kind" || exit
-		[ "$(cat installed 2>/dev/null)" != "$sum" ] || exit 0
-		rm -rf node_modules lib installed
-		"install_$kind" >log 2>&1 && echo "$sum" >installed
-	) 9>"$CACHE/$kind.lock"
-}
 setup_file() {
 	install_client js "$CLIENTS"/package*.json "$CLIENTS/tus.mjs" || true
 	install_client py "$CLIENTS/requirements.txt" "$CLIENTS/tus.py" || true
@@ -42,29 +18,6 @@ setup() {
 	export CHUNK=$((4 << 20)) CUT=$((9 << 20))
 }
 teardown() { finish; }
-
-# js CASE FILE…, py CASE FILE…: URLS are what it printed; SAID is what it complained of.
-js() {
-	[ -f "$CACHE/js/installed" ] ||
-		skip "tus-js-client could not be installed: node and npm are needed, and a registry"
-	client node "$CACHE/js/tus.mjs" "$@"
-}
-py() {
-	[ -f "$CACHE/py/installed" ] ||
-		skip "tuspy could not be installed: python3 and pip are needed, and an index"
-	PYTHONPATH=$CACHE/py/lib client python3 "$CACHE/py/tus.py" "$@"
-}
-client() {
-	local program=$1 driver=$2 what=$3
-	shift 3
-	CODE=0
-	env NODE_EXTRA_CA_CERTS="${CACERT-}" REQUESTS_CA_BUNDLE="${CACERT-}" SSL_CERT_FILE="${CACERT-}" \
-		timeout $((120 * UR_SLOW)) "$program" "$driver" "$what" "$FILES" "$@" >"$T/urls" \
-		2>"$T/said" || CODE=$?
-	mapfile -t URLS <"$T/urls"
-	SAID=$(<"$T/said")
-}
-fine() { equals "$CODE" 0 "it said: $SAID"; }
 
 # holds URL FILE: the gateway has this file, whole, under this name.
 holds() {

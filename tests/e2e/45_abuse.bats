@@ -197,7 +197,7 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	stop_gateway
 	anonymous --user-uploads 1000
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 5' # and the ordinary bound holds
-	answered 403 'too many'
+	answered 503 'too many'
 	unharmed
 }
 
@@ -211,10 +211,10 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	UPLOAD=$GATE$(header location)
 	head -c 30000 /dev/urandom >"$T/more"
 	send 0 "$T/more"
-	answered 403 'as large as they may be'
+	answered 503 'as large as they may be'
 	[ "$(offset)" -le 10000 ]
 	ask PATCH "$UPLOAD" "${TUS[@]}" "${BYTES[@]}" -H "Upload-Offset: $(offset)" -H 'Upload-Length: 20000'
-	answered 403 'as large as they may be'
+	answered 503 'as large as they may be'
 	ask DELETE "$UPLOAD" "${TUS[@]}"
 	answered 204
 	for i in {1..40}; do # 100,000 + 90,000 + at most one of these
@@ -223,7 +223,7 @@ spool_count() { find "$T/spool" -mindepth 1 -maxdepth 1 -type d | wc -l; }
 	done >"$T/hasty"
 	python3 "$RUDE" at-once "127.0.0.1:$GATEWAY_PORT" <"$T/hasty" >"$T/statuses"
 	equals "$(grep -c 201 "$T/statuses")" 1
-	equals "$(grep -c 403 "$T/statuses")" 39
+	equals "$(grep -c 503 "$T/statuses")" 39
 	unharmed
 }
 

@@ -337,7 +337,7 @@ ran_for() { [ "$(ps -o etimes= -p "$GATEWAY_PID")" -ge "$1" ]; }
 	create 100
 	create 100
 	ask POST "$FILES" "${TUS[@]}" -H 'Upload-Length: 100'
-	answered 403 unfinished
+	answered 503 unfinished
 }
 
 # --- names and types -----------------------------------------------------------------------------

@@ -109,6 +109,7 @@ picture() { # FILE SEED: one valid JPEG
 }
 
 # front_nginx: nginx with TLS before the gateway, its location as the project ships it; sets URL, CACERT.
+# GATEWAY_AT: where the gateway is, if not at its port.
 front_nginx() {
 	local conf
 	conf=$(cd "$E2E/../../nginx/conf" && pwd)
@@ -123,6 +124,8 @@ front_nginx() {
 			http {
 				log_format hops '\$upstream_status';
 				access_log $T/nginx/hops hops;
+				log_format statuses '\$status \$upstream_status \$request_method';
+				access_log $T/nginx/statuses statuses;
 				client_body_temp_path $T/nginx/body;
 				proxy_temp_path $T/nginx/proxy;
 				fastcgi_temp_path $T/nginx/fastcgi;
@@ -130,8 +133,7 @@ front_nginx() {
 				scgi_temp_path $T/nginx/scgi;
 				map \$http_upgrade \$connection_upgrade { default upgrade; '' ''; }
 				upstream uringest-gateway {
-					server 127.0.0.1:$GATEWAY_PORT max_fails=0;
-					keepalive 16;
+					server ${GATEWAY_AT:-127.0.0.1:$GATEWAY_PORT} max_fails=0;
 				}
 				server {
 					listen 127.0.0.1:$1 ssl;

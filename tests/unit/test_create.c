@@ -258,7 +258,7 @@ static void who_has_too_many_unfinished_ones_makes_no_more(void **state)
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 5", JPG, NULL);
 	assert_int_equal(v->status, 201);
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 5", JPG, NULL);
-	assert_int_equal(v->status, 403);
+	assert_int_equal(v->status, 503);
 	assert_non_null(strstr(v->text, "too many unfinished uploads"));
 }
 
@@ -275,17 +275,19 @@ static void those_that_are_being_made_count_from_the_look_at_the_limits_on(void 
 	assert_int_equal(v->status, 201);
 	assert_int_equal(v->gateway.making_bytes, 0);
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 5", JPG, NULL);
-	assert_int_equal(v->status, 403);
+	assert_int_equal(v->status, 503);
+	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 10", JPG, NULL);
+	assert_int_equal(v->status, 413); // whatever ends
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 4", JPG, NULL);
 	assert_int_equal(v->status, 201);
 }
 
-static void what_does_not_fit_is_507_before_the_disk_is_full(void **state)
+static void what_does_not_fit_is_told_before_the_disk_is_full(void **state)
 {
 	struct visitor *v = *state;
 	v->gateway.limits.keep_free = UINT64_MAX / 2;
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 5", JPG, NULL);
-	assert_int_equal(v->status, 507);
+	assert_int_equal(v->status, 503);
 	assert_int_equal(v->gateway.counters.disk_full, 1);
 	assert_int_equal(v->gateway.making, 0);
 }
@@ -313,7 +315,7 @@ static void a_disk_that_is_full_or_fails_is_told_apart(void **state)
 	ur_sys.mkdirat = full;
 	visitor_asks_as_ann(v, "POST", FILES, "upload-length: 5", JPG, NULL);
 	ur_sys = real;
-	assert_int_equal(v->status, 507);
+	assert_int_equal(v->status, 503);
 	assert_int_equal(v->gateway.counters.disk_full, 1);
 	assert_int_equal(v->gateway.making, 0);
 	faulty_begin(FAULTY_FROM, 1, -EIO);
@@ -420,7 +422,7 @@ int main(void)
 		VISITOR(a_creation_that_brings_bytes_is_answered_when_they_are_durable),
 		VISITOR(who_has_too_many_unfinished_ones_makes_no_more),
 		VISITOR(those_that_are_being_made_count_from_the_look_at_the_limits_on),
-		VISITOR(what_does_not_fit_is_507_before_the_disk_is_full),
+		VISITOR(what_does_not_fit_is_told_before_the_disk_is_full),
 		VISITOR(more_than_can_be_remembered_are_not_made),
 		VISITOR(a_disk_that_is_full_or_fails_is_told_apart),
 		VISITOR(whatever_call_fails_an_early_answer_is_true_or_an_error),

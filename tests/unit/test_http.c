@@ -167,12 +167,31 @@ static void nobody_need_be_asked(void **state)
 	ur_request_done(&sending.request);
 }
 
+static void an_address_is_shown_without_its_password(void **state)
+{
+	static const char *const rows[][2] = {
+		{"http://h:1/a", "http://h:1/a"},
+		{"https://ann:secret@h/a@b", "https://h/a@b"},
+		{"http://ann:p@ss@h", "http://h"},
+		{"http://h/?q=ann@secret", "http://h/?q=ann@secret"},
+		{"ann:secret@h", "h"},
+		{"", ""},
+	};
+	char shown[UR_HTTP_SHOWN];
+	(void)state;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		ur_http_show(rows[i][0], shown);
+		assert_string_equal(shown, rows[i][1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(it_is_asked_once_and_before_the_last_byte),
 		cmocka_unit_test(where_it_says_no_the_last_byte_does_not_go),
 		cmocka_unit_test(nobody_need_be_asked),
+		cmocka_unit_test(an_address_is_shown_without_its_password),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

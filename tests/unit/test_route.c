@@ -117,12 +117,15 @@ static void anybody_may_ask_what_is_spoken_here_and_whether_it_works(void **stat
 	visitor_asks(v, "OPTIONS", FILES ID, "origin: https://elsewhere.example", NULL);
 	assert_string_equal(visitor_field(v, "Access-Control-Allow-Origin"), "*");
 	assert_non_null(strstr(visitor_field(v, "Access-Control-Allow-Headers"), "Upload-Offset"));
+	v->gateway.options.immich = NULL;
 	visitor_asks(v, "GET", "/uringest/healthz", NULL);
 	assert_int_equal(v->status, 200);
 	assert_string_equal(v->text, "ok\n");
 	atomic_store(&v->gateway.stopping, true);
 	visitor_asks(v, "GET", "/uringest/healthz", NULL);
 	assert_int_equal(v->status, 503);
+	visitor_asks(v, "GET", "/uringest/livez", NULL); // nobody need start it again for that
+	assert_int_equal(v->status, 200);
 }
 
 static void figures_are_for_the_house_alone(void **state)
@@ -250,8 +253,8 @@ static void the_gates_word_is_the_answer(void **state)
 	} rows[] = {
 		{UR_VERDICT_UNKNOWN, 401, NULL},
 		{UR_VERDICT_FORBIDDEN, 403, NULL},
-		{UR_VERDICT_BUSY, 429, "5"},
-		{UR_VERDICT_AWAY, 503, "5"},
+		{UR_VERDICT_BUSY, 423, "5"},
+		{UR_VERDICT_AWAY, 423, "5"},
 	};
 	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
 		visitor_asks(v, "HEAD", FILES ID, TUS, "x-api-key: ann", NULL);

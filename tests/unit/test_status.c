@@ -2,6 +2,7 @@
 #include "engine/gateway/status.h"
 
 #include "engine/gateway/session.h"
+#include "engine/sys/sys.h"
 #include "tests/unit/visitor.h"
 
 #include <jansson.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -56,6 +58,56 @@ static json_t *status_of(struct visitor *v, const struct ur_spool_upload *upload
 static const char *text_of(const json_t *json, const char *key)
 {
 	return json_string_value(json_object_get(json, key));
+}
+
+/* ---- would an upload be taken? --------------------------------------------------------------- */
+
+static uint64_t disk_left;
+static int64_t disk_flags;
+
+static int fstatfs_of(int fd, struct statfs *ret)
+{
+	(void)fd;
+	*ret = (struct statfs){.f_bavail = disk_left, .f_frsize = 1, .f_flags = disk_flags};
+	return 0;
+}
+
+static void health_is_whether_an_upload_would_be_taken_and_names_what_is_wrong(void **state)
+{
+	struct visitor *v = *state;
+	const struct ur_sys real = ur_sys;
+	static const struct ur_dialect dialect;
+	static const struct {
+		uint64_t left;
+		int64_t flags;
+		bool known;
+		bool away;
+		bool stopping;
+		const char *words; // as the answer begins
+	} rows[] = {
+		{1000, 0, true, false, false, "ok\n"},
+		{999, 0, true, false, false, "no-space: "},
+		{1000, ST_RDONLY, true, false, false, "read-only: "},
+		{1000, 0, true, true, false, "immich-away: "},
+		{1000, 0, false, false, false, "immich-away: "},
+		{999, ST_RDONLY, false, true, false, "read-only: "}, // room would not help
+		{1000, 0, true, false, true, "stopping\n"},
+	};
+	v->gateway.limits.keep_free = 1000;
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		disk_left = rows[i].left;
+		disk_flags = rows[i].flags;
+		v->gateway.server.dialect = rows[i].known ? &dialect : NULL;
+		v->gateway.server_away = rows[i].away;
+		atomic_store(&v->gateway.stopping, rows[i].stopping);
+		ur_sys.fstatfs = fstatfs_of;
+		visitor_asks(v, "GET", "/uringest/healthz", NULL);
+		ur_sys = real;
+		assert_int_equal(v->status, i == 0 ? 200 : 503);
+		assert_memory_equal(v->text, rows[i].words, strlen(rows[i].words));
+		visitor_asks(v, "GET", "/uringest/livez", NULL);
+		assert_int_equal(v->status, 200);
+	}
 }
 
 /* ---- about an upload ------------------------------------------------------------------------- */
@@ -371,6 +423,7 @@ static void one_line_says_how_it_is_doing(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		VISITOR(health_is_whether_an_upload_would_be_taken_and_names_what_is_wrong),
 		VISITOR(one_that_is_coming_tells_how_far_it_is_and_when_it_ends),
 		VISITOR(what_is_complete_names_its_checksum_and_never_expires),
 		VISITOR(a_result_is_told_only_when_the_server_named_an_asset),

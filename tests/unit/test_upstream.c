@@ -3,6 +3,7 @@
 
 #include "tests/unit/visitor.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -58,6 +59,81 @@ static void one_that_is_away_is_named_once_and_asked_again_soon(void **state)
 	v->log[0] = '\0';
 	ur_upstream_note(&v->gateway, true, "");
 	assert_string_equal(v->log, "");
+}
+
+/** A change is said, the same again is not; and a password never is. */
+static void why_it_does_not_answer_is_named_once_a_reason(void **state)
+{
+	struct visitor *v = *state;
+	static const struct {
+		int result;
+		int status;
+		const char *mark;
+		const char *type;
+		const char *lacks;
+		const char *said; // NULL: nothing new
+	} rows[] = {
+		{0, 200, "", "text/html; charset=utf-8", NULL,
+			"HTTP 200, text/html; charset=utf-8, without the mark"},
+		{0, 200, "", "text/html; charset=utf-8", NULL, NULL},
+		{0, 502, "", "", NULL,
+			"HTTP 502, no type, without the mark of Immich's answers (x-immich-cid)"},
+		{0, 404, "cid", "text/html", NULL, "HTTP 404, text/html, not in the form"},
+		{0, 200, "cid", "application/json", "it does not say its version",
+			"HTTP 200, application/json, it does not say its version"},
+		{-ECONNREFUSED, 0, "", "", NULL, "(http://immich.example:2283: Could not connect)"},
+		{-ECONNREFUSED, 0, "", "", NULL, NULL},
+		{-ETIMEDOUT, 0, "", "", NULL, "(http://immich.example:2283: Could not connect)"},
+	};
+	v->gateway.options.immich = "http://ann:secret@immich.example:2283";
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct ur_request request = {.result = rows[i].result, .status = rows[i].status};
+		(void)snprintf(request.correlation, sizeof request.correlation, "%s", rows[i].mark);
+		(void)snprintf(request.answer_type, sizeof request.answer_type, "%s", rows[i].type);
+		(void)snprintf(request.err.text, sizeof request.err.text,
+			"http://immich.example:2283: Could not connect");
+		v->log[0] = '\0';
+		ur_upstream_doubt(&v->gateway, &request, rows[i].lacks);
+		assert_int_equal(v->log[0] == '\0', rows[i].said == NULL);
+		if (rows[i].said != NULL) {
+			assert_non_null(strstr(v->log, rows[i].said));
+			assert_non_null(strstr(v->log, "http://immich.example:2283: "));
+		}
+		assert_null(strstr(v->log, "secret"));
+		assert_true(v->gateway.server_away);
+	}
+}
+
+static void silence_is_named_before_it_is_an_answer(void **state)
+{
+	struct visitor *v = *state;
+	ur_upstream_tick(&v->gateway);
+	ur_upstream_tick(&v->gateway);
+	assert_string_equal(v->log, "");
+	v->gateway.version_asked_ms -= 5000;
+	ur_upstream_tick(&v->gateway);
+	assert_non_null(strstr(v->log, "no answer yet"));
+	v->log[0] = '\0';
+	ur_upstream_tick(&v->gateway);
+	assert_string_equal(v->log, "");
+	visitor_hears(v, 200, MARK_OWN, VERSION);
+	assert_string_equal(v->log, "immich-server answers again");
+	visitor_hears_nothing(v);
+}
+
+static void one_that_went_away_after_it_had_answered_is_away(void **state)
+{
+	struct visitor *v = *state;
+	ur_upstream_tick(&v->gateway);
+	visitor_hears(v, 200, MARK_OWN, VERSION);
+	visitor_hears(v, 200, MARK_OWN, TYPES);
+	assert_false(v->gateway.server_away);
+	v->gateway.version_asked_ms -= 5000;
+	ur_upstream_hurry(&v->gateway);
+	ur_upstream_tick(&v->gateway);
+	visitor_hears_nothing(v);
+	assert_true(v->gateway.server_away);
+	assert_int_equal(v->gateway.server.major, 2); // and it is known what it was
 }
 
 static void what_does_not_say_its_version_is_no_server(void **state)
@@ -118,6 +194,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		VISITOR(it_is_asked_once_and_then_for_what_it_takes),
 		VISITOR(one_that_is_away_is_named_once_and_asked_again_soon),
+		VISITOR(why_it_does_not_answer_is_named_once_a_reason),
+		VISITOR(silence_is_named_before_it_is_an_answer),
+		VISITOR(one_that_went_away_after_it_had_answered_is_away),
 		VISITOR(what_does_not_say_its_version_is_no_server),
 		VISITOR(what_was_known_of_its_types_goes_on_until_it_says_otherwise_itself),
 	};

@@ -32,6 +32,7 @@ void __wrap_ur_exchange_resume(struct ur_exchange *x);
 void __wrap_ur_exchange_drop(struct ur_exchange *x);
 struct ur_httpd_counts __wrap_ur_httpd_counts(const struct ur_httpd *httpd);
 void __wrap_ur_httpd_post(struct ur_httpd *httpd, struct ur_post *post);
+void __wrap_ur_httpd_stop(struct ur_httpd *httpd, int64_t grace_ms);
 void __wrap_ur_http_submit(struct ur_http *http, struct ur_request *request);
 void __wrap_ur_crew_submit(struct ur_crew *crew, struct ur_job *job);
 void __wrap_ur_gate_ask(struct ur_gate *gate, const struct ur_credential *credential,
@@ -117,6 +118,13 @@ void __wrap_ur_httpd_post(struct ur_httpd *httpd, struct ur_post *post)
 		end = &(*end)->next;
 	}
 	*end = post;
+}
+
+void __wrap_ur_httpd_stop(struct ur_httpd *httpd, int64_t grace_ms)
+{
+	(void)httpd;
+	assert_true(grace_ms > 0);
+	here->closed++;
 }
 
 void __wrap_ur_http_submit(struct ur_http *http, struct ur_request *request)
@@ -394,4 +402,9 @@ struct ur_spool_upload *visitor_upload(struct visitor *v, const char *owner, uin
 	ur_spool_admit(v->gateway.spool, upload);
 	v->gateway.records++;
 	return upload;
+}
+
+void visitor_goes_on(struct visitor *v)
+{
+	go_on(v);
 }

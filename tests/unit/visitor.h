@@ -34,7 +34,8 @@ struct visitor {
 	/* What came of the last request. */
 	unsigned answers; // it is answered once
 	unsigned dropped;
-	bool accepted; // its body is read
+	unsigned closed; // nobody new is let in
+	bool accepted;   // its body is read
 	int status;
 	char type[64];
 	char fields[4096]; // "Name: value\n", as they were set
@@ -69,6 +70,8 @@ void visitor_is(struct visitor *v, enum ur_verdict verdict, const char *user);
 void visitor_hears(struct visitor *v, int status, bool own, const char *text);
 /** Its line breaks instead. */
 void visitor_hears_nothing(struct visitor *v);
+/** What was posted is run, and what the crew was given. */
+void visitor_goes_on(struct visitor *v);
 /** What the crew was held with. */
 void visitor_let_crew(struct visitor *v);
 /** Bytes of the body, and its end. */

@@ -287,6 +287,12 @@ bool ur_delivery_has_key(const struct ur_spool_upload *upload)
 	return session != NULL && session->delivery != NULL && session->delivery->has_credential;
 }
 
+int64_t ur_delivery_arrives_until_ms(const struct ur_spool_upload *upload)
+{
+	const struct ur_session *session = upload->session;
+	return session == NULL || session->delivery == NULL ? 0 : session->delivery->lost_until_ms;
+}
+
 bool ur_delivery_is_busy(const struct ur_session *session)
 {
 	bool busy = session->delivery != NULL && session->delivery->busy;

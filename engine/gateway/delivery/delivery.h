@@ -32,6 +32,8 @@ void ur_delivery_keep_credential(struct ur_gateway *gateway, struct ur_spool_upl
 bool ur_delivery_is_in_doubt(
 	const struct ur_gateway *gateway, const char *owner, const uint8_t sha1[20]);
 void ur_delivery_tick(struct ur_gateway *gateway);
+/** Steady: until then what an earlier process sent of it may still reach the server; 0 or past: nothing may. */
+int64_t ur_delivery_arrives_until_ms(const struct ur_spool_upload *upload);
 /** True while a request or a job about this upload is under way, its picture's included. */
 bool ur_delivery_is_busy(const struct ur_session *session);
 /** It is being removed: no delivery counts on it any more. */

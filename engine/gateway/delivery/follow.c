@@ -52,24 +52,18 @@ void ur_delivery_restart(struct ur_delivery *delivery, enum ur_put_state from)
 static void explain_again(struct ur_session *session)
 {
 	const struct ur_request *request = &session->delivery->request;
-	char why[160] = "no answer";
 	if (request->result < 0) {
 		ur_delivery_explain(
 			session, "immich-server does not answer at present; it is tried again");
-		(void)snprintf(why, sizeof why, "%.150s", request->err.text);
 	} else if (!ur_proof_is_own(request)) {
 		ur_delivery_explain(session,
 			"something else answers in immich-server's place (HTTP %d); it is tried again",
 			request->status);
-		(void)snprintf(why, sizeof why,
-			"HTTP %d without its marks, so something else answers in its place",
-			request->status);
 	} else {
 		ur_delivery_explain(session,
 			"immich-server answers %d at present; it is tried again", request->status);
-		(void)snprintf(why, sizeof why, "HTTP %d", request->status);
 	}
-	ur_upstream_note(session->gateway, false, why);
+	ur_upstream_doubt(session->gateway, request, NULL);
 }
 
 struct ur_next ur_delivery_again(struct ur_session *session, enum ur_delivery_step step)

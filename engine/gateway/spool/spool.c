@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 static int sync_parent(int root)
@@ -143,6 +144,13 @@ void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync)
 {
 	spool->no_hash = hash;
 	spool->no_sync = sync;
+}
+
+bool ur_spool_is_read_only(const struct ur_spool *spool)
+{
+	assert(spool->root >= 0);
+	struct statfs fs;
+	return ur_sys.fstatfs(spool->root, &fs) == 0 && (fs.f_flags & ST_RDONLY) != 0;
 }
 
 int ur_spool_space(const struct ur_spool *spool, uint64_t *ret_free)

@@ -161,8 +161,12 @@ struct ur_spool_found {
 /** What rebuild() is reading is read at the next start. */
 void ur_spool_stop(struct ur_spool *spool);
 bool ur_spool_found(struct ur_spool_upload *upload, const struct ur_spool_found *found, int result);
+/** How many uploads ur_spool_new() has read by now, or had read; any thread. */
+size_t ur_spool_read_so_far(void);
 /** For measuring alone: without a hash nothing is checked, without syncs nothing is durable. */
 void ur_spool_skip(struct ur_spool *spool, bool hash, bool sync);
+/** Its file system takes nothing, from nobody. */
+bool ur_spool_is_read_only(const struct ur_spool *spool);
 /** Bytes that the file system has left for us. */
 [[nodiscard]] int ur_spool_space(const struct ur_spool *spool, uint64_t *ret_free);
 

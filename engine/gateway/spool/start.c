@@ -11,9 +11,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+static atomic_size_t read_so_far; // by this process's start: whoever waits for it is told
 
 /** Nothing is wrong with the files: this machine could not read any now. */
 static bool is_passing(int r)
@@ -253,6 +256,7 @@ static int read_one(int root, const char *name, void *context)
 	if (begins_with(name, UR_SPOOL_NEW) || begins_with(name, UR_SPOOL_GONE)) {
 		r = ur_spool_folder_remove(root, name);
 	} else if (ur_spool_is_id(name)) {
+		atomic_fetch_add(&read_so_far, 1);
 		r = read_upload(spool, name);
 	} // anything else is nobody's upload: lost+found, say
 	if (r < 0 && !is_passing(r)) {
@@ -262,8 +266,14 @@ static int read_one(int root, const char *name, void *context)
 	return r;
 }
 
+size_t ur_spool_read_so_far(void)
+{
+	return atomic_load(&read_so_far);
+}
+
 int ur_spool_read_all(struct ur_spool *spool)
 {
+	atomic_store(&read_so_far, 0);
 	assert(spool->all.uploads == 0);
 	return ur_spool_each_name(spool->root, read_one, spool);
 }
