@@ -292,6 +292,7 @@ static void a_page_that_says_yes_has_set_nothing(void **state)
 	ur_amend_answered(play.c, item);
 	assert_int_equal(item->files[1].outcome, UR_OUTCOME_WAITING);
 	assert_int_equal(item->files[1].state, UR_PROBED);
+	assert_true(item->files[1].trouble);
 }
 
 static void a_line_that_breaks_is_tried_again(void **state)

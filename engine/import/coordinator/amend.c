@@ -95,6 +95,7 @@ static void give_up(struct ur_coordinator *c, struct ur_item *item, const char *
 	assert(sidecar->class == UR_CLASS_SIDECAR);
 	assert(ur_file_is_open(sidecar));
 	ur_file_close(sidecar, UR_PROBED, UR_OUTCOME_WAITING, why);
+	sidecar->trouble = true; // what it says has not arrived
 	owner_done(c, item);
 }
 

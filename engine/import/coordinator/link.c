@@ -87,6 +87,7 @@ static void not_linked(
 	still->warn = true;
 	still->linked = refused;
 	still->link_waits = !refused;
+	still->trouble = !refused;
 	still->not_now = !refused;
 	item->call_phase = PHASE_LOOK;
 	item->call_tries = 0;
