@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What did not arrive, or could not be taken away as asked, is in the exit code: of a run by hand always,
 # of a timer's when it is new and once a day after.  What a file was kept for is named, with what to do.
-# shellcheck disable=SC2034,SC2030,SC2031 # read by lib.bash; each test is a shell of its own
+# shellcheck disable=SC2034,SC2030,SC2031,SC2119,SC2120,SC2153,SC2317 # read by lib.bash; each test is a shell of its own
 load lib
 
 setup() { begin; }

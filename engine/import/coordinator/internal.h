@@ -7,6 +7,7 @@
  *     judge quiet lack group              what files are to us, may go, and lack; who goes together
  *     outage quota way under_way          the server is away; the user is full; a proxy lets only so
  *                                         much through; the same bytes twice
+ *     standstill                          what is waited for is said
  *     book file call step                 the ledger's rows; what a file becomes; requests; lists
  *
  * Calls go down this list only.  Whoever sets a step puts the item on a list; the loop looks there.
@@ -68,6 +69,14 @@ struct ur_way {
 	struct ur_item *probe; // the smallest of those so far: tried when all else is done
 };
 
+/** Nothing comes back. */
+struct ur_standstill {
+	int64_t since_ns; // steady
+	uint64_t bytes;   // that had moved when something last did
+	bool told;
+	int64_t told_ns; // steady: when something was last said; 0: nothing was
+};
+
 /** Files whose bytes are on their way, so that no two of the same bytes are. */
 struct ur_under_way {
 	struct ur_file *files[UR_BUCKETS];
@@ -105,6 +114,7 @@ struct ur_coordinator {
 	struct ur_outage outage;
 	struct ur_quota quota;
 	struct ur_way way;
+	struct ur_standstill standstill;
 
 	size_t live;      // items that are not in the pool
 	size_t in_upload; // also those in chunks
@@ -266,6 +276,11 @@ bool ur_outage_ask_later(struct ur_coordinator *c, struct ur_item *item, enum ur
 /** Asks whether it is back, if it is time. */
 void ur_outage_turn(struct ur_coordinator *c);
 void ur_outage_answered(struct ur_coordinator *c);
+
+/* ---- standstill.c ------------------------------------------------------------------------------ */
+
+/** After each turn: `moved` when something came back, `bytes` as they have moved so far. */
+void ur_standstill_look(struct ur_coordinator *c, bool moved, uint64_t bytes);
 
 /* ---- quota.c ----------------------------------------------------------------------------------- */
 
