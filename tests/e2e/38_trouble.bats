@@ -187,6 +187,32 @@ stays_1() { # ARGUMENT…
 	equals "$(files_in "$T/in")" 0
 }
 
+@test "a proxy's limit and a quota are told of once by a timer, and each time by hand" {
+	start_immichd --user ann:key-of-ann:300000
+	export IMMICH_API_KEY=key-of-ann
+	photo "$T/in/large.jpg"
+	configure "after: keep"
+	mischief 'POST /api/assets: status=413 html name=large.jpg'
+	drain
+	equals "$CODE" 1
+	has "$ERR" "is too large for the server, or for a proxy before it"
+	drain
+	equals "$CODE" 0
+	equals "$ERR" ""
+	lacks "$OUT" "large.jpg"
+	ur import "$T/in"
+	has "$ERR" "is too large for the server, or for a proxy before it"
+	rm "$T/in/large.jpg"
+	mischief
+	PHOTO_SIZE=500K photo "$T/in/big.jpg"
+	drain
+	equals "$CODE" 1
+	has "$OUT" "quota on the server is used up"
+	drain
+	equals "$CODE" 0
+	lacks "$ERR$OUT" "quota"
+}
+
 @test "what a killed or stopped drain found is still news for the next one" {
 	start_immichd
 	photo "$T/in/bad.jpg"

@@ -100,5 +100,5 @@ ends_it() {
 	begin_run import --bwlimit 8K "$T/lib"
 	wait "$RUN_PID"
 	at_least "$((SECONDS - BEGUN))" 9
-	equals "$(grep -c waiting "$T/run.err")" 0
+	equals "$(grep -c "waiting for\|waiting until" "$T/run.err")" 0
 }

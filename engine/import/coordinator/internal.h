@@ -56,6 +56,7 @@ struct ur_quota {
 	int64_t left;
 	bool asking;
 	bool full;
+	bool told; // whoever met it was told of by an earlier run of a timer
 	struct ur_request call;
 };
 
@@ -199,6 +200,8 @@ bool ur_file_is_ours(const struct ur_file *file);
 /** Its bytes are asked for once more while it stands aside. */
 bool ur_file_asks_again(const struct ur_file *file);
 bool ur_file_goes_away(const struct ur_coordinator *c, const struct ur_file *file);
+/** A timer's earlier run has said of it that it does not go as asked: it is counted. */
+bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file);
 /** It is closed, and has not arrived, or could not be taken away as asked. */
 bool ur_file_is_in_trouble(const struct ur_file *file);
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c);
