@@ -69,13 +69,16 @@ static int drain_all(
 	return code;
 }
 
-static void say_wait(const struct ur_cli_options *options, const struct left *left)
+static void say_wait(const struct ur_cli_options *options, const struct left *left, int64_t wait_ms)
 {
-	if (left->unquiet_ms > 0 && !options->quiet) {
-		(void)fprintf(stderr,
-			"uringest: waiting for %lld s until nobody can be writing to what is left\n",
-			(long long)left->unquiet_ms / 1000 + 1);
+	if (options->quiet) {
+		return;
 	}
+	(void)fprintf(stderr, "uringest: waiting for %lld s until %s (Ctrl-C ends it)\n",
+		(long long)wait_ms / 1000,
+		left->unquiet_ms > 0
+			? "nobody can be writing to what is left"
+			: "what is left has been unchanged, and on the server, for long enough");
 }
 
 static const char *find_config(const struct ur_cli_options *options, char *buffer, size_t room)
@@ -122,8 +125,10 @@ static int drain(const struct ur_cli_options *given, const struct ur_settings *s
 		const int64_t age = options.min_age_ms;
 		const int64_t settle = options.settle_after_ms;
 		const int64_t usual = age > settle ? age : settle;
-		say_wait(given, &left);
-		ur_sleep_ms((left.unquiet_ms > usual ? left.unquiet_ms : usual) + WAIT_STEP_MS);
+		const int64_t wait_ms =
+			(left.unquiet_ms > usual ? left.unquiet_ms : usual) + WAIT_STEP_MS;
+		say_wait(given, &left, wait_ms);
+		ur_sleep_ms(wait_ms);
 		code = drain_all(&options, settings, &left);
 	}
 	if (options.excludes != given->excludes) {

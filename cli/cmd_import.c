@@ -16,6 +16,7 @@
 
 #define WATCH_MS 100
 #define SLEEP_STEP_MS 200
+#define SAY_WAIT_NS (5 * UR_SECOND_NS)
 #define UNQUIET_WAIT_MS 120000 // what a run by hand waits itself, at most
 
 static atomic_int stop_signal;
@@ -57,7 +58,9 @@ static struct {
 	struct ur_report *report;
 	bool starting; // nothing is on its way yet, and nothing can be asked to stop
 	bool watching;
-	int64_t asked_ns; // steady: when it was asked to stop
+	const char *waits; // for what, before anything is on its way; NULL: nothing, or it was said
+	int64_t waits_ns;  // steady: since when
+	int64_t asked_ns;  // steady: when it was asked to stop
 } the_watch = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void watched_signals(sigset_t *set)
@@ -97,6 +100,26 @@ static void show_progress(void)
 	}
 }
 
+/** For struct ur_options. */
+static void note_wait(void *report, const char *what)
+{
+	(void)report;
+	(void)pthread_mutex_lock(&the_watch.lock);
+	the_watch.waits = what;
+	the_watch.waits_ns = ur_clock_steady_ns();
+	(void)pthread_mutex_unlock(&the_watch.lock);
+}
+
+/** With the lock. */
+static void say_wait(void)
+{
+	const int64_t waited_ns = ur_clock_steady_ns() - the_watch.waits_ns;
+	if (the_watch.waits != NULL && the_watch.report != NULL && waited_ns >= SAY_WAIT_NS) {
+		ur_report_warn(the_watch.report, the_watch.waits);
+		the_watch.waits = NULL;
+	}
+}
+
 static void *watch(void *context)
 {
 	sigset_t set;
@@ -110,6 +133,7 @@ static void *watch(void *context)
 			heed(caught);
 		}
 		show_progress();
+		say_wait();
 		(void)pthread_mutex_unlock(&the_watch.lock);
 	}
 	return NULL;
@@ -200,6 +224,7 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 		.event = ur_report_event,
 		.folder_error = ur_report_folder_error,
 		.warn = ur_report_warn,
+		.waits = note_wait,
 		.context = report,
 	};
 }
@@ -263,7 +288,7 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 		run.ledger = ledger;
 		run.key_from = connection.key_from;
 		ur_connection_fill(&connection, options, &run.http);
-		set_watched(NULL, NULL, true);
+		set_watched(NULL, &report, true);
 		r = ur_pipeline_new(&run, &pipeline, &err);
 		set_watched(NULL, NULL, false);
 	}

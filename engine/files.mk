@@ -87,6 +87,7 @@ ENGINE_SRC := \
 	engine/import/coordinator/book.c \
 	engine/import/coordinator/under_way.c \
 	engine/import/coordinator/outage.c \
+	engine/import/coordinator/standstill.c \
 	engine/import/coordinator/quota.c \
 	engine/import/coordinator/way.c \
 	engine/import/coordinator/group.c \

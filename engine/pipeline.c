@@ -148,6 +148,13 @@ static int make_queues(struct ur_pipeline *p, struct ur_err *err)
 	return r < 0 ? ur_err_set(err, r, UR_FAULT_WORLD, "cannot prepare the run") : 0;
 }
 
+static void wait_for(const struct ur_pipeline *p, const char *what)
+{
+	if (p->options.waits != NULL) {
+		p->options.waits(p->options.context, what);
+	}
+}
+
 /** What is remembered of the server must allow all that this run is about, else it is asked. */
 static int greet(struct ur_pipeline *p, struct ur_err *err)
 {
@@ -157,7 +164,11 @@ static int greet(struct ur_pipeline *p, struct ur_err *err)
 		.key = p->options.http.key,
 		.wants_back = p->options.after != UR_AFTER_KEEP,
 	};
+	wait_for(p,
+		"waiting for the server: it has not said yet who it is and what this key may; each of "
+		"these questions is given 20 s (Ctrl-C ends it)");
 	const int r = ur_pipeline_handshake(p->http, &memory, &p->run.server, p->run.types, err);
+	wait_for(p, NULL);
 	p->run.server_remembered = memory.used;
 	return r;
 }
@@ -325,7 +336,11 @@ static int spare_libraries(struct ur_pipeline *p, struct ur_err *err)
 	if (p->options.after == UR_AFTER_KEEP || p->options.plan || p->options.no_library) {
 		return 0;
 	}
+	wait_for(p,
+		"waiting for the server: it has not said yet what its external libraries are, which must "
+		"not be emptied; that question is given 20 s (Ctrl-C ends it)");
 	int r = ur_pipeline_libraries(p->http, json, &known, err);
+	wait_for(p, NULL);
 	bool spared = false;
 	for (size_t i = 0; r == 0 && known && (root = ur_scan_root(p->scan, i)) != NULL; i++) {
 		enum ur_cover cover = UR_COVER_NONE;

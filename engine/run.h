@@ -79,6 +79,8 @@ struct ur_options {
 	/** `told`: an earlier run of the timer has named it. */
 	void (*folder_error)(void *context, const char *path, const char *why, bool told);
 	void (*warn)(void *context, const char *sentence);
+	/** Before it begins, on the caller's thread: waits for `what`, a constant; NULL: no longer. */
+	void (*waits)(void *context, const char *what);
 	void *context;
 };
 

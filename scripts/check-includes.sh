@@ -68,7 +68,7 @@ function layer_of(path)
   }
   if (path ~ /^engine\/settings\.[ch]$/)
     return "settings"
-  if (path ~ /^engine\/(item|run)\.[ch]$/)
+  if (path ~ /^engine\/(item|run|trouble)\.[ch]$/)
     return "run"
   if (path ~ /^engine\/pipeline[a-z_]*\.[ch]$/)
     return "pipeline"

@@ -75,7 +75,7 @@ UNIT_TESTS := \
 
 # A part of the coordinator each, with its neighbours played by tests/unit/coordinator.c.
 COORDINATOR_TESTS := $(addprefix coordinator_, \
-	step call file book under_way outage quota judge quiet lack large ask deliver link amend confirm \
+	step call file book under_way standstill outage quota judge quiet lack large ask deliver link amend confirm \
 	handover loop way wire)
 UNIT_TESTS += $(COORDINATOR_TESTS)
 COORDINATOR_PLAYED := ur_clock_steady_ns ur_clock_wall_ns ur_clock_boot_ns ur_clock_boot_id \

@@ -193,6 +193,11 @@ uint64_t ur_http_bytes_sent(const struct ur_http *http)
 	return atomic_load(&http->bytes_sent);
 }
 
+uint64_t ur_http_bytes_moved(const struct ur_http *http)
+{
+	return atomic_load_explicit(&http->bytes_moved, memory_order_relaxed);
+}
+
 uint64_t ur_http_requests(const struct ur_http *http)
 {
 	return atomic_load(&http->requests);

@@ -51,6 +51,7 @@ struct ur_http {
 	size_t idle_count;
 	struct ur_bucket bucket;
 	_Atomic uint64_t bytes_sent;
+	_Atomic uint64_t bytes_moved; // both ways, as they pass
 	_Atomic uint64_t requests;
 	_Atomic uint64_t refusals;
 };

@@ -97,6 +97,7 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	if (size == 0) {
 		request->paused = true;
 		request->progress_ns = ur_clock_steady_ns(); // our own limit is no stall
+		(void)atomic_fetch_add_explicit(&http->bytes_moved, 1, memory_order_relaxed);
 		return CURL_READFUNC_PAUSE;
 	}
 	while (used < size && at_piece(request)) {
@@ -124,6 +125,7 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	}
 	request->body_gone = !more;
 	request->progress_ns = ur_clock_steady_ns();
+	(void)atomic_fetch_add_explicit(&http->bytes_moved, used, memory_order_relaxed);
 	if (request->upload) {
 		ur_bucket_spend(&http->bucket, used);
 	}
@@ -147,6 +149,7 @@ static size_t take_answer(char *bytes, size_t one, size_t size, void *context)
 	struct ur_request *request = context;
 	(void)one;
 	credit(request, size);
+	(void)atomic_fetch_add_explicit(&request->http->bytes_moved, size, memory_order_relaxed);
 	long status = 0;
 	curl_easy_getinfo(request->handle, CURLINFO_RESPONSE_CODE, &status);
 	if (request->sink != NULL && (status == 200 || status == 206)) {

@@ -1,7 +1,7 @@
 #!/usr/bin/env bats
 # What did not arrive, or could not be taken away as asked, is in the exit code: of a run by hand always,
 # of a timer's when it is new and once a day after.  What a file was kept for is named, with what to do.
-# shellcheck disable=SC2034,SC2030,SC2031 # read by lib.bash; each test is a shell of its own
+# shellcheck disable=SC2034,SC2030,SC2031,SC2119,SC2120,SC2153,SC2317 # read by lib.bash; each test is a shell of its own
 load lib
 
 setup() { begin; }
@@ -185,6 +185,32 @@ stays_1() { # ARGUMENT…
 	drain
 	equals "$CODE" 0
 	equals "$(files_in "$T/in")" 0
+}
+
+@test "a proxy's limit and a quota are told of once by a timer, and each time by hand" {
+	start_immichd --user ann:key-of-ann:300000
+	export IMMICH_API_KEY=key-of-ann
+	photo "$T/in/large.jpg"
+	configure "after: keep"
+	mischief 'POST /api/assets: status=413 html name=large.jpg'
+	drain
+	equals "$CODE" 1
+	has "$ERR" "is too large for the server, or for a proxy before it"
+	drain
+	equals "$CODE" 0
+	equals "$ERR" ""
+	lacks "$OUT" "large.jpg"
+	ur import "$T/in"
+	has "$ERR" "is too large for the server, or for a proxy before it"
+	rm "$T/in/large.jpg"
+	mischief
+	PHOTO_SIZE=500K photo "$T/in/big.jpg"
+	drain
+	equals "$CODE" 1
+	has "$OUT" "quota on the server is used up"
+	drain
+	equals "$CODE" 0
+	lacks "$ERR$OUT" "quota"
 }
 
 @test "what a killed or stopped drain found is still news for the next one" {

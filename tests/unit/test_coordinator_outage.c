@@ -63,6 +63,21 @@ static void that_it_was_away_is_said_once_and_that_it_is_back(void **state)
 	assert_int_equal(play.run.result, 0);
 }
 
+static void a_server_that_does_not_even_say_that_it_is_away_is_told_of_in_time(void **state)
+{
+	(void)state;
+	doubt();
+	play_pass(4000);
+	ur_outage_turn(play.c);
+	assert_string_equal(play.said, "");
+	play_pass(2000);
+	ur_outage_turn(play.c); // the question is out, and takes 15 s
+	assert_string_equal(play.said, "the server is away; waiting for it for up to 60 s\n");
+	ur_outage_turn(play.c);
+	breaks();
+	assert_string_equal(play.said, "the server is away; waiting for it for up to 60 s\n");
+}
+
 static void a_second_outage_begins_anew(void **state)
 {
 	(void)state;
@@ -204,6 +219,7 @@ int main(void)
 		PLAYED(a_doubt_is_asked_about_at_once_and_by_one_request),
 		PLAYED(a_server_that_answers_is_back_and_nothing_was_said),
 		PLAYED(that_it_was_away_is_said_once_and_that_it_is_back),
+		PLAYED(a_server_that_does_not_even_say_that_it_is_away_is_told_of_in_time),
 		PLAYED(a_second_outage_begins_anew),
 		PLAYED(an_outage_begins_with_its_first_doubt),
 		PLAYED(a_server_that_stays_away_ends_the_run),

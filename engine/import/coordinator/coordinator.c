@@ -497,6 +497,7 @@ void ur_coordinator_run(struct ur_coordinator *c)
 		if (!ur_coordinator_turn(c, &moved)) {
 			break;
 		}
+		ur_standstill_look(c, moved, ur_http_bytes_moved(c->http));
 		ur_bell_arm(c->wiring.bell);
 		moved = take_in(c) || moved;
 		if (!moved && c->after_commit.count == 0 && c->answered == NULL) {

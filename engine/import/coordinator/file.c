@@ -93,6 +93,12 @@ bool ur_file_asks_again(const struct ur_file *file)
 	return file->class != UR_CLASS_SIDECAR && !ur_file_is_ours(file);
 }
 
+bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file)
+{
+	return c->run->options->respect_next &&
+	       ur_trouble_was_known(&c->run->troubles, file->row);
+}
+
 /** Of media.  What is only in doubt waits for its answer; that it was not given is one. */
 bool ur_file_is_in_trouble(const struct ur_file *file)
 {

@@ -7,6 +7,7 @@
  *     judge quiet lack group              what files are to us, may go, and lack; who goes together
  *     outage quota way under_way          the server is away; the user is full; a proxy lets only so
  *                                         much through; the same bytes twice
+ *     standstill                          what is waited for is said
  *     book file call step                 the ledger's rows; what a file becomes; requests; lists
  *
  * Calls go down this list only.  Whoever sets a step puts the item on a list; the loop looks there.
@@ -55,6 +56,7 @@ struct ur_quota {
 	int64_t left;
 	bool asking;
 	bool full;
+	bool told; // whoever met it was told of by an earlier run of a timer
 	struct ur_request call;
 };
 
@@ -66,6 +68,14 @@ struct ur_way {
 	int64_t took;          // bytes of the largest file that went through
 	int64_t refused;       // and of the smallest that did not; 0: none
 	struct ur_item *probe; // the smallest of those so far: tried when all else is done
+};
+
+/** Nothing comes back. */
+struct ur_standstill {
+	int64_t since_ns; // steady
+	uint64_t bytes;   // that had moved when something last did
+	bool told;
+	int64_t told_ns; // steady: when something was last said; 0: nothing was
 };
 
 /** Files whose bytes are on their way, so that no two of the same bytes are. */
@@ -105,6 +115,7 @@ struct ur_coordinator {
 	struct ur_outage outage;
 	struct ur_quota quota;
 	struct ur_way way;
+	struct ur_standstill standstill;
 
 	size_t live;      // items that are not in the pool
 	size_t in_upload; // also those in chunks
@@ -189,6 +200,8 @@ bool ur_file_is_ours(const struct ur_file *file);
 /** Its bytes are asked for once more while it stands aside. */
 bool ur_file_asks_again(const struct ur_file *file);
 bool ur_file_goes_away(const struct ur_coordinator *c, const struct ur_file *file);
+/** A timer's earlier run has said of it that it does not go as asked: it is counted. */
+bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file);
 /** It is closed, and has not arrived, or could not be taken away as asked. */
 bool ur_file_is_in_trouble(const struct ur_file *file);
 int64_t ur_file_settle_after_ns(const struct ur_coordinator *c);
@@ -268,6 +281,11 @@ bool ur_outage_ask_later(struct ur_coordinator *c, struct ur_item *item, enum ur
 /** Asks whether it is back, if it is time. */
 void ur_outage_turn(struct ur_coordinator *c);
 void ur_outage_answered(struct ur_coordinator *c);
+
+/* ---- standstill.c ------------------------------------------------------------------------------ */
+
+/** After each turn: `moved` when something came back, `bytes` as they have moved so far. */
+void ur_standstill_look(struct ur_coordinator *c, bool moved, uint64_t bytes);
 
 /* ---- quota.c ----------------------------------------------------------------------------------- */
 

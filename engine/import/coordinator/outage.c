@@ -11,6 +11,7 @@
 #include <errno.h>
 
 #define ANSWER_MS 15000
+#define SAY_NS (5 * UR_SECOND_NS)
 
 static const struct ur_backoff pauses = {.first_ms = 500, .most_ms = 15000};
 
@@ -82,10 +83,22 @@ static void ask_if_back(struct ur_coordinator *c)
 	ur_call_submit(c, &outage->call);
 }
 
+static void tell(struct ur_coordinator *c)
+{
+	if (!c->outage.told) {
+		c->outage.told = true;
+		ur_run_warn(c->run, "the server is away; waiting for it for up to %lld s",
+			(long long)(c->run->options->server_wait_ms / 1000));
+	}
+}
+
 void ur_outage_turn(struct ur_coordinator *c)
 {
 	const struct ur_outage *outage = &c->outage;
 	assert(outage->on || !outage->asking);
+	if (outage->on && ur_clock_steady_ns() - outage->since_ns >= SAY_NS) {
+		tell(c); // it takes the question whether it is there, and does not answer
+	}
 	if (outage->on && !outage->asking && ur_clock_steady_ns() >= outage->next_ns) {
 		ask_if_back(c);
 	}
@@ -129,11 +142,7 @@ static void is_away(struct ur_coordinator *c)
 	const int64_t now = ur_clock_steady_ns();
 	assert(outage->on);
 	assert(now >= outage->since_ns);
-	if (!outage->told) {
-		outage->told = true;
-		ur_run_warn(c->run, "the server is away; waiting for it for up to %lld s",
-			(long long)(c->run->options->server_wait_ms / 1000));
-	}
+	tell(c);
 	if (now - outage->since_ns > c->run->options->server_wait_ms * UR_MS_NS) {
 		give_up(c);
 	}

@@ -66,6 +66,7 @@ void ur_quota_met(struct ur_coordinator *c, struct ur_file *file)
 		quota->full = true; // it should have fitted: believe the server
 	}
 	if (!quota->asking && !quota->full) {
+		quota->told = ur_file_was_told_of(c, file);
 		ask(c);
 	}
 }
@@ -83,13 +84,18 @@ void ur_quota_answered(struct ur_coordinator *c)
 		quota->left = left > 0 ? left : 0;
 		char text[16];
 		ur_show_bytes((uint64_t)quota->left, text);
-		ur_run_warn(c->run,
-			"the user's quota is reached: %s left; files that do not fit wait", text);
+		if (!quota->told) {
+			ur_run_warn(c->run,
+				"the user's quota is reached: %s left; files that do not fit wait",
+				text);
+		}
 	} else if (ur_retry_may_pass(quota->call.result, quota->call.status) ||
 		   quota->call.result < 0) {
 		ur_outage_doubt(c); // nobody said how much is left: whoever meets it asks again
 	} else {
 		quota->full = true;
-		ur_run_warn(c->run, "the user's quota is used up; the rest waits");
+		if (!quota->told) {
+			ur_run_warn(c->run, "the user's quota is used up; the rest waits");
+		}
 	}
 }

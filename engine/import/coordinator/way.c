@@ -136,7 +136,7 @@ void ur_way_refused(struct ur_coordinator *c, const struct ur_file *file, int st
 		way->took = way->took < way->refused ? way->took : 0; // it has been narrowed since
 		learn(c);
 	}
-	if (!way->told) {
+	if (!way->told && !ur_file_was_told_of(c, file)) {
 		way->told = true;
 		ur_show_bytes((uint64_t)way->refused, size);
 		ur_run_warn(c->run,
