@@ -152,7 +152,9 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 static void see_trouble(struct ur_coordinator *c, struct ur_file *file)
 {
 	const struct ur_record *row = file->row;
-	file->trouble = ur_file_is_in_trouble(file);
+	/* Whoever runs it by hand may empty the card after a 0; a timer's next run knows more. */
+	file->trouble = ur_file_is_in_trouble(file) ||
+			(file->state == UR_SUSPECT && !c->run->options->respect_next);
 	if (!file->trouble || !c->run->options->respect_next) {
 		return;
 	}
