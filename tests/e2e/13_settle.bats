@@ -232,13 +232,15 @@ no_leftovers() { equals "$(find "$1" -name .uringest | wc -l)" 0 "staging folder
 	photo "$T/lib/victim.jpg"
 	photo "$T/lib/good.jpg"
 	mischief 'POST /api/assets: row-without-file name=victim.jpg'
-	import_json --after delete --answer-wait 1s "$T/lib"
+	ur import --json --after delete --answer-wait 1s "$T/lib"
+	equals "$CODE" 1 # it is not known to have arrived
 	fields sent=1 refused=1
 	has "$(of victim.jpg)" "refused suspect: the server claims it"
 	[ -e "$T/lib/victim.jpg" ] && [ ! -e "$T/lib/good.jpg" ]
 	mischief
 	# Before its time it is left alone, and named.
-	import_json --after delete "$T/lib"
+	ur import --json --after delete "$T/lib"
+	equals "$CODE" 1
 	has "$(of victim.jpg)" "refused suspect"
 	# It has its time when nobody need wait for it.
 	victim_is_gone_there() { [ ! -e "$DATA/upload/$(sql "SELECT path FROM assets WHERE name = 'victim.jpg'")" ]; }

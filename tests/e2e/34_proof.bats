@@ -299,11 +299,13 @@ upload_as_somebody_else() { # FILE
 	start_immichd
 	photo "$T/lib/victim.jpg"
 	mischief 'POST /api/assets: row-without-file name=victim.jpg'
-	import_json --answer-wait 1s "$T/lib"
+	ur import --json --answer-wait 1s "$T/lib"
+	equals "$CODE" 1 # it is not known to have arrived
 	has "$(of victim.jpg)" "refused suspect"
 	mischief
 	ur retry "$T/lib/victim.jpg"
-	import_json "$T/lib"
+	ur import --json "$T/lib"
+	equals "$CODE" 1
 	has "$(of victim.jpg)" "refused suspect"
 	gone_there() { [ ! -e "$DATA/upload/$(sql 'SELECT path FROM assets')" ]; }
 	wait_for 10 gone_there
