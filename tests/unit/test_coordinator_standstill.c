@@ -1,15 +1,17 @@
 /* What is waited for is said in time, once, and only while nothing moves. */
 #include "tests/unit/coordinator.h"
 
+static uint64_t steps;
+
 static void nothing_comes(int64_t ms)
 {
 	play_pass(ms);
-	ur_standstill_look(play.c, false, 0);
+	ur_standstill_look(play.c, steps, 0);
 }
 
 static void begin(void)
 {
-	ur_standstill_look(play.c, true, 0);
+	ur_standstill_look(play.c, ++steps, 0);
 }
 
 static void uploads_that_are_not_answered_are_told_of_within_ten_seconds(void **state)
@@ -33,11 +35,11 @@ static void whatever_moves_begins_it_anew(void **state)
 	begin();
 	for (uint64_t bytes = 1; bytes < 20; bytes++) {
 		play_pass(5000);
-		ur_standstill_look(play.c, false, bytes); // a slow line
+		ur_standstill_look(play.c, steps, bytes << 14); // a slow line
 	}
 	for (int i = 0; i < 20; i++) {
 		play_pass(5000);
-		ur_standstill_look(play.c, true, 19); // many small answers
+		ur_standstill_look(play.c, ++steps, 19 << 14); // many small answers
 	}
 	assert_string_equal(play.said, "");
 }
@@ -48,7 +50,7 @@ static void standing_still_again_and_again_is_said_once_a_minute(void **state)
 	play.c->in_upload = 1;
 	int lines = 0;
 	for (int i = 0; i < 18; i++) { // three minutes
-		ur_standstill_look(play.c, true, 0);
+		ur_standstill_look(play.c, ++steps, 0);
 		play.said[0] = '\0';
 		nothing_comes(10000);
 		lines += play.said[0] != '\0';
@@ -71,6 +73,24 @@ static void a_question_and_a_rest_have_their_words(void **state)
 	ur_step_rest(play.c, item, UR_STEP_ASK, 40000);
 	begin();
 	nothing_comes(8000);
+	assert_non_null(strstr(play.said, "waiting until "));
+	(void)ur_items_take(&play.c->resting);
+}
+
+/* Answers that bring nothing, and what drips, are no progress. */
+static void what_fails_again_and_again_stands_still(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_item("a.jpg");
+	begin();
+	for (int i = 1; i < 5; i++) {
+		ur_step_rest(play.c, item, UR_STEP_ASK, 3000);
+		play_pass(2000);
+		ur_standstill_look(play.c, steps, (uint64_t)i * 500);
+		(void)ur_items_take(&play.c->resting);
+	}
+	ur_step_rest(play.c, item, UR_STEP_ASK, 3000);
+	ur_standstill_look(play.c, steps, 2500);
 	assert_non_null(strstr(play.said, "waiting until "));
 	(void)ur_items_take(&play.c->resting);
 }
@@ -98,6 +118,7 @@ int main(void)
 		PLAYED(whatever_moves_begins_it_anew),
 		PLAYED(standing_still_again_and_again_is_said_once_a_minute),
 		PLAYED(a_question_and_a_rest_have_their_words),
+		PLAYED(what_fails_again_and_again_stands_still),
 		PLAYED(what_is_said_elsewhere_or_ends_is_not_said_here),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -201,6 +201,7 @@ static void wake_rested(struct ur_coordinator *c)
 		assert(item->step == UR_STEP_REST);
 		if (stop || now >= item->due_ns) {
 			ur_step_go(c, item, item->after_rest);
+			c->steps--; // it stands where it stood
 		} else {
 			ur_items_add(&c->resting, item);
 		}
@@ -499,7 +500,7 @@ void ur_coordinator_run(struct ur_coordinator *c)
 		if (!ur_coordinator_turn(c, &moved)) {
 			break;
 		}
-		ur_standstill_look(c, moved, ur_http_bytes_moved(c->http));
+		ur_standstill_look(c, c->steps, ur_http_bytes_moved(c->http));
 		ur_bell_arm(c->wiring.bell);
 		moved = take_in(c) || moved;
 		if (!moved && c->after_commit.count == 0 && c->answered == NULL) {

@@ -70,10 +70,11 @@ struct ur_way {
 	struct ur_item *probe; // the smallest of those so far: tried when all else is done
 };
 
-/** Nothing comes back. */
+/** No item comes any further. */
 struct ur_standstill {
 	int64_t since_ns; // steady
-	uint64_t bytes;   // that had moved when something last did
+	uint64_t steps;   // that had been taken when something last moved
+	uint64_t bytes;   // and bytes that had gone or come
 	bool told;
 	int64_t told_ns; // steady: when something was last said; 0: nothing was
 };
@@ -116,6 +117,7 @@ struct ur_coordinator {
 	struct ur_quota quota;
 	struct ur_way way;
 	struct ur_standstill standstill;
+	uint64_t steps; // that items have taken; what is tried again takes none
 
 	size_t live;      // items that are not in the pool
 	size_t in_upload; // also those in chunks
@@ -284,8 +286,8 @@ void ur_outage_answered(struct ur_coordinator *c);
 
 /* ---- standstill.c ------------------------------------------------------------------------------ */
 
-/** After each turn: `moved` when something came back, `bytes` as they have moved so far. */
-void ur_standstill_look(struct ur_coordinator *c, bool moved, uint64_t bytes);
+/** After each turn: the steps that items have taken so far, and the bytes that have moved. */
+void ur_standstill_look(struct ur_coordinator *c, uint64_t steps, uint64_t bytes);
 
 /* ---- quota.c ----------------------------------------------------------------------------------- */
 

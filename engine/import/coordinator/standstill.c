@@ -1,7 +1,7 @@
 /*
- * standstill - nothing has come back for a while: what is being waited for, and until when, is said.
+ * standstill - no item has come further for a while: what is being waited for, and until when, is said.
  *
- *     something comes back, or bytes move ─▶ from the start
+ *     an item takes a step, or bytes move ─▶ from the start
  *     nothing, for SAY_NS ─▶ a line for the one thing that all the rest waits for; at most one a minute
  *
  * Waits that are somebody else's say so themselves: the server is away (outage), it does not say what it
@@ -18,6 +18,8 @@
 #define SAY_NS (7 * UR_SECOND_NS) // with what a turn takes, well within ten
 #define AGAIN_NS (60 * UR_SECOND_NS)
 #define TEXT_MAX 300
+#define BYTES_MIN \
+	(16u << 10) // in that time: what fails again and again moves bytes, too, and so does a drip
 
 /** When the first of those that rest goes on. */
 static int64_t first_due(const struct ur_coordinator *c)
@@ -79,13 +81,14 @@ static bool find(const struct ur_coordinator *c, int64_t since_ns, char text[TEX
 	return false;
 }
 
-void ur_standstill_look(struct ur_coordinator *c, bool moved, uint64_t bytes)
+void ur_standstill_look(struct ur_coordinator *c, uint64_t steps, uint64_t bytes)
 {
 	struct ur_standstill *still = &c->standstill;
 	const int64_t now = ur_clock_steady_ns();
 	char text[TEXT_MAX];
-	if (moved || bytes != still->bytes || still->since_ns == 0) {
+	if (steps != still->steps || bytes - still->bytes >= BYTES_MIN || still->since_ns == 0) {
 		still->since_ns = now;
+		still->steps = steps;
 		still->bytes = bytes;
 		still->told = false;
 	}

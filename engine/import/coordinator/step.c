@@ -98,6 +98,7 @@ void ur_step_go(struct ur_coordinator *c, struct ur_item *item, enum ur_item_ste
 	assert(item->count <= UR_ITEM_FILES);
 	item->step = step;
 	item->since_ns = ur_clock_steady_ns();
+	c->steps++;
 	ur_items_add(list, item);
 }
 
