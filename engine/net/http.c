@@ -186,6 +186,7 @@ void ur_request_done(struct ur_request *request)
 void ur_http_count(struct ur_http *http, uint64_t bytes)
 {
 	atomic_fetch_add(&http->bytes_sent, bytes);
+	atomic_fetch_add_explicit(&http->bytes_moved, bytes, memory_order_relaxed);
 }
 
 uint64_t ur_http_bytes_sent(const struct ur_http *http)

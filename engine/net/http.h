@@ -158,7 +158,7 @@ void ur_http_call(struct ur_http *http, struct ur_request *request);
 void ur_request_done(struct ur_request *request);
 
 uint64_t ur_http_bytes_sent(const struct ur_http *http);
-/** Of all bodies and answers, as they pass: whether anything moves. */
+/** Of all bodies and answers, as they pass, or have arrived where only that counts: does anything move? */
 uint64_t ur_http_bytes_moved(const struct ur_http *http);
 /** Bytes of an uncounted upload that have arrived. */
 void ur_http_count(struct ur_http *http, uint64_t bytes);

@@ -17,7 +17,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define CONNECTION_AGE_S 4L // the server closes idle ones after 6 s
+#define HELD_BACK_BYTES 65536 // by our own limit: it moves, as slowly as was asked for
+#define CONNECTION_AGE_S 4L   // the server closes idle ones after 6 s
 #define SEND_BUFFER_SMALL (256L << 10)
 #define SEND_BUFFER_LARGE (2L << 20) // the most that curl takes
 #define LARGE_BODY (1u << 20)
@@ -97,7 +98,8 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	if (size == 0) {
 		request->paused = true;
 		request->progress_ns = ur_clock_steady_ns(); // our own limit is no stall
-		(void)atomic_fetch_add_explicit(&http->bytes_moved, 1, memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(
+			&http->bytes_moved, HELD_BACK_BYTES, memory_order_relaxed);
 		return CURL_READFUNC_PAUSE;
 	}
 	while (used < size && at_piece(request)) {
@@ -125,7 +127,8 @@ static size_t give_body(char *buffer, size_t one, size_t size, void *context)
 	}
 	request->body_gone = !more;
 	request->progress_ns = ur_clock_steady_ns();
-	(void)atomic_fetch_add_explicit(&http->bytes_moved, used, memory_order_relaxed);
+	(void)atomic_fetch_add_explicit(
+		&http->bytes_moved, request->uncounted ? 0 : used, memory_order_relaxed);
 	if (request->upload) {
 		ur_bucket_spend(&http->bucket, used);
 	}
