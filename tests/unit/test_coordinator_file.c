@@ -45,6 +45,39 @@ static void only_open_media_without_an_answer_are_to_be_asked_for(void **state)
 	assert_false(ur_file_is_to_ask(file));
 }
 
+static void who_did_not_arrive_or_could_not_go_is_in_trouble(void **state)
+{
+	(void)state;
+	struct ur_file *file = candidate("a.jpg");
+	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, "");
+	assert_true(ur_file_is_in_trouble(file));
+	ur_file_close(file, UR_BROKEN, UR_OUTCOME_FAILED, "");
+	assert_true(ur_file_is_in_trouble(file));
+	ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, "no picture");
+	assert_false(ur_file_is_in_trouble(file));
+	file->error = -EACCES;
+	assert_true(ur_file_is_in_trouble(file));
+	file->class = UR_CLASS_NONE; // whatever it is, it would not have been sent
+	assert_false(ur_file_is_in_trouble(file));
+
+	file = candidate("b.jpg");
+	ur_file_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED, "asked again later");
+	assert_false(ur_file_is_in_trouble(file)); // that is doubt, and has its time
+	ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING, "not yet quiet");
+	assert_false(ur_file_is_in_trouble(file));
+	file->trouble = true;
+	assert_true(ur_file_is_in_trouble(file));
+	file->outcome = UR_OUTCOME_VANISHED;
+	assert_false(ur_file_is_in_trouble(file));
+
+	file = candidate("c.jpg");
+	play_known(file);
+	ur_file_keep(play.c, file->item, file, "kept: so it is");
+	assert_true(ur_file_is_in_trouble(file));
+	file->state = UR_SETTLED; // and then it went after all
+	assert_false(ur_file_is_in_trouble(file));
+}
+
 static void nothing_is_delivered_without_an_asset(void **state)
 {
 	(void)state;
@@ -251,6 +284,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PLAYED(a_doubt_ends_by_time_that_has_passed_and_by_no_clock_that_was_set),
 		PLAYED(only_open_media_without_an_answer_are_to_be_asked_for),
+		PLAYED(who_did_not_arrive_or_could_not_go_is_in_trouble),
 		PLAYED(nothing_is_delivered_without_an_asset),
 		PLAYED(what_was_sent_or_is_there_or_is_a_duplicate_is_delivered),
 		PLAYED(what_waits_as_it_should_is_no_warning),
