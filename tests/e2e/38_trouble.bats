@@ -156,6 +156,32 @@ stays_1() { # ARGUMENT…
 	lacks "$OUT" "files and folders of"
 }
 
+@test "what the server refuses for good is asked again at growing pauses, and goes when it is taken" {
+	start_immichd
+	photo "$T/in/bad.jpg"
+	configure "after: keep"
+	mischief 'POST /api/assets: status=400 name=bad.jpg'
+	drains_with 1 0 0
+	equals "$(stats .uploadsRefused)" 1
+	local hours
+	next() { ledger "SELECT (next_ns - $(date +%s%N)) / 3600000000000.0 FROM file"; }
+	for hours in 0.9 1.9 3.9; do
+		[ "$(echo "$(next) > $hours" | bc)" = 1 ]
+		ledger "UPDATE file SET next_ns = next_ns - (SELECT next_ns FROM file) + 1"
+		drains_with 0 # asked again, and told of before
+		lacks "$OUT" "bad.jpg"
+		drains_with 0
+	done
+	equals "$(stats .uploadsRefused)" 4
+	ur import "$T/in" # by hand it stays until somebody says so
+	equals "$CODE" 1
+	equals "$(stats .uploadsRefused)" 4
+	mischief
+	ledger "UPDATE file SET next_ns = 1"
+	drains_with 0
+	equals "$(server_count)" 1
+}
+
 @test "what drain cannot take away is named once and counted, also over other runs and folders" {
 	can_be_nobody || skip "no setpriv to become somebody else"
 	start_immichd

@@ -217,13 +217,22 @@ static void what_failed_is_tried_later_and_later(void **state)
 	assert_non_null(file->reason);
 }
 
-static void what_failed_for_good_has_no_next_time(void **state)
+static void what_failed_for_good_is_asked_again_ever_more_seldom(void **state)
 {
 	(void)state;
 	struct ur_file *file = candidate("a.jpg");
+	int64_t before = PLAY_HOUR_MS * UR_MS_NS / 2;
+	for (int runs = 0; runs < 4; runs++) {
+		file->tries = 1;
+		file->failed_before = runs;
+		ur_file_close_failed(file, true);
+		assert_true(file->for_good);
+		assert_true(file->next_ns - ur_clock_wall_ns() > before);
+		before = file->next_ns - ur_clock_wall_ns();
+	}
+	file->failed_before = 1000;
 	ur_file_close_failed(file, true);
-	assert_true(file->for_good);
-	assert_int_equal(file->next_ns, 0);
+	assert_true(file->next_ns - ur_clock_wall_ns() <= 8 * PLAY_DAY_MS * UR_MS_NS);
 }
 
 static void given_up_at(const char *name, enum ur_put_verdict verdict)
@@ -295,7 +304,7 @@ int main(void)
 		PLAYED(what_is_kept_for_want_of_a_proof_is_said_and_counted),
 		PLAYED(a_suspect_without_a_proof_stays_a_suspect),
 		PLAYED(what_failed_is_tried_later_and_later),
-		PLAYED(what_failed_for_good_has_no_next_time),
+		PLAYED(what_failed_for_good_is_asked_again_ever_more_seldom),
 		PLAYED(five_files_that_end_at_a_stranger_end_the_run),
 		PLAYED(what_changed_is_looked_at_afresh),
 		PLAYED(what_is_gone_from_its_name_has_vanished),

@@ -248,7 +248,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_FAILED:
 		file->tries = 0;
 		file->failed_before = row->tries;
-		if (row->for_good || file->later) {
+		if (file->later || (row->for_good && !c->run->options->respect_next)) {
 			ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
 			file->tries = row->tries;
