@@ -305,7 +305,8 @@ static const char *what_next(const struct ur_record *f)
 	case UR_FAILED:
 		return f->for_good
 			       ? "the server would refuse it again: mend the reason, then `uringest "
-				 "retry FILE`"
+				 "retry FILE`; drain asks again by itself, at the time named and then ever "
+				 "more seldom"
 			       : "the next import tries again; drain does so when its time has come";
 	case UR_SUSPECT:
 		return "a run after the time named asks the server for its bytes; until then it stays";

@@ -34,6 +34,8 @@
 #define UR_SETTLE_STUCK (-EINPROGRESS) // settle_result: it stands in the staging folder
 #define UR_RETRY_FIRST_S INT64_C(300)  // between a run that failed with a file and the next
 #define UR_RETRY_DOUBLINGS 6
+#define UR_AGAIN_FIRST_S INT64_C(3600) // the same, of what the server refused for good
+#define UR_AGAIN_DOUBLINGS 7
 
 /** What became of a file in this run: the summary counts these. */
 enum ur_outcome {

@@ -76,7 +76,7 @@ int ur_scan_by_name(const void *a, const void *b, void *context)
  * Whether a row with this state and an unchanged file leaves nothing to do in this run.  A seal holds
  * what this says with --after keep: see SEAL_ROWS in the ledger.
  */
-static bool nothing_to_do(const struct ur_run *run, const struct ur_record *row)
+static bool nothing_to_do(const struct ur_run *run, const struct ur_record *row, bool later)
 {
 	switch (row->state) {
 	case UR_KNOWN:
@@ -87,7 +87,7 @@ static bool nothing_to_do(const struct ur_run *run, const struct ur_record *row)
 	case UR_REFUSED:
 		return true;
 	case UR_FAILED:
-		return row->for_good;
+		return row->for_good && (later || !run->options->respect_next);
 	case UR_SEEN:
 	case UR_STABLE:
 	case UR_PROBED:
@@ -102,6 +102,18 @@ static bool nothing_to_do(const struct ur_run *run, const struct ur_record *row)
 		return false;
 	}
 	return false;
+}
+
+/**
+ * A timer leaves alone what failed until its next try is due.  Longer than the longest wait: the clock
+ * was stepped back since.
+ */
+static bool is_later(const struct ur_run *run, const struct ur_record *row)
+{
+	const int64_t most_s = row->for_good ? UR_AGAIN_FIRST_S << UR_AGAIN_DOUBLINGS
+					     : UR_RETRY_FIRST_S << UR_RETRY_DOUBLINGS;
+	const int64_t wait_ns = row->next_ns - ur_clock_wall_ns();
+	return run->options->respect_next && wait_ns > 0 && wait_ns <= most_s * UR_SECOND_NS;
 }
 
 /** Quiet since we first saw these times and this size, on a clock that nobody steps. */
@@ -126,7 +138,8 @@ static void judge_entry(
 	const bool same = ur_fs_may_be_same(&m->dir->fs, &now, &row->identity);
 	/* A file that stands where one was removed is another file, whatever its times say. */
 	const bool believed = same && row->remembered && row->hashed && row->state != UR_SETTLED;
-	entry->flags |= FLAG_ROW;
+	const bool later = same && is_later(run, row);
+	entry->flags |= FLAG_ROW | (later ? FLAG_LATER : 0);
 	if (believed || (same && row->state == UR_REFUSED && row->remembered)) {
 		entry->flags |= FLAG_SAME;
 		/* A timer names it once, and that is to be written down. */
@@ -135,7 +148,7 @@ static void judge_entry(
 			((row->state == UR_REFUSED && !row->told) ||
 				(row->state == UR_FAILED &&
 					!(row->told && ur_trouble_was_known(&run->troubles, row))));
-		if (m->dir->fs.trusted && nothing_to_do(run, row) && !unnamed) {
+		if (m->dir->fs.trusted && nothing_to_do(run, row, later) && !unnamed) {
 			const bool told = row->state == UR_REFUSED || row->state == UR_FAILED;
 			entry->flags |= told ? FLAG_KEPT | FLAG_TOLD : FLAG_KEPT;
 		}
@@ -144,12 +157,6 @@ static void judge_entry(
 	const bool certain = same && ur_identity_same(&now, &row->identity);
 	if ((entry->flags & FLAG_KEPT) == 0 && is_young(run, row, certain)) {
 		entry->flags |= FLAG_YOUNG;
-	}
-	/* Longer than the longest wait: the clock was stepped back since. */
-	const int64_t wait_ns = row->next_ns - ur_clock_wall_ns();
-	if (run->options->respect_next && same && wait_ns > 0 &&
-		wait_ns <= (UR_RETRY_FIRST_S << UR_RETRY_DOUBLINGS) * UR_SECOND_NS) {
-		entry->flags |= FLAG_LATER;
 	}
 }
 

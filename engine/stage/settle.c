@@ -390,9 +390,16 @@ int ur_settle_start(struct ur_run *run, const struct ur_settle_wiring *wiring,
 	if (run->options->after == UR_AFTER_MOVE) {
 		settle->target_fd =
 			ur_sys.openat(AT_FDCWD, run->options->move_to, O_RDONLY | O_DIRECTORY, 0);
+		const int may = settle->target_fd < 0 ? 0 : ur_sys.may_write(settle->target_fd);
 		if (settle->target_fd < 0) {
 			r = ur_err_set(err, settle->target_fd, UR_FAULT_SETUP,
 				"cannot open '%s', where --after move=… should move files to",
+				run->options->move_to);
+		} else if (may == -EACCES || may == -EROFS || may == -EPERM) {
+			/* Else it would be said of each file, and its own folder be blamed. */
+			r = ur_err_set(err, may, UR_FAULT_SETUP,
+				"cannot write into '%s', where --after move=… should move files to: "
+				"let this user write there, or name another folder",
 				run->options->move_to);
 		}
 	}

@@ -156,6 +156,32 @@ stays_1() { # ARGUMENT…
 	lacks "$OUT" "files and folders of"
 }
 
+@test "what the server refuses for good is asked again at growing pauses, and goes when it is taken" {
+	start_immichd
+	photo "$T/in/bad.jpg"
+	configure "after: keep"
+	mischief 'POST /api/assets: status=400 name=bad.jpg'
+	drains_with 1 0 0
+	equals "$(stats .uploadsRefused)" 1
+	local hours
+	next() { ledger "SELECT (next_ns - $(date +%s%N)) / 3600000000000.0 FROM file"; }
+	for hours in 0.9 1.9 3.9; do
+		[ "$(echo "$(next) > $hours" | bc)" = 1 ]
+		ledger "UPDATE file SET next_ns = next_ns - (SELECT next_ns FROM file) + 1"
+		drains_with 0 # asked again, and told of before
+		lacks "$OUT" "bad.jpg"
+		drains_with 0
+	done
+	equals "$(stats .uploadsRefused)" 4
+	ur import "$T/in" # by hand it stays until somebody says so
+	equals "$CODE" 1
+	equals "$(stats .uploadsRefused)" 4
+	mischief
+	ledger "UPDATE file SET next_ns = 1"
+	drains_with 0
+	equals "$(server_count)" 1
+}
+
 @test "what drain cannot take away is named once and counted, also over other runs and folders" {
 	can_be_nobody || skip "no setpriv to become somebody else"
 	start_immichd
@@ -185,6 +211,32 @@ stays_1() { # ARGUMENT…
 	drain
 	equals "$CODE" 0
 	equals "$(files_in "$T/in")" 0
+}
+
+@test "what cannot be read is told of once by a timer, and each folder has its own memory" {
+	can_be_nobody || skip "no setpriv to become somebody else"
+	start_immichd
+	photo "$T/in/closed.jpg"
+	photo "$T/more/fine.jpg"
+	chmod -R a+rX "$T/in" "$T/more"
+	chmod 777 "$T/ledger"
+	configure "after: keep" && printf '  - path: %s\n    after: keep\n' "$T/more" >>"$T/drain.yaml"
+	as_nobody
+	chmod 0 "$T/in/closed.jpg"
+	drain
+	equals "$CODE" 1
+	has "$OUT" "closed.jpg: it cannot be read: Permission denied; give this user the right to read it"
+	drains_with 0 0
+	lacks "$OUT" "closed.jpg"
+	photo "$T/more/next.jpg"
+	chmod 0 "$T/more/next.jpg"
+	drains_with 1 0 # known of one folder, and news of the other
+	ur status --ledger "$LEDGER"
+	equals "$(grep -c 'in trouble . files and folders of' "$T/out")" 2
+	chmod 644 "$T/in/closed.jpg"
+	drains_with 0 0
+	ur status --ledger "$LEDGER"
+	equals "$(grep -c 'in trouble . files and folders of' "$T/out")" 1
 }
 
 @test "a proxy's limit and a quota are told of once by a timer, and each time by hand" {
@@ -280,4 +332,19 @@ read_only() { # FOLDER AT
 	equals "$CODE" 0
 	equals "$(cat "$T/out" "$T/err" | grep -c 'no write permission in its folder')" 0
 	has "$OUT" "6 files and folders in all did not arrive, or could not be taken away as asked, 0 of them new"
+}
+
+@test "a folder to move to that cannot be written ends with 2 before anything is sent" {
+	can_be_nobody || skip "no setpriv to become somebody else"
+	start_immichd
+	photo "$T/lib/1.jpg"
+	mkdir "$T/closed"
+	chmod -R a+rwX "$T/lib" "$T/ledger"
+	chmod 755 "$T/closed"
+	as_nobody
+	[ "$(id -u)" = 0 ] || chmod a-w "$T/closed"
+	ur import --after "move=$T/closed" "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "cannot write into '$T/closed', where --after move=… should move files to"
+	equals "$(server_count)" 0
 }

@@ -45,6 +45,39 @@ static void only_open_media_without_an_answer_are_to_be_asked_for(void **state)
 	assert_false(ur_file_is_to_ask(file));
 }
 
+static void who_did_not_arrive_or_could_not_go_is_in_trouble(void **state)
+{
+	(void)state;
+	struct ur_file *file = candidate("a.jpg");
+	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED, "");
+	assert_true(ur_file_is_in_trouble(file));
+	ur_file_close(file, UR_BROKEN, UR_OUTCOME_FAILED, "");
+	assert_true(ur_file_is_in_trouble(file));
+	ur_file_close(file, UR_REFUSED, UR_OUTCOME_REFUSED, "no picture");
+	assert_false(ur_file_is_in_trouble(file));
+	file->error = -EACCES;
+	assert_true(ur_file_is_in_trouble(file));
+	file->class = UR_CLASS_NONE; // whatever it is, it would not have been sent
+	assert_false(ur_file_is_in_trouble(file));
+
+	file = candidate("b.jpg");
+	ur_file_close(file, UR_SUSPECT, UR_OUTCOME_REFUSED, "asked again later");
+	assert_false(ur_file_is_in_trouble(file)); // that is doubt, and has its time
+	ur_file_close(file, UR_SEEN, UR_OUTCOME_WAITING, "not yet quiet");
+	assert_false(ur_file_is_in_trouble(file));
+	file->trouble = true;
+	assert_true(ur_file_is_in_trouble(file));
+	file->outcome = UR_OUTCOME_VANISHED;
+	assert_false(ur_file_is_in_trouble(file));
+
+	file = candidate("c.jpg");
+	play_known(file);
+	ur_file_keep(play.c, file->item, file, "kept: so it is");
+	assert_true(ur_file_is_in_trouble(file));
+	file->state = UR_SETTLED; // and then it went after all
+	assert_false(ur_file_is_in_trouble(file));
+}
+
 static void nothing_is_delivered_without_an_asset(void **state)
 {
 	(void)state;
@@ -184,13 +217,22 @@ static void what_failed_is_tried_later_and_later(void **state)
 	assert_non_null(file->reason);
 }
 
-static void what_failed_for_good_has_no_next_time(void **state)
+static void what_failed_for_good_is_asked_again_ever_more_seldom(void **state)
 {
 	(void)state;
 	struct ur_file *file = candidate("a.jpg");
+	int64_t before = PLAY_HOUR_MS * UR_MS_NS / 2;
+	for (int runs = 0; runs < 4; runs++) {
+		file->tries = 1;
+		file->failed_before = runs;
+		ur_file_close_failed(file, true);
+		assert_true(file->for_good);
+		assert_true(file->next_ns - ur_clock_wall_ns() > before);
+		before = file->next_ns - ur_clock_wall_ns();
+	}
+	file->failed_before = 1000;
 	ur_file_close_failed(file, true);
-	assert_true(file->for_good);
-	assert_int_equal(file->next_ns, 0);
+	assert_true(file->next_ns - ur_clock_wall_ns() <= 8 * PLAY_DAY_MS * UR_MS_NS);
 }
 
 static void given_up_at(const char *name, enum ur_put_verdict verdict)
@@ -251,6 +293,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		PLAYED(a_doubt_ends_by_time_that_has_passed_and_by_no_clock_that_was_set),
 		PLAYED(only_open_media_without_an_answer_are_to_be_asked_for),
+		PLAYED(who_did_not_arrive_or_could_not_go_is_in_trouble),
 		PLAYED(nothing_is_delivered_without_an_asset),
 		PLAYED(what_was_sent_or_is_there_or_is_a_duplicate_is_delivered),
 		PLAYED(what_waits_as_it_should_is_no_warning),
@@ -261,7 +304,7 @@ int main(void)
 		PLAYED(what_is_kept_for_want_of_a_proof_is_said_and_counted),
 		PLAYED(a_suspect_without_a_proof_stays_a_suspect),
 		PLAYED(what_failed_is_tried_later_and_later),
-		PLAYED(what_failed_for_good_has_no_next_time),
+		PLAYED(what_failed_for_good_is_asked_again_ever_more_seldom),
 		PLAYED(five_files_that_end_at_a_stranger_end_the_run),
 		PLAYED(what_changed_is_looked_at_afresh),
 		PLAYED(what_is_gone_from_its_name_has_vanished),

@@ -295,6 +295,23 @@ static void a_failure_for_good_stays_and_another_is_tried_again(void **state)
 	assert_int_equal(file->put.sends, 0);
 }
 
+static void a_timer_asks_again_also_of_what_failed_for_good_when_its_time_has_come(void **state)
+{
+	(void)state;
+	struct ur_item *item = remembered(UR_FAILED);
+	item->files->row->for_good = true;
+	item->files->row->tries = 3;
+	play.options.respect_next = true;
+	const struct ur_file *file = judged(item);
+	assert_true(ur_file_is_to_ask(file));
+	assert_int_equal(file->failed_before, 3);
+
+	item = remembered(UR_FAILED);
+	item->files->row->for_good = true;
+	item->files->later = true;
+	assert_int_equal(judged(item)->outcome, UR_OUTCOME_FAILED);
+}
+
 static void a_failure_whose_time_has_not_come_waits(void **state)
 {
 	(void)state;
@@ -532,6 +549,7 @@ int main(void)
 		PLAYED(a_failure_for_good_stays_and_another_is_tried_again),
 		PLAYED(a_failure_that_is_not_read_before_its_time_stays_as_it_was),
 		PLAYED(pauses_grow_from_run_to_run),
+		PLAYED(a_timer_asks_again_also_of_what_failed_for_good_when_its_time_has_come),
 		PLAYED(a_failure_whose_time_has_not_come_waits),
 		PLAYED(the_bytes_of_a_file_that_went_away_are_news_when_they_come_back),
 		PLAYED(who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays),

@@ -54,6 +54,27 @@ static void what_fits_into_the_rest_goes_on(void **state)
 	assert_true(ur_quota_waits(play.c, large));
 	assert_int_equal(large->state, UR_WANTED);
 	assert_int_equal(large->outcome, UR_OUTCOME_WAITING);
+	assert_true(large->trouble); // it did not arrive
+}
+
+static void who_meets_it_is_in_trouble_and_a_timer_says_so_once(void **state)
+{
+	(void)state;
+	for (int known = 0; known < 2; known++) {
+		struct ur_file *file = of_size(1000);
+		struct ur_record *row = play_remember(file, UR_WANTED);
+		play.options.respect_next = true;
+		play.run.troubles.known.run = known;
+		row->trouble = true;
+		row->run = 1;
+		file->state = UR_WANTED;
+		play.said[0] = '\0';
+		play.c->quota = (struct ur_quota){.left = -1};
+		met(file);
+		assert_true(file->trouble);
+		is_answered(",\"quotaSizeInBytes\":5000,\"quotaUsageInBytes\":4500");
+		assert_int_equal(play.said[0] == '\0', known);
+	}
 }
 
 static void what_is_sent_is_taken_off_the_rest(void **state)
@@ -123,6 +144,7 @@ int main(void)
 		PLAYED(nothing_waits_before_a_quota_was_met),
 		PLAYED(a_quota_that_was_met_is_asked_for_once),
 		PLAYED(what_fits_into_the_rest_goes_on),
+		PLAYED(who_meets_it_is_in_trouble_and_a_timer_says_so_once),
 		PLAYED(what_is_sent_is_taken_off_the_rest),
 		PLAYED(an_overdrawn_quota_leaves_nothing),
 		PLAYED(the_server_is_believed_when_it_refuses_what_should_have_fitted),

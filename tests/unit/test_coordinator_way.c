@@ -105,7 +105,9 @@ static void what_waits_is_counted(void **state)
 	(void)state;
 	ur_way_refused(play.c, wanted("a.jpg", 4000)->files, 413);
 	play.c->way.probed = true;
-	assert_int_equal(of(wanted("b.jpg", 5000)), UR_WAY_WAITS);
+	struct ur_item *waits = wanted("b.jpg", 5000);
+	assert_int_equal(of(waits), UR_WAY_WAITS);
+	assert_true(waits->files->trouble); // it did not arrive
 	assert_int_equal(atomic_load(&play.run.too_large), 2);
 	assert_int_equal(atomic_load(&play.run.held), 1);
 }

@@ -263,6 +263,12 @@ static struct ur_put_answer answer_of(const struct ur_file *file)
 	};
 }
 
+/** By an earlier run that asked the server for its version. */
+static bool was_for_good(const struct ur_file *file)
+{
+	return file->failed_before > 0 && file->row != NULL && file->row->for_good;
+}
+
 /** True when the file is closed by what came back. */
 static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file,
 	const struct ur_put_answer *answer)
@@ -300,7 +306,7 @@ static bool judge_answer(struct ur_coordinator *c, struct ur_item *item, struct 
 	case UR_PUT_REJECTED:
 		ur_file_came_to_nothing(file);
 		/* With a version from yesterday it may have been our request that was wrong. */
-		ur_file_close_failed(file, !c->run->server_remembered);
+		ur_file_close_failed(file, !c->run->server_remembered || was_for_good(file));
 		return true;
 	case UR_PUT_UNREAD:
 		ur_file_came_to_nothing(file);

@@ -15,6 +15,10 @@
 static const struct ur_backoff between_runs = {.first_ms = UR_RETRY_FIRST_S * 1000,
 	.most_ms = (UR_RETRY_FIRST_S * 1000) << UR_RETRY_DOUBLINGS};
 
+/** Servers are mended, too: a timer asks again, and ever more seldom. */
+static const struct ur_backoff for_good_between_runs = {.first_ms = UR_AGAIN_FIRST_S * 1000,
+	.most_ms = (UR_AGAIN_FIRST_S * 1000) << UR_AGAIN_DOUBLINGS};
+
 void ur_file_close(
 	struct ur_file *file, enum ur_state state, enum ur_outcome outcome, const char *reason)
 {
@@ -95,8 +99,7 @@ bool ur_file_asks_again(const struct ur_file *file)
 
 bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	return c->run->options->respect_next &&
-	       ur_trouble_was_known(&c->run->troubles, file->row);
+	return c->run->options->respect_next && ur_trouble_was_known(&c->run->troubles, file->row);
 }
 
 /** Of media.  What is only in doubt waits for its answer; that it was not given is one. */
@@ -241,7 +244,8 @@ void ur_file_came_to_nothing(struct ur_file *file)
 void ur_file_pause(struct ur_file *file, int tries)
 {
 	assert(tries >= 0);
-	const int64_t wait_ms = ur_retry_step_ms(&between_runs, (unsigned)tries);
+	const int64_t wait_ms = ur_retry_step_ms(
+		file->for_good ? &for_good_between_runs : &between_runs, (unsigned)tries);
 	file->tries = tries;
 	file->next_ns = ur_clock_wall_ns() + wait_ms * UR_MS_NS;
 }
@@ -251,10 +255,11 @@ void ur_file_close_failed(struct ur_file *file, bool for_good)
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
+	file->tries += file->tries == 0
+			       ? 1
+			       : 0; // a refusal is no try that could be repeated, but ends a run
 	file->tries += file->failed_before; // the pauses grow from run to run
-	if (!for_good) {
-		ur_file_pause(file, file->tries);
-	}
+	ur_file_pause(file, file->tries);
 }
 
 /** So many files that end at a stranger are the way's fault, and the next ones would end there, too. */

@@ -249,7 +249,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_BROKEN:
 		file->tries = 0;
 		file->failed_before = row->tries;
-		if (row->for_good || file->later) {
+		if (file->later || (row->for_good && !c->run->options->respect_next)) {
 			ur_file_close(file, row->state, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
 			file->tries = row->tries;
