@@ -101,6 +101,7 @@ static int make_httpd(struct ur_gateway *gateway, struct ur_err *err)
 		.body_wait_ms = 120000,
 		.idle_wait_ms = 75000,
 		.answer_wait_ms = 120000,
+		.late_status = 503, // of a 408 many clients say that it is for good
 		.handler =
 			{
 				.begin = ur_route_begin,

@@ -75,7 +75,7 @@ struct ur_gateway;
 struct ur_gateway *ur_gateway_free(struct ur_gateway *gateway);
 /** Until stopped; every offset is durable afterwards. */
 [[nodiscard]] int ur_gateway_run(struct ur_gateway *gateway, struct ur_err *err);
-/** What others are waited for gets grace_ms, while all goes on; then it closes, in a moment (leave.h). */
+/** What is waited for gets grace_ms, while all goes on; then it closes, in a moment (leave.h). */
 void ur_gateway_stop(struct ur_gateway *gateway, int64_t grace_ms);
 /** New limits, from now on. */
 void ur_gateway_reload(struct ur_gateway *gateway, const struct ur_gateway_limits *limits);

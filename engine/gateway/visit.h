@@ -85,7 +85,7 @@ void ur_visit_refuse(struct ur_visit *visit, int status, const char *format, ...
 /** Ends the visit without an answer: the peer is gone, or was taken over from. */
 void ur_visit_end(struct ur_visit *visit);
 #define UR_RESTART_WORDS "the gateway restarts; what has come is kept, go on in a moment"
-/** Answers somebody else's work, which goes on and finds that nobody waits any more. */
+/** The answer before what was begun for it is over: that goes on, finds nobody, and ends the visit. */
 void ur_visit_leave(struct ur_visit *visit, int status, const char *sentence);
 void ur_visit_set_offset(struct ur_visit *visit, uint64_t offset);
 void ur_visit_set_expires(struct ur_visit *visit, const struct ur_spool_upload *upload);

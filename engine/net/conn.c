@@ -220,6 +220,9 @@ static void refuse(struct ur_conn *c, int status, const char *why)
 	c->is_refusal = true;
 	c->keep = false;
 	ur_text_done(&c->fields);
+	if (status == 503) {
+		ur_text_adds(&c->fields, "Retry-After: 5\r\n");
+	}
 	compose(c, status, "text/plain; charset=utf-8", strlen(why) + 1);
 	ur_text_addf(&c->out, "%s\n", why);
 	begin_answer(c, status);
@@ -230,6 +233,12 @@ static void lose_and_refuse(struct ur_conn *c, int why, int status, const char *
 {
 	c->httpd->options.handler.gone(c->httpd->options.handler.context, &c->x, why);
 	refuse(c, status, words);
+}
+
+/** Lines get better: whoever is told by a 5xx tries again. */
+static void lose_late(struct ur_conn *c, const char *words)
+{
+	lose_and_refuse(c, -ETIMEDOUT, c->httpd->options.late_status, words);
 }
 
 /* --- the socket ----------------------------------------------------------------------------------- */
@@ -524,7 +533,7 @@ static bool read_body(struct ur_conn *c)
 		hold(c, buffer + used, (size_t)n - used);
 	}
 	if (c->phase == UR_CONN_EXCHANGE && !is_complete(c) && is_trickle(c)) {
-		lose_and_refuse(c, -ETIMEDOUT, 408, "the body comes in too slowly");
+		lose_late(c, "the body comes in too slowly");
 	}
 	return true;
 }
@@ -727,7 +736,7 @@ void ur_conn_expire(struct ur_conn *c, enum ur_conn_wait wait)
 			arm(c, UR_WAIT_BODY);
 			kick(c);
 		} else {
-			lose_and_refuse(c, -ETIMEDOUT, 408, "the body stopped coming");
+			lose_late(c, "the body stopped coming");
 		}
 		return;
 	case UR_WAIT_ANSWER:

@@ -341,6 +341,7 @@ static void use_defaults(struct ur_httpd_options *o)
 	o->body_wait_ms = o->body_wait_ms > 0 ? o->body_wait_ms : 60000;
 	o->idle_wait_ms = o->idle_wait_ms > 0 ? o->idle_wait_ms : 75000;
 	o->answer_wait_ms = o->answer_wait_ms > 0 ? o->answer_wait_ms : 60000;
+	o->late_status = o->late_status > 0 ? o->late_status : 408;
 	o->body_rate_ms = o->body_rate_ms > 0 ? o->body_rate_ms : 30000;
 }
 

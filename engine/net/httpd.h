@@ -92,6 +92,7 @@ struct ur_httpd_options {
 	int64_t answer_wait_ms; // without a byte of an answer taken (60 s)
 	uint64_t body_rate_min; // bytes a second of an accepted body (no minimum), over
 	int64_t body_rate_ms;   // so long (30 s)
+	int late_status;        // of a body that comes too slowly, or no more (408)
 	struct ur_httpd_handler handler;
 };
 

@@ -167,15 +167,27 @@ CONF
   has "$told" "upgrade=websocket connection=upgrade"
 }
 
-@test "connections to upstreams are kept" {
-  local port told path
+@test "connections to upstreams are kept, but for the gateway's, which may end with it" {
+  local port told
   port=$(free_port)
   second_nginx "127.0.0.1:$port" "127.0.0.1:$port" "$(mirror "$port")"
   # One worker, so that it is the same pool.
-  for path in / /uringest/ ; do
-    told=$(for _ in 1 2 3 4 5 6 7 8 9 10; do at $PUBLIC $path; done)
-    grep -qE 'requests=([2-9]|10)' <<<"$told" || { echo "$told" && return 1; }
-  done
+  told=$(for _ in 1 2 3 4 5 6 7 8 9 10; do at $PUBLIC /; done)
+  grep -qE 'requests=([2-9]|10)' <<<"$told" || { echo "$told" && return 1; }
+  told=$(for _ in 1 2 3 4 5 6 7 8 9 10; do at $PUBLIC /uringest/; done)
+  equals "$(grep -oE 'requests=[0-9]+' <<<"$told" | sort -u)" requests=1
+}
+
+@test "while nobody listens in the gateway's place, clients are told to try again, and go on" {
+  local port
+  port=$(free_port)
+  second_nginx "127.0.0.1:$port" "127.0.0.1:$port" # nobody
+  equals "$(code $PUBLIC /uringest/files/ -X POST)" 503
+  equals "$(code $PUBLIC /uringest/files/x -X PATCH --data x)" 503
+  equals "$(code $PUBLIC /uringest/files/x --head)" 423 # after any other answer some begin anew
+  has "$(at $PUBLIC /uringest/files/x --head -D - -o /dev/null)" 'x-frame-options: SAMEORIGIN'
+  has "$(at $PUBLIC /uringest/files/)" 'try again'
+  equals "$(code $PUBLIC / -X POST)" 502 # Immich's own trouble is nobody else's word
 }
 
 @test "WebSockets go through on both hosts, in both directions, and stay" {

@@ -32,7 +32,7 @@ cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
 TESTS=()
 for unit in put retry wire http folder trouble ledger spool_outcome removal staging rename leftover recover settle settle_hash settle_stage \
-  settle_move route create status upstream receive delivery delivery_answer delivery_course \
+  settle_move route create status upstream receive passing delivery delivery_answer delivery_course \
   delivery_related; do
   TESTS+=("tests/unit/test_$unit")
 done

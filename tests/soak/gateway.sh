@@ -19,6 +19,6 @@ run() { # BUILD FILE…
 
 UR_CREATIONS=${UR_CREATIONS:-100000} UR_SLOW=${UR_SLOW:-60} run "${BUILD:-release}" 45_abuse.bats
 unset UR_SLOW
-run asan 41_gateway.bats 42_delivery.bats 43_tus.bats 45_abuse.bats
-run tsan 41_gateway.bats 42_delivery.bats 43_tus.bats
+run asan 41_gateway.bats 42_delivery.bats 43_tus.bats 45_abuse.bats 49_restart.bats
+run tsan 41_gateway.bats 42_delivery.bats 43_tus.bats 49_restart.bats
 exit $failed

@@ -1491,6 +1491,56 @@ static void stop_lets_exchanges_end(void **state)
 	end(s);
 }
 
+/** Accepted or not, by the loop or by the kernel: who has asked before it stops is answered. */
+static void stop_hears_who_is_on_the_way(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 100; i++) {
+		struct server *s = served();
+		int fds[8];
+		for (size_t j = 0; j < 8; j++) {
+			fds[j] = dial(s);
+			say(fds[j], "GET /x HTTP/1.1\r\n" HOST "\r\n");
+		}
+		ur_httpd_stop(s->httpd, 60000);
+		for (size_t j = 0; j < 8; j++) {
+			expect_answer(fds[j], 200, NULL);
+			(void)close(fds[j]);
+		}
+		end(s);
+	}
+}
+
+static void stop_waits_for_nobody_who_says_nothing(void **state)
+{
+	(void)state;
+	struct server *s = served();
+	const int silent = dial(s);
+	ur_httpd_stop(s->httpd, 60000);
+	expect_end(silent);
+	(void)close(silent);
+	end(s);
+}
+
+static void a_late_body_has_the_status_that_its_clients_understand(void **state)
+{
+	(void)state;
+	struct server *s = server_new();
+	struct ur_httpd_options options = options_of(s);
+	options.body_wait_ms = 50;
+	options.late_status = 503;
+	start(s, &options);
+	const int fd = dial(s);
+	struct answer a;
+	say(fd, "POST /x HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\nhe");
+	hear(fd, &a);
+	assert_int_equal(a.status, 503);
+	assert_non_null(strstr(a.head, "Retry-After: 5\r\n"));
+	answer_done(&a);
+	(void)close(fd);
+	end(s);
+}
+
 static void stop_ends_the_rest_after_its_grace(void **state)
 {
 	(void)state;
@@ -1799,6 +1849,9 @@ int main(void)
 		cmocka_unit_test(a_socket_that_does_not_listen_is_refused),
 		cmocka_unit_test(a_server_may_be_freed_without_having_run),
 		cmocka_unit_test(stop_lets_exchanges_end),
+		cmocka_unit_test(stop_hears_who_is_on_the_way),
+		cmocka_unit_test(stop_waits_for_nobody_who_says_nothing),
+		cmocka_unit_test(a_late_body_has_the_status_that_its_clients_understand),
 		cmocka_unit_test(stop_ends_the_rest_after_its_grace),
 		cmocka_unit_test(every_exchange_ends_once),
 	};
