@@ -69,6 +69,7 @@ struct ur_gateway {
 	bool server_away; // and the log says so
 	int away_kind;    // the reason that the log names
 	int64_t version_asked_ms;
+	int64_t silence_told_ms; // of an upload that it was asked about; 0: never
 	struct ur_request version_request;
 	struct ur_post version_post;
 	struct ur_session *deliveries;

@@ -594,6 +594,29 @@ static void a_refusal_of_the_servers_own_ends_it_and_keeps_the_bytes(void **stat
 	assert_int_equal(w->gateway.counters.refused, 1);
 }
 
+static void a_question_that_is_not_answered_is_told_of_and_a_body_is_not(void **state)
+{
+	(void)state;
+	begin_anew();
+	while (w->pending == NULL) {
+		(void)step(HONEST);
+	}
+	assert_true(is_check(w->pending));
+	assert_true(delivery_of()->waits_from_ms > 0);
+	delivery_of()->waits_from_ms -= 4000;
+	ur_delivery_tick(&w->gateway);
+	assert_null(strstr(upload_of()->outcome.words, "has not answered"));
+	delivery_of()->waits_from_ms -= 1000;
+	ur_delivery_tick(&w->gateway);
+	assert_non_null(strstr(upload_of()->outcome.words, "has not answered"));
+	assert_int_equal(delivery_of()->waits_from_ms, 0); // once
+	while (w->pending == NULL || !is_send(w->pending)) {
+		(void)step(HONEST);
+	}
+	assert_int_equal(delivery_of()->waits_from_ms, 0);
+	finish();
+}
+
 static void it_waits_for_its_turn_and_for_a_server(void **state)
 {
 	(void)state;
@@ -625,6 +648,7 @@ int main(void)
 		HERE(what_it_kept_of_a_failed_upload_is_not_believed),
 		HERE(an_answer_to_another_upload_is_found_out_and_these_bytes_travel_again),
 		HERE(a_refusal_of_the_servers_own_ends_it_and_keeps_the_bytes),
+		HERE(a_question_that_is_not_answered_is_told_of_and_a_body_is_not),
 		HERE(it_waits_for_its_turn_and_for_a_server),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

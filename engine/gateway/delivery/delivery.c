@@ -23,6 +23,8 @@
 #include <unistd.h>
 
 #define BUSY_MAX 16u // deliveries that ask or send at once
+#define SILENCE_MS 5000
+#define SILENCE_AGAIN_MS 60000
 
 /* ---- the loop -------------------------------------------------------------------------------- */
 
@@ -114,6 +116,7 @@ static void on_answer(struct ur_post *post)
 	assert(delivery->busy);
 	assert(delivery->step == UR_DELIVERY_PUT);
 	delivery->busy = false;
+	delivery->waits_from_ms = 0;
 	if (delivery->put.state == UR_PUT_SEND) {
 		assert(session->gateway->carrying > 0);
 		session->gateway->carrying--;
@@ -237,6 +240,28 @@ void ur_delivery_abandon(struct ur_session *session)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
+/** What an upload waits for is said, of each in its status, and once a minute in the log. */
+static void tell_silence(struct ur_session *session)
+{
+	struct ur_gateway *gateway = session->gateway;
+	struct ur_delivery *delivery = session->delivery;
+	const int64_t now = ur_gateway_now_ms();
+	if (delivery->waits_from_ms == 0 || now < delivery->waits_from_ms + SILENCE_MS) {
+		return;
+	}
+	assert(delivery->busy);
+	delivery->waits_from_ms = 0;
+	ur_delivery_explain(session,
+		"immich-server has not answered to a question about it for %d s; it is waited for",
+		SILENCE_MS / 1000);
+	if (gateway->silence_told_ms == 0 || now >= gateway->silence_told_ms + SILENCE_AGAIN_MS) {
+		gateway->silence_told_ms = now;
+		ur_gateway_log(gateway, 4,
+			"upload %s: immich-server has not answered for %d s; it is waited for",
+			session->upload->id, SILENCE_MS / 1000);
+	}
+}
+
 void ur_delivery_tick(struct ur_gateway *gateway)
 {
 	struct ur_session **at = &gateway->deliveries;
@@ -247,6 +272,7 @@ void ur_delivery_tick(struct ur_gateway *gateway)
 			advance(session);
 		}
 		busy += session->delivery->busy ? 1 : 0;
+		tell_silence(session);
 		if (is_over(session)) {
 			assert(ur_spool_is_over(&session->upload->outcome));
 			ur_delivery_free(session); // takes it off the list

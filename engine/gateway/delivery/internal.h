@@ -56,6 +56,7 @@ struct ur_delivery {
 	bool busy;        // a request or a job is under way
 	bool unlinked;    // the server did not take it with its movie: it is sent without the link
 	bool lacks_proof; // the key may not ask for the asset and its bytes
+	int64_t waits_from_ms; // steady: a question is out since then; 0: none, or it was told of
 	int64_t lost_until_ms; // the server may still be storing it
 	unsigned wire;         // its place there, until what became of it is durable
 	struct ur_credential credential;

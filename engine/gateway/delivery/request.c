@@ -43,6 +43,7 @@ static struct ur_request *new_request(
 	(void)snprintf(
 		request->header[0], sizeof request->header[0], "%s", delivery->credential.line);
 	delivery->busy = true;
+	delivery->waits_from_ms = ur_gateway_now_ms();
 	return request;
 }
 
@@ -205,6 +206,7 @@ static int send(struct ur_session *session)
 	(void)snprintf(request->header[1], sizeof request->header[1], "x-immich-checksum: %s", hex);
 	request->content_type = delivery->content_type;
 	request->answer_wait_ms = session->gateway->limits.answer_wait_ms;
+	delivery->waits_from_ms = 0; // to store it takes what it takes
 	request->upload = true;
 	request->last = last_byte;
 	add_piece(request, ur_text_get(&delivery->head), delivery->head.size);
