@@ -6,9 +6,9 @@
 #     tus-js-client ×8 ─▶ nginx, TLS ─▶ the socket, which outlives it ─▶ gateway ─▶ gateway ─▶ …
 #                 a probe ─▶ nginx
 #
-# RESTARTS (6), RESTART_EVERY (3) seconds; RESTART_SIZE of a file and RESTART_RATE, at which it is sent.
+# RESTARTS (4), RESTART_EVERY (3) seconds; RESTART_SIZE of a file and RESTART_RATE, at which it is sent.
 
-RESTARTS=${RESTARTS:-6} RESTART_EVERY=${RESTART_EVERY:-3}
+RESTARTS=${RESTARTS:-4} RESTART_EVERY=${RESTART_EVERY:-3}
 RESTART_RATE=${RESTART_RATE:-250000}
 CLIENT_SECONDS=$((2 * RESTARTS * RESTART_EVERY + 60))
 RESTART_SIZE=${RESTART_SIZE:-$((RESTARTS * RESTART_EVERY * RESTART_RATE))}
