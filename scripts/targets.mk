@@ -39,7 +39,7 @@ E2E_SLOW ?=
 E2E_SANITIZED ?= 02_mklib 10_main 12_peers 13_settle 31_cold 33_staging 41_gateway 43_tus
 
 # Those that take longest begin first, so that they do not end alone.
-E2E_FIRST := 39_lies 42_delivery 27_backup 45_abuse 24_verify 23_deploy 14_weather 40_resumable 49_restart
+E2E_FIRST := 50_lies 42_delivery 27_backup 45_abuse 24_verify 23_deploy 14_weather 40_resumable 49_restart
 
 E2E_FOUND := $(sort $(wildcard tests/e2e/[0-9]*.bats))
 E2E_ALL := $(filter $(E2E_FIRST:%=tests/e2e/%.bats),$(E2E_FOUND)) \

@@ -153,7 +153,8 @@ static void who_was_not_heard_about_stays_and_owes_its_link(void **state)
 		goes_on(item);
 		(void)play_page(pages[i]);
 		ur_link_answered(play.c, item);
-		assert_true(item->files[0].not_now && item->files[0].warn && item->files[0].trouble);
+		assert_true(
+			item->files[0].not_now && item->files[0].warn && item->files[0].trouble);
 		assert_false(item->files[0].linked);
 		assert_non_null(strstr(item->files[0].reason, "not be linked yet"));
 		play.asked_count = 0;

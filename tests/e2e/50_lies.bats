@@ -66,7 +66,7 @@ setup() { export PYTHONPATH=$BATS_TEST_DIRNAME/../lies PYTHONDONTWRITEBYTECODE=1
 	local question status
 	for question in CHECK LOST SEND ASSET BYTES; do
 		for status in $(python3 -c 'import between; print(*between.PAGES, 302, 308, 429)'); do
-			grep -q "asked = UR_PUT_$question, .status = $status[,}]" "$BATS_TEST_DIRNAME/../unit/test_put.c" ||
+			grep -q "asked = UR_PUT_$question, .status = ${status}[,}]" "$BATS_TEST_DIRNAME/../unit/test_put.c" ||
 				{ echo "no row: $question, $status" && return 1; }
 		done
 	done
