@@ -2,7 +2,7 @@
 # mutants.sh - plants a fault in each of the places that decide, and sees whether the fast tests find it.
 #
 #     list: name, file, what stands there, what stands there instead ─▶ copy of the tree ─▶ build
-#           ─▶ the unit tests of the put machine, of retry, of trouble, of the wire, of the coordinator, of what takes
+#           ─▶ the unit tests of the put machine, of retry, of trouble, of the wire, of pieces, of the coordinator, of what takes
 #              files away and of the gateway's rooms, the simulations ─▶ found, or lived
 #
 # Only unit tests and simulations count: whoever finds a fault in these rooms by an end-to-end test
@@ -31,7 +31,7 @@ esac
 cd "$(dirname "$0")/../.." || exit 2
 TOP=$PWD
 TESTS=()
-for unit in put retry wire http folder trouble ledger spool_outcome removal staging rename leftover recover settle settle_hash settle_stage \
+for unit in put retry wire transfer http folder trouble ledger spool_outcome removal staging rename leftover recover settle settle_hash settle_stage \
   settle_move route create status upstream receive passing delivery delivery_answer delivery_course \
   delivery_related; do
   TESTS+=("tests/unit/test_$unit")
