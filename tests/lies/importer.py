@@ -15,7 +15,7 @@ import threading
 import time
 
 import between
-from world import BIN, KEY, ROOM, SLOW, Wrong, immichd, is_stored, make, must, started, tree
+from world import BIN, KEY, ROOM, SLOW, Wrong, immichd, is_stored, make, must, started, told_of, tree
 
 SAID_WITHIN_S = 10 * SLOW
 OVER_WITHIN_S = 110 * SLOW  # five tries of 3 s each, pauses of 1 to 16 s, 3 s for a server that is away
@@ -25,6 +25,7 @@ OPTIONS = ["--after", "delete", "--server-wait", "3s", "--answer-wait", "3s", "-
 # What one file's trouble may stop all the same: whoever says "come back tomorrow" means everybody.
 STOPS_ALL = {"later_429"}
 GREETING = {"version", "me", "key", "types", "libraries"}  # what stands there is no Immich: exit 2
+AMENDED = {"amend", "tags", "tagging"}
 LARGE = {"discover", "create", "head", "patch"}
 
 
@@ -130,6 +131,19 @@ def comes_home(server, folder, before, once_more):
         must(path.endswith(".xmp") or is_stored(server, sha1), f"{path} was removed and is not there")
 
 
+def is_whole(server, kind, before):
+    """What was to be said of the pictures arrived, too: who is whose movie, what the sidecars know."""
+    for sha1, path in before.items():
+        if not path.lower().endswith((".jpg", ".jpeg")):
+            continue
+        asset = told_of(server, sha1)
+        if kind == "link":
+            must(asset.get("livePhotoVideoId"), f"{path} is not linked to its movie")
+        if kind in AMENDED:
+            must((asset.get("exifInfo") or {}).get("rating") == 4, f"{path} has no rating")
+            must(any(f"tag {sha1}" in tag["value"] for tag in asset.get("tags") or []), f"{path} has no tag")
+
+
 def try_cell(proxy, server, kind, lie, seed):
     """One kind of request, one lie."""
     name = f"{kind}-{lie}"
@@ -137,7 +151,7 @@ def try_cell(proxy, server, kind, lie, seed):
     folder = os.path.join(home, "in")
     os.makedirs(home)
     make(folder, seed, "1200K" if kind in LARGE else "2K", ["--live", "100"] if kind == "link" else [])
-    if kind in ("amend", "tags", "tagging"):
+    if kind in AMENDED:
         send_before(home, server, folder)
     if kind == "link":
         send_stills_before(home, server, folder)
@@ -157,6 +171,9 @@ def try_cell(proxy, server, kind, lie, seed):
         must(run.code != 0 or left == 0, f"{left} files are here and the exit code is 0")
         proxy.heal(name)
         comes_home(server, folder, before, lambda: Run(home, url, folder, more))
+        # A replayed answer to a PUT is like a new one: the sidecar stays here, and knows it still.
+        if not (kind in AMENDED and lie == "cached"):
+            is_whole(server, kind, before)
         must(cell.duplicates == 0, f"{cell.duplicates} uploads were sent twice")
     except Wrong as wrong:
         return f"not ok {kind} × {lie}: {wrong}\n    {run.said()}"

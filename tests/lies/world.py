@@ -38,14 +38,24 @@ def ask(server, method, path, body=None):
     return answer
 
 
-def is_stored(server, sha1):
-    """The server gives bytes of this SHA-1 back."""
+def asset_of(server, sha1):
+    """The id of the asset with this SHA-1, or None."""
     check = {"assets": [{"id": "0", "checksum": sha1}]}
     found = json.loads(ask(server, "POST", "/api/assets/bulk-upload-check", check))["results"][0]
-    if found["action"] == "accept":
+    return None if found["action"] == "accept" else found["assetId"]
+
+
+def is_stored(server, sha1):
+    """The server gives bytes of this SHA-1 back."""
+    asset = asset_of(server, sha1)
+    if asset is None:
         return False
-    original = ask(server, "GET", f"/api/assets/{found['assetId']}/original")
-    return hashlib.sha1(original).hexdigest() == sha1
+    return hashlib.sha1(ask(server, "GET", f"/api/assets/{asset}/original")).hexdigest() == sha1
+
+
+def told_of(server, sha1):
+    """What the server says of the asset with this SHA-1."""
+    return json.loads(ask(server, "GET", f"/api/assets/{asset_of(server, sha1)}"))
 
 
 def tree(folder):

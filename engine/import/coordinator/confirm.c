@@ -246,7 +246,7 @@ static void never_arrived(struct ur_coordinator *c, struct ur_item *item, struct
 	file->asset[0] = '\0';
 	file->created = false;
 	file->now_sent = false;
-	ur_file_pause(file, c->run->options->tries_max);
+	ur_file_pause(file, c->run->options->tries_max + file->failed_before);
 }
 
 /** Why a file stays although nothing is wrong with its asset; NULL: it may go. */
