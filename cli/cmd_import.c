@@ -7,6 +7,7 @@
 #include "engine/media/hash.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -257,6 +258,36 @@ static int choose_hash(const char *name, struct ur_err *err)
 	return 0;
 }
 
+/** The part of `pattern` below `source` when it is a whole path, as rsync and tar take it; NULL: it is none. */
+static const char *below(const char *pattern, const char *source)
+{
+	char real[PATH_MAX];
+	const char *path = pattern[0] == '!' ? pattern + 1 : pattern;
+	if (path[0] != '/' || realpath(source, real) == NULL) {
+		return NULL;
+	}
+	const size_t size = strcmp(real, "/") == 0 ? 0 : strlen(real);
+	return size > 0 && strncmp(path, real, size) == 0 && path[size] == '/' ? path + size : NULL;
+}
+
+/** A pattern is anchored at its source: a whole path would leave out nothing, and all of it be sent. */
+static int check_excludes(const struct ur_cli_options *o, const char *const *sources, size_t count,
+	struct ur_err *err)
+{
+	for (size_t i = 0; i < o->exclude_count; i++) {
+		for (size_t k = 0; k < count; k++) {
+			const char *rest = below(o->excludes[i], sources[k]);
+			if (rest != NULL) {
+				return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
+					"--exclude '%s' is a whole path, and patterns begin at their "
+					"source: below '%s' it is '%s'",
+					o->excludes[i], sources[k], rest);
+			}
+		}
+	}
+	return 0;
+}
+
 int ur_run_once(const struct ur_cli_options *options, const char *const *sources, size_t count,
 	const char *command, bool plan, bool draining, struct ur_summary *ret)
 {
@@ -271,6 +302,7 @@ int ur_run_once(const struct ur_cli_options *options, const char *const *sources
 	report.timer = draining;
 	int r = start_watching(&err);
 	r = r < 0 ? r : choose_hash(options->hash, &err);
+	r = r < 0 ? r : check_excludes(options, sources, count, &err);
 	if (r == 0) {
 		r = ur_connection_find(options, &connection, &err);
 	}

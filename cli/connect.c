@@ -35,6 +35,13 @@ static int read_text(const char *path, size_t most, char **ret, struct ur_err *e
 			err, -EFBIG, UR_FAULT_SETUP, "'%s' is larger than %zu bytes", path, most);
 	}
 	text[size] = '\0';
+	if (strlen(text) != (size_t)size) {
+		free(text);
+		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
+			"'%s' holds a NUL byte, as text in UTF-16 does; save it as UTF-8", path);
+	}
+	const size_t mark = ur_text_mark(text, (size_t)size);
+	memmove(text, text + mark, (size_t)size - mark + 1);
 	*ret = text;
 	return 0;
 }
@@ -94,6 +101,7 @@ static int find_key(
 	if (ret->key == NULL) {
 		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot keep the key");
 	}
+	trim(ret->key); // an environment file of Windows leaves a CR
 	(void)snprintf(ret->key_from, sizeof ret->key_from, "$IMMICH_API_KEY");
 	return check_key(ret->key, "IMMICH_API_KEY", err);
 }
@@ -108,6 +116,12 @@ static int find_server(
 		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
 			"no server: give --server https://photos.example.org or set IMMICH_URL");
 	}
+	ret->server = strdup(url);
+	if (ret->server == NULL) {
+		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot keep the server's name");
+	}
+	trim(ret->server);
+	url = ret->server;
 	if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) {
 		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
 			"the server '%s' must begin with https:// or http://", url);
@@ -115,10 +129,6 @@ static int find_server(
 	if (strchr(strstr(url, "://") + 3, '@') != NULL) {
 		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
 			"the server's URL holds a user or a password; keys go into --key-file");
-	}
-	ret->server = strdup(url);
-	if (ret->server == NULL) {
-		return ur_err_set(err, -ENOMEM, UR_FAULT_WORLD, "cannot keep the server's name");
 	}
 	size_t size = strlen(ret->server);
 	while (size > 0 && ret->server[size - 1] == '/') {

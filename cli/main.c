@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 		code = command->run(&options);
 	}
 	ur_cli_options_done(&options);
-	if (fflush(stdout) != 0) {
+	if (fflush(stdout) != 0 || ferror(stdout)) { // a line long ago, or the last one
 		ur_report_error("standard output could not be written");
 		code = code == UR_EXIT_WELL ? UR_EXIT_FAILED : code;
 	}

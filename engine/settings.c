@@ -910,8 +910,12 @@ static int read_stream(struct reader *reader, struct ur_settings *into)
 int ur_settings_parse(struct ur_arena *arena, const char *name, const void *text, size_t size,
 	struct ur_settings *ret, struct ur_err *err)
 {
-	struct reader reader = {
-		.arena = arena, .name = name, .text = text, .size = size, .err = err};
+	const size_t mark = ur_text_mark(text, size);
+	struct reader reader = {.arena = arena,
+		.name = name,
+		.text = (const unsigned char *)text + mark,
+		.size = size - mark,
+		.err = err};
 	struct ur_settings settings;
 	if (size > UR_SETTINGS_FILE_MAX) {
 		return ur_err_say(err, -EFBIG, UR_FAULT_SETUP,
@@ -922,7 +926,7 @@ int ur_settings_parse(struct ur_arena *arena, const char *name, const void *text
 		return short_of_memory(&reader);
 	}
 	yaml_parser_set_encoding(&reader.yaml, YAML_UTF8_ENCODING);
-	yaml_parser_set_input_string(&reader.yaml, text, size);
+	yaml_parser_set_input_string(&reader.yaml, reader.text, reader.size);
 
 	ur_settings_clear(&settings);
 	const int r = read_stream(&reader, &settings);

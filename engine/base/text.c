@@ -185,6 +185,13 @@ static bool disturbs_terminal(uint32_t code)
 	       (code >= 0x2066 && code <= 0x2069) || code == 0xfeff;
 }
 
+size_t ur_text_mark(const char *text, size_t size)
+{
+	static const char mark[] = "\xef\xbb\xbf";
+	return size >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0 ? sizeof mark - 1
+										   : 0;
+}
+
 void ur_text_add_shown(struct ur_text *text, const void *bytes, size_t size)
 {
 	const unsigned char *s = bytes;

@@ -35,6 +35,8 @@ static inline bool ur_text_ok(const struct ur_text *text)
 
 /** Adds a JSON string with its quotes; bytes that are not UTF-8 become \ufffd. */
 void ur_text_add_json(struct ur_text *text, const void *bytes, size_t size);
+/** The bytes of a byte order mark at the head of `text`, with which editors on Windows begin a file. */
+size_t ur_text_mark(const char *text, size_t size);
 /**
  * Adds a name as a terminal may show it: control bytes, DEL, C1 controls, bidirectional overrides
  * and bytes that are not UTF-8 are written \xNN or \u{NNNN}, a backslash as \\.

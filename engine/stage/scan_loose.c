@@ -5,6 +5,7 @@
 #include "engine/sys/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,34 @@ static int add_loose(struct ur_scan *scan, struct loose_batch *batch, const char
 	return r;
 }
 
+/** A path as an editor on Windows leaves it, with a mark before and a CR behind, where only that is there. */
+static char *named(struct ur_scan *scan, char *line, size_t *size, bool first)
+{
+	struct stat st;
+	const size_t mark = first ? ur_text_mark(line, *size) : 0;
+	const bool cr =
+		*size > mark && line[*size - 1] == '\r' && !scan->run->options->files_from_nul;
+	if ((mark == 0 && !cr) || ur_sys.fstatat(AT_FDCWD, line, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		return line;
+	}
+	if (cr) {
+		line[--*size] = '\0';
+	}
+	*size -= mark;
+	return line + mark;
+}
+
+/** A list that was made with -print0 and is read by lines would be its first path, and no more. */
+static int wants_null(struct ur_scan *scan)
+{
+	struct ur_err err = {0};
+	(void)ur_err_say(&err, -EINVAL, UR_FAULT_SETUP,
+		"the list of --files-from has NUL bytes between its paths, as `find -print0` writes them: "
+		"give --null (-0), too; nothing of it was taken from there on");
+	ur_run_fail(scan->run, -EINVAL, &err);
+	return -ECANCELED;
+}
+
 int ur_scan_loose(struct ur_scan *scan)
 {
 	struct loose_batch batch = {.fd = -1};
@@ -152,15 +181,23 @@ int ur_scan_loose(struct ur_scan *scan)
 	char *line = NULL;
 	size_t room = 0;
 	ssize_t size = 0;
+	bool first = true;
 	const int end = scan->run->options->files_from_nul ? '\0' : '\n';
 	while (r == 0 && scan->list != NULL && !ur_run_is_stopping(scan->run) &&
 		(size = getdelim(&line, &room, end, scan->list)) >= 0) {
 		if (size > 0 && line[size - 1] == (char)end) {
 			line[--size] = '\0';
 		}
-		if (size > 0 && (size_t)size < PATH_LINE_MAX) {
-			r = add_loose(scan, &batch, line);
-		} else if (size > 0) {
+		size_t length = (size_t)size;
+		if (end != '\0' && memchr(line, '\0', length) != NULL) {
+			r = wants_null(scan);
+			break;
+		}
+		const char *path = named(scan, line, &length, first);
+		first = false;
+		if (length > 0 && length < PATH_LINE_MAX) {
+			r = add_loose(scan, &batch, path);
+		} else if (length > 0) {
 			loose_error(scan, "(a line of --files-from)", -ENAMETOOLONG);
 		}
 	}

@@ -317,3 +317,74 @@ LINES
 	fields bytes_hashed=0 failed=0
 	compare_stored
 }
+
+# --- what comes in as text, and goes out ----------------------------------------------------------
+
+@test "text as editors on Windows leave it is read: keys, addresses, lists, headers, settings" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	photo "$T/lib/b.jpg"
+	local mark=$'\xef\xbb\xbf' list
+	printf '%s%s\r\n' "$mark" "$KEY" >"$T/key"
+	IMMICH_API_KEY='' ur plan --key-file "$T/key" "$T/lib"
+	equals "$CODE" 0
+	IMMICH_API_KEY=$KEY$'\r' ur plan "$T/lib"
+	equals "$CODE" 0
+	IMMICH_URL=$URL$'\r' "$URINGEST" plan --ledger "$LEDGER" "$T/lib"
+	for list in "$T/lib/a.jpg"$'\r\n'"$T/lib/b.jpg"$'\r\n' "$mark$T/lib/a.jpg"$'\n'"$T/lib/b.jpg"$'\n'; do
+		printf %s "$list" >"$T/list"
+		ur plan --json --files-from "$T/list"
+		equals "$CODE" 0
+		fields found=2
+	done
+	# Where such a name is there it is meant.
+	cp "$T/lib/a.jpg" "$T/lib/a.jpg"$'\r'
+	printf '%s\r\n' "$T/lib/a.jpg" >"$T/list"
+	ur plan --json --files-from "$T/list"
+	fields found=1
+	has "$OUT" 'a.jpg\r"'
+	printf '%sserver: %s\nfolders:\n  - path: %s\n    after: keep\n' "$mark" "$URL" "$T/lib" >"$T/c.yaml"
+	"$URINGEST" drain --min-age 0s --ledger "$LEDGER" -c "$T/c.yaml"
+	printf '%s' "$KEY" | iconv -t UTF-16 >"$T/key"
+	IMMICH_API_KEY='' ur plan --key-file "$T/key" "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "save it as UTF-8"
+}
+
+@test "a list with NUL bytes and no -0 is an error, and not its first path" {
+	start_immichd
+	photos "$T/lib" 3
+	find "$T/lib" -type f -print0 >"$T/list"
+	ur import --files-from "$T/list"
+	equals "$CODE" 2
+	has "$ERR" "give --null (-0)"
+	equals "$(server_count)" 0
+	import_json -0 --files-from "$T/list"
+	equals "$(server_count)" 3
+}
+
+@test "a whole path as a pattern is named, and nothing is sent that was to be left out" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	photo "$T/lib/private/b.jpg"
+	ur import -x "$T/lib/private/" "$T/lib"
+	equals "$CODE" 2
+	has "$ERR" "it is '/private/'"
+	equals "$(server_count)" 0
+	import_json -x /private/ "$T/lib"
+	equals "$(server_count)" 1
+}
+
+@test "results that cannot be written are no 0" {
+	[ -w /dev/full ] || skip "there is no /dev/full"
+	start_immichd
+	photo "$T/lib/a.jpg"
+	local command code
+	for command in plan import status; do
+		code=0
+		"$URINGEST" "$command" --json --ledger "$LEDGER" $([ "$command" = status ] || printf '%s\n' --server "$URL" "$T/lib") \
+			>/dev/full 2>"$T/err" || code=$?
+		equals "$code" 1 "$command"
+		has "$(<"$T/err")" "standard output could not be written"
+	done
+}
