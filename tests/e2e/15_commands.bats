@@ -342,7 +342,7 @@ LINES
 	printf '%s\r\n' "$T/lib/a.jpg" >"$T/list"
 	ur plan --json --files-from "$T/list"
 	fields found=1
-	has "$OUT" 'a.jpg\r"'
+	has "$OUT" 'a.jpg\u000d"'
 	printf '%sserver: %s\nfolders:\n  - path: %s\n    after: keep\n' "$mark" "$URL" "$T/lib" >"$T/c.yaml"
 	"$URINGEST" drain --min-age 0s --ledger "$LEDGER" -c "$T/c.yaml"
 	printf '%s' "$KEY" | iconv -t UTF-16 >"$T/key"
@@ -380,11 +380,11 @@ LINES
 	start_immichd
 	photo "$T/lib/a.jpg"
 	local command code
-	for command in plan import status; do
+	for command in "plan --server $URL $T/lib" "import --server $URL $T/lib" status; do
 		code=0
-		"$URINGEST" "$command" --json --ledger "$LEDGER" $([ "$command" = status ] || printf '%s\n' --server "$URL" "$T/lib") \
-			>/dev/full 2>"$T/err" || code=$?
-		equals "$code" 1 "$command"
+		read -ra command <<<"$command"
+		"$URINGEST" "${command[@]}" --json --ledger "$LEDGER" >/dev/full 2>"$T/err" || code=$?
+		equals "$code" 1 "${command[0]}"
 		has "$(<"$T/err")" "standard output could not be written"
 	done
 }

@@ -155,9 +155,20 @@ static void a_format_of_any_length_is_whole(void **state)
 	ur_text_done(&all);
 }
 
+static void a_mark_is_only_what_stands_at_the_head(void **state)
+{
+	(void)state;
+	assert_int_equal(ur_text_mark("\xef\xbb\xbfkey", 6), 3);
+	assert_int_equal(ur_text_mark("\xef\xbb\xbf", 3), 3);
+	assert_int_equal(ur_text_mark("\xef\xbb", 2), 0);
+	assert_int_equal(ur_text_mark("k\xef\xbb\xbf", 4), 0);
+	assert_int_equal(ur_text_mark("", 0), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_mark_is_only_what_stands_at_the_head),
 		cmocka_unit_test(a_format_of_any_length_is_whole),
 		cmocka_unit_test(text_grows_and_keeps_every_byte),
 		cmocka_unit_test(json_strings_escape_what_json_forbids),
