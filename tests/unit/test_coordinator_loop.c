@@ -59,6 +59,27 @@ static void a_file_goes_its_whole_way(void **state)
 	assert_int_equal(play.c->live, 0);
 }
 
+/* Or what fails again and again would be progress, and nobody be told what is waited for. */
+static void what_is_tried_again_has_taken_no_step(void **state)
+{
+	(void)state;
+	struct ur_item *item = play_candidate("a.jpg a.mov");
+	item->files[0].movie = 1;
+	item->files[1].still = 0;
+	play_known(&item->files[0]);
+	play_sent(&item->files[1]);
+	memcpy(item->files[1].asset, PLAY_OTHER, sizeof item->files[1].asset);
+	ur_step_rest(play.c, item, UR_STEP_LINK, 100);
+	const uint64_t steps = play.c->steps;
+	play_pass(200);
+	play_turn();
+	assert_string_equal(play_question(), "GET /api/assets/" PLAY_ASSET); // it went on
+	assert_int_equal(play.c->steps, steps);
+	ur_step_go(play.c, item, UR_STEP_LINK);
+	assert_int_equal(play.c->steps, steps + 1);
+	(void)ur_items_take(&play.c->to_call);
+}
+
 static void a_run_is_over_when_nothing_can_come_any_more_and_all_are_back(void **state)
 {
 	(void)state;
@@ -239,6 +260,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		PLAYED(a_file_goes_its_whole_way),
+		PLAYED(what_is_tried_again_has_taken_no_step),
 		PLAYED(a_run_is_over_when_nothing_can_come_any_more_and_all_are_back),
 		PLAYED(a_run_waits_for_its_own_questions),
 		PLAYED(small_facts_are_committed_before_long),
