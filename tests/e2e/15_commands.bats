@@ -318,6 +318,19 @@ LINES
 	compare_stored
 }
 
+@test "a sidecar is no asset: nobody asks where it went" {
+	start_immichd
+	photo "$T/lib/a.jpg"
+	xmp "$T/lib/a.jpg.xmp"
+	import_json "$T/lib"
+	import_json "$T/lib"
+	ur verify
+	equals "$CODE" 0
+	ur explain "$T/lib/a.jpg.xmp"
+	lacks "$OUT" "gone from the server"
+	has "$OUT" "delivered"
+}
+
 # --- what comes in as text, and goes out ----------------------------------------------------------
 
 @test "text as editors on Windows leave it is read: keys, addresses, lists, headers, settings" {

@@ -88,7 +88,6 @@ static void not_linked(
 	still->linked = refused;
 	still->link_waits = !refused;
 	still->trouble = !refused;
-	still->not_now = !refused;
 	item->call_phase = PHASE_LOOK;
 	item->call_tries = 0;
 	ur_step_go(c, item, UR_STEP_LINK);
