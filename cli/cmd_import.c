@@ -203,6 +203,7 @@ static void fill(struct ur_options *to, const struct ur_cli_options *from, struc
 		.skip_hidden = from->skip_hidden,
 		.dates_from_names = from->dates_from_names,
 		.min_age_ms = from->min_age_ms,
+		.tell_junk = from->verbose,
 		.tell_known = from->json || from->verbose,
 		.limit = from->limit,
 		.after = from->after,

@@ -234,13 +234,13 @@ static void summary_json(const struct ur_summary *s)
 	       ",\"present\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"refused\":%" PRIu64
 	       ",\"failed\":%" PRIu64 ",\"waiting\":%" PRIu64 ",\"kept\":%" PRIu64
 	       ",\"troubles\":%" PRIu64 ",\"troubles_new\":%" PRIu64 ",\"bytes_found\":%" PRIu64
-	       ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64 ",\"folder_errors\":%" PRIu64
-	       ",\"stranded\":%" PRIu64 ",\"bytes_read\":%" PRIu64 ",\"ring_ops\":%" PRIu64
-	       ",\"in_flight_median\":%u,\"requests\":%" PRIu64
+	       ",\"bytes_sent\":%" PRIu64 ",\"bytes_hashed\":%" PRIu64 ",\"left_out\":%" PRIu64
+	       ",\"folder_errors\":%" PRIu64 ",\"stranded\":%" PRIu64 ",\"bytes_read\":%" PRIu64
+	       ",\"ring_ops\":%" PRIu64 ",\"in_flight_median\":%u,\"requests\":%" PRIu64
 	       ",\"concurrency\":%u,\"seconds\":%.3f}\n",
 		s->found, s->sent, s->present, s->duplicate, s->refused, s->failed, s->waiting,
 		s->kept, s->troubles, s->troubles_fresh, s->bytes_found, s->bytes_sent,
-		s->bytes_hashed, s->folder_errors, s->stranded, s->bytes_read, s->ring_ops,
+		s->bytes_hashed, s->junk, s->folder_errors, s->stranded, s->bytes_read, s->ring_ops,
 		s->in_flight_median, s->requests, s->concurrency, s->seconds);
 }
 
@@ -262,6 +262,11 @@ static void summary_text(const struct ur_report *report, const struct ur_summary
 	printf("  %-14s %10" PRIu64 "\n", "refused", s->refused);
 	printf("  %-14s %10" PRIu64 "\n", "failed", s->failed);
 	printf("  %-14s %10" PRIu64 "\n", "waiting", s->waiting);
+	if (s->junk > 0) {
+		printf("  left out       %10" PRIu64
+		       " as the usual junk of boxes, phones and desktops (-v names it, --no-junk takes it)\n",
+			s->junk);
+	}
 	printf("  read and hashed: %s\n", hashed);
 }
 

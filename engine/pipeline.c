@@ -615,6 +615,7 @@ void ur_pipeline_counts(struct ur_pipeline *p, struct ur_summary *ret)
 		.trouble_due = ur_trouble_is_due(&p->run.troubles, ur_clock_wall_ns()),
 		.kept = p->run.kept,
 		.folder_errors = p->run.folder_errors,
+		.junk = p->run.junk,
 		.held = p->run.held,
 		.unquiet = p->run.unquiet,
 		.unquiet_ms = p->run.unquiet_ns / UR_MS_NS + 1,

@@ -30,6 +30,8 @@ struct ur_summary {
 	uint64_t troubles_fresh; // … those of them that no earlier run of a timer knew
 	bool trouble_due;        // … and that a timer is to say so: see trouble.h
 	uint64_t folder_errors;
+	uint64_t
+		junk; // files and folders left out as the usual junk; what lies in them is not counted
 	uint64_t held;      // of those sent and waiting: until somebody does something about them
 	uint64_t unquiet;   // may go without a lease when they have been unchanged for longer …
 	int64_t unquiet_ms; // … the last of them in so long

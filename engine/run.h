@@ -51,6 +51,7 @@ struct ur_options {
 	bool dates_from_names; // for pictures that carry no date themselves
 	int64_t min_age_ms;    // 0: at once
 	bool respect_next; // failures wait for their time (drain); by hand they are tried at once
+	bool tell_junk;    // names what is left out as the usual junk; else it is counted only
 	bool tell_known; // also what is known and unchanged gets its event; else it is counted only
 	int64_t limit;   // at most so many files are sent; 0: all
 	enum ur_after after;
@@ -111,6 +112,7 @@ struct ur_run {
 	atomic_int coldness;                      // see ur_run_is_cold
 	struct ur_troubles troubles;              // its places under `talk`
 	_Atomic uint64_t folder_errors;
+	_Atomic uint64_t junk;      // files and folders left out by the rules that nobody wrote
 	_Atomic uint64_t held;      // files that stay until somebody does something about them
 	_Atomic uint64_t unquiet;   // files that may not go yet for want of a lease
 	_Atomic int64_t unquiet_ns; // … the last of them at the earliest in so long

@@ -213,26 +213,76 @@ int ur_ignore_add_text(struct ur_ignore *ignore, const char *text, size_t size)
 	return 0;
 }
 
+/* By family; where no source is named, what these leave was seen on disks of theirs. */
 static const char *const junk[] = {
-	/* storage boxes and photo applications */
+	/* Synology: thumbnails, trash, snapshots */
 	"@eaDir/",
-	"@__thumb/",
 	"\\#recycle/",
+	"\\#snapshot/",
+	"@tmp/",
 	"SYNOFILE_THUMB_*",
+	/* QNAP */
+	"@__thumb/",
+	".@__thumb/",
+	"@Recycle/",
+	"@Recently-Snapshot/",
+	/* Samba's vfs_recycle, Unraid */
+	".recycle/",
+	".Recycle.Bin/",
+	/* snapshots of file systems: ZFS, snapper, NetApp */
+	".zfs/",
+	".snapshots/",
+	".snapshot/",
+	"~snapshot/",
+	/* photo applications: previews, catalogues; an Apple library's own renderings and databases */
 	".photostructure/",
 	"Lightroom Catalog/",
+	"*.lrdata/",
+	"**/CaptureOne/Cache/",
 	"thumbnails/",
 	"Recently Deleted/",
-	/* desktops: their trash, their indexes, their notes */
+	"**/*.photoslibrary/resources/",
+	"**/*.photoslibrary/database/",
+	"**/*.photoslibrary/private/",
+	"**/*.photoslibrary/scopes/",
+	"**/*.photolibrary/Thumbnails/",
+	/* Android (MediaStore names what waits for its end, and what is in the trash), Xiaomi, Huawei */
+	".thumbnails/",
+	".trashed-[0-9]*",
+	".pending-[0-9]*",
+	".globalTrash/",
+	".Gallery2/",
+	/* cameras: pictures and films in small, beside the real ones */
+	"**/M4ROOT/THMBNL/",
+	"**/M4ROOT/SUB/",
+	"AVCHDTN/",
+	"*.LRV",
+	"*.LRF",
+	"*.THM",
+	"LRV_*.insv",
+	/* desktops: their trash (freedesktop.org's specification), their indexes, their notes */
 	".Spotlight-V100/",
+	".fseventsd/",
+	".TemporaryItems/",
+	".DocumentRevisions-V100/",
+	".AppleDouble/",
+	"Network Trash Folder/",
 	".Trashes/",
+	".Trash/",
 	".Trash-*/",
+	"**/.local/share/Trash/",
 	"$RECYCLE.BIN/",
+	"RECYCLER/",
 	"System Volume Information/",
+	"lost+found/",
 	"._*",
 	".DS_Store",
 	"[Tt]humbs.db",
-	/* downloads and copies that are not finished */
+	/* Syncthing's old versions; downloads and copies that are not finished */
+	".stversions/",
+	".stfolder/",
+	"~syncthing~*",
+	".dropbox.cache/",
 	"*.part",
 	"*.partial",
 	"*.crdownload",

@@ -109,6 +109,24 @@ static const char *below_depth(const char *path, unsigned depth)
 	return path;
 }
 
+/** Nobody asked for this: so it is counted, and named to whoever wants to know. */
+static bool is_junk(struct ur_scan *scan, const char *path, bool is_folder)
+{
+	const char *pattern = NULL;
+	if (ur_ignore_match_why(scan->junk, path, is_folder, &pattern) != UR_IGNORE_LEAVE) {
+		return false;
+	}
+	atomic_fetch_add(&scan->run->junk, 1);
+	if (scan->run->options->tell_junk) {
+		struct ur_text shown = {0};
+		ur_text_add_shown(&shown, path, strlen(path));
+		ur_run_warn(scan->run, "%s: left out, as '%s' is among the usual junk",
+			ur_text_get(&shown), pattern);
+		ur_text_done(&shown);
+	}
+	return true;
+}
+
 bool ur_scan_is_excluded(
 	struct ur_scan *scan, const struct ur_scan_rules *rules, const char *path, bool is_folder)
 {
@@ -118,7 +136,7 @@ bool ur_scan_is_excluded(
 		verdict = ur_ignore_match(r->list, below_depth(path, r->depth), is_folder);
 	}
 	if (verdict == UR_IGNORE_SILENT && scan->junk != NULL) {
-		verdict = ur_ignore_match(scan->junk, path, is_folder);
+		return is_junk(scan, path, is_folder);
 	}
 	return verdict == UR_IGNORE_LEAVE;
 }

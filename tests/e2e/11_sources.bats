@@ -386,3 +386,21 @@ teardown() { finish; }
 	import_json --after "move=$T/done" "$T/lib"
 	(cd "$T/done/" && find . -type f -printf '%f %s %TY %TS\n' | sort) | diff "$T/before" -
 }
+
+@test "the usual junk is left out, counted, and named to whoever asks" {
+	start_immichd
+	photo "$T/lib/DCIM/Camera/a.jpg"
+	photo "$T/lib/DCIM/Camera/.trashed-1712345678-b.jpg"
+	photo "$T/lib/DCIM/.thumbnails/1.jpg"
+	photo "$T/lib/PRIVATE/M4ROOT/THMBNL/C0001T01.JPG"
+	ur plan "$T/lib"
+	has "$(tr -s ' ' <<<"$OUT")" "left out 3 as the usual junk"
+	import_json "$T/lib"
+	fields sent=1 left_out=3
+	ur plan -v "$T/lib"
+	has "$ERR" "DCIM/.thumbnails: left out, as '.thumbnails/' is among the usual junk"
+	ur plan --json --no-junk "$T/lib"
+	fields found=4 left_out=0
+	ur plan --json --exclude '!.trashed-*' "$T/lib"
+	fields found=2 left_out=2
+}

@@ -223,10 +223,17 @@ static void junk_is_left_and_pictures_are_not(void **state)
 		".Spotlight-V100/", ".photostructure/", "Lightroom Catalog/", "thumbnails/",
 		"Recently Deleted/", "SYNOFILE_THUMB_M.jpg", "x/._IMG_1.jpg", ".DS_Store",
 		"Thumbs.db", "thumbs.db", "IMG_1.jpg.part", "a.crdownload", "a.tmp",
-		".syncthing.IMG.jpg.tmp", ".~IMG.jpg", ".Trash-1000/", "$RECYCLE.BIN/"};
+		".syncthing.IMG.jpg.tmp", ".~IMG.jpg", ".Trash-1000/", "$RECYCLE.BIN/",
+		"a/.@__thumb/", "@Recycle/", "#snapshot/", ".zfs/", ".snapshots/", ".stversions/",
+		"DCIM/.thumbnails/", "DCIM/Camera/.trashed-1712345678-IMG_2.jpg",
+		".pending-1712345678-IMG_3.jpg", "PRIVATE/M4ROOT/THMBNL/", "M4ROOT/SUB/",
+		"GX01.LRV", "DJI_1.LRF", "GX01.THM", "a/My.photoslibrary/resources/",
+		"me/.local/share/Trash/", "Previews.lrdata/"};
 	static const char *const kept[] = {"IMG_1.jpg", ".hidden.jpg", "thumbnails", "part/",
 		"a.part.jpg", "_._.jpg", "eaDir/", "recycle/", "Recently Deleted.jpg", "tmp/",
-		"$RECYCLE.BIN"};
+		"$RECYCLE.BIN", "snapshots/", "THMBNL/", "SUB/", ".trashed-by-me.jpg", "trash/",
+		"My.photoslibrary/originals/", "My.photoslibrary/", "Recycle/", "LRV.jpg",
+		"a.sync-conflict-20240101-120000.jpg"};
 	struct ur_ignore *ignore = NULL;
 	assert_int_equal(ur_ignore_new(false, &ignore), 0);
 	assert_int_equal(ur_ignore_add_junk(ignore), 0);
