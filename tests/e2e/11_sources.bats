@@ -388,7 +388,6 @@ teardown() { finish; }
 }
 
 @test "the usual junk is left out, counted, and named to whoever asks" {
-	start_immichd
 	photo "$T/lib/DCIM/Camera/a.jpg"
 	photo "$T/lib/DCIM/Camera/.trashed-1712345678-b.jpg"
 	photo "$T/lib/DCIM/.thumbnails/1.jpg"
