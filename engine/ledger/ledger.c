@@ -136,11 +136,12 @@ static const char *const texts[STATEMENTS] = {
 		   " ORDER BY d.id, f.state",
 	[RUNS] =
 		"SELECT id, command, started_ns, ended_ns, summary FROM run ORDER BY id DESC LIMIT ?1",
-	[CONTENTS] = "SELECT sha1, max(asset) FROM file WHERE destination=?1 AND sha1 IS NOT NULL"
-		     " AND sha1 > ?2 AND state IN (3,4,6,10,11,12)"
-		     /* A sidecar went along with its picture, and is no asset that could be asked for. */
-		     " AND lower(substr(CAST(name AS TEXT), -4))<>'.xmp' GROUP BY sha1"
-		     " ORDER BY sha1 LIMIT ?3",
+	[CONTENTS] =
+		"SELECT sha1, max(asset) FROM file WHERE destination=?1 AND sha1 IS NOT NULL"
+		" AND sha1 > ?2 AND state IN (3,4,6,10,11,12)"
+		/* A sidecar went along with its picture, and is no asset that could be asked for. */
+		" AND lower(substr(CAST(name AS TEXT), -4))<>'.xmp' GROUP BY sha1"
+		" ORDER BY sha1 LIMIT ?3",
 	[MARK] =
 		"UPDATE file INDEXED BY file_by_sha1 SET state=?3, reason=?4"
 		" WHERE destination=?1 AND sha1=?2 AND sha1 IS NOT NULL AND state IN (3,4,5,6,10,11,12)"
