@@ -243,7 +243,8 @@ begin_run() {
 		curl -sk -X POST "$URL/api/assets/bulk-upload-check" | grep -q accept
 	}
 	wait_for 10 knows_nothing
-	import_json "$T/lib"
+	ur import --json "$T/lib"
+	equals "$CODE" 1 # it is claimed, and not proved
 	has "$(of long.mp4)" "refused suspect"
 	equals "$(received)" 0 "bytes that the gateway received"
 }
