@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 
 #include "engine/base/clock.h"
+#include "engine/base/retry.h"
 #include "engine/pipeline_handshake.h"
 
 #include <errno.h>
@@ -59,9 +60,10 @@ static int ask(struct verifying *v, struct ur_err *err)
 		*err = call.err;
 	} else if (call.status != 200) {
 		char message[UR_MESSAGE_MAX];
+		const bool passes = ur_retry_may_pass(0, call.status);
 		ur_immich_message(call.status, ur_text_get(&call.answer), call.html, message);
-		r = ur_err_say(err, call.status >= 500 ? -EHOSTUNREACH : -EACCES,
-			call.status >= 500 ? UR_FAULT_WORLD : UR_FAULT_SETUP,
+		r = ur_err_say(err, passes ? -EHOSTUNREACH : -EACCES,
+			passes ? UR_FAULT_WORLD : UR_FAULT_SETUP,
 			"the server does not answer the question by checksum: %s", message);
 	} else {
 		r = ur_immich_check_read(ur_text_get(&call.answer), v->checks, v->count, err);
