@@ -348,3 +348,27 @@ read_only() { # FOLDER AT
 	has "$ERR" "cannot write into '$T/closed', where --after move=… should move files to"
 	equals "$(server_count)" 0
 }
+
+@test "what the server stored as other bytes is sent again by a timer, after a pause that grows" {
+	start_immichd
+	photo "$T/in/a.jpg"
+	configure "after: delete"
+	mischief 'POST /api/assets: wrong-checksum name=*'
+	drains_with 1 0 0
+	equals "$(uploads)" 1
+	has "$(ledger 'SELECT reason FROM file')" "the server stored other bytes"
+	local first second
+	first=$(ledger 'SELECT next_ns FROM file')
+	ledger "UPDATE file SET next_ns = 1"
+	drains_with 0 0 # the same again: it was said
+	equals "$(uploads)" 2
+	second=$(ledger 'SELECT next_ns FROM file')
+	[ $((second - $(date +%s%N))) -gt $(((first - $(date +%s%N)) * 3 / 2)) ]
+	[ -e "$T/in/a.jpg" ]
+	mischief
+	ledger "UPDATE file SET next_ns = 1"
+	drains_with 0
+	equals "$(uploads)" 3
+	[ ! -e "$T/in/a.jpg" ]
+	equals "$(ledger 'SELECT count(*) FROM file WHERE state=12')" 1
+}
