@@ -349,7 +349,7 @@ read_only() { # FOLDER AT
 	equals "$(server_count)" 0
 }
 
-@test "what the server stored as other bytes is sent again by a timer, after a pause that grows" {
+@test "what the server stored as other bytes is sent again by a timer, and not in every run" {
 	start_immichd
 	photo "$T/in/a.jpg"
 	configure "after: delete"
@@ -357,18 +357,12 @@ read_only() { # FOLDER AT
 	drains_with 1 0 0
 	equals "$(uploads)" 1
 	has "$(ledger 'SELECT reason FROM file')" "the server stored other bytes"
-	local first second
-	first=$(ledger 'SELECT next_ns FROM file')
-	ledger "UPDATE file SET next_ns = 1"
-	drains_with 0 0 # the same again: it was said
-	equals "$(uploads)" 2
-	second=$(ledger 'SELECT next_ns FROM file')
-	[ $((second - $(date +%s%N))) -gt $(((first - $(date +%s%N)) * 3 / 2)) ]
+	[ $(($(ledger 'SELECT next_ns FROM file') - $(date +%s%N))) -gt 3600000000000 ]
 	[ -e "$T/in/a.jpg" ]
 	mischief
 	ledger "UPDATE file SET next_ns = 1"
 	drains_with 0
-	equals "$(uploads)" 3
+	equals "$(uploads)" 2
 	[ ! -e "$T/in/a.jpg" ]
 	equals "$(ledger 'SELECT count(*) FROM file WHERE state=12')" 1
 }
