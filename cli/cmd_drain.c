@@ -31,11 +31,11 @@ static int drain_folder(const struct ur_cli_options *options,
 	return code;
 }
 
-/** The first trouble decides, but a locked folder does not hide a failure in another one. */
+/** A 1 is said once, so that nothing that the next run says again may hide it. */
 static int worse(int a, int b)
 {
 	static const int order[] = {
-		UR_EXIT_WELL, UR_EXIT_LOCKED, UR_EXIT_FAILED, UR_EXIT_AWAY, UR_EXIT_USAGE};
+		UR_EXIT_WELL, UR_EXIT_LOCKED, UR_EXIT_AWAY, UR_EXIT_FAILED, UR_EXIT_USAGE};
 	int rank_a = 0;
 	int rank_b = 0;
 	for (int i = 0; i < 5; i++) {

@@ -122,13 +122,13 @@ static int find_server(
 	}
 	trim(ret->server);
 	url = ret->server;
+	if (strchr(url, '@') != NULL) {
+		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
+			"the server's URL holds a user or a password; keys go into --key-file");
+	}
 	if (strncasecmp(url, "http://", 7) != 0 && strncasecmp(url, "https://", 8) != 0) {
 		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
 			"the server '%s' must begin with https:// or http://", url);
-	}
-	if (strchr(strstr(url, "://") + 3, '@') != NULL) {
-		return ur_err_say(err, -EINVAL, UR_FAULT_SETUP,
-			"the server's URL holds a user or a password; keys go into --key-file");
 	}
 	size_t size = strlen(ret->server);
 	while (size > 0 && ret->server[size - 1] == '/') {

@@ -347,6 +347,10 @@ static void sent(struct ur_transfer *t, const struct ur_transfer_outcome *out)
 			enter(t, UR_TRANSFER_LOCATE);
 			return;
 		}
+		if (!out->own && t->offset > 0) {
+			rest(t, out, UR_TRANSFER_LOCATE); // what is there stays there
+			return;
+		}
 		say(t, out->words);
 		t->status = 413;
 		drop(t, UR_TRANSFER_REFUSED);

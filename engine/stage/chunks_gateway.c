@@ -33,6 +33,7 @@ static void take_ability(struct ur_request *request, const char *name, const cha
 {
 	struct ur_chunks *chunks = request->owner;
 	if (strcasecmp(name, "Tus-Version") == 0) {
+		chunks->speaks_tus = true;
 		chunks->version_fits = lists(value, UR_TUS_VERSION);
 	} else if (strcasecmp(name, "Tus-Extension") == 0) {
 		chunks->makes_uploads = lists(value, "creation");
@@ -79,7 +80,8 @@ static void ability_answered(struct ur_request *request)
 			ur_clock_steady_ns() + ur_retry_step_ms(&asks, chunks->asks) * UR_MS_NS;
 		return;
 	}
-	chunks->gateway_silent = passing;
+	/* Who does not speak tus says nothing of what the gateway holds. */
+	chunks->gateway_silent = passing || !chunks->speaks_tus;
 	if (request->result < 0) {
 		(void)snprintf(words, sizeof words, "%.*s", UR_MESSAGE_MAX - 1, request->err.text);
 	} else {
@@ -94,6 +96,7 @@ static void ask_ability(struct ur_chunks *chunks)
 	chunks->gateway = GATEWAY_ASKED;
 	chunks->asking = true;
 	chunks->version_fits = false;
+	chunks->speaks_tus = false;
 	chunks->makes_uploads = false;
 	chunks->algorithm = UR_TUS_NONE;
 	chunks->ask = (struct ur_request){

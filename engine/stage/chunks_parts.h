@@ -104,6 +104,7 @@ struct ur_chunks {
 	int64_t ask_due_ns;
 	enum ur_tus_algorithm algorithm;
 	bool version_fits;
+	bool speaks_tus; // whoever answered
 	bool makes_uploads;
 	bool warned;
 	uint64_t seed;

@@ -388,6 +388,15 @@ LINES
 	equals "$(server_count)" 1
 }
 
+@test "a password in an address is not said again, with or without its scheme" {
+	local url
+	for url in user:hunter2@photos.example.org https://user:hunter2@photos.example.org; do
+		"$URINGEST" plan --server "$url" --ledger "$LEDGER" "$T" >"$T/out" 2>&1 && return 1
+		lacks "$(<"$T/out")" hunter2
+		has "$(<"$T/out")" "--key-file"
+	done
+}
+
 @test "results that cannot be written are no 0" {
 	[ -w /dev/full ] || skip "there is no /dev/full"
 	start_immichd

@@ -366,3 +366,27 @@ read_only() { # FOLDER AT
 	[ ! -e "$T/in/a.jpg" ]
 	equals "$(ledger 'SELECT count(*) FROM file WHERE state=12')" 1
 }
+
+@test "another file under a name that was told of is news" {
+	start_immichd
+	photo "$T/in/a.jpg"
+	configure "after: delete"
+	mischief 'POST /api/assets: status=400 name=*'
+	drains_with 1 0
+	photo "$T/in/a.jpg"
+	drains_with 1 0
+}
+
+@test "what is only in doubt, and what nobody could be asked about in its time, is no 0 for ever" {
+	start_immichd
+	photo "$T/in/a.jpg"
+	configure "after: delete"
+	mischief 'POST /api/assets: row-without-file name=*'
+	drain --answer-wait 1s --suspect-wait 1s
+	equals "$CODE" 0 # it has its time, and its answer
+	mischief 'GET /api/assets/: status=403 html'
+	ledger "UPDATE file SET doubt = '7200000000000 1 an-earlier-boot'"
+	drain --suspect-wait 1s
+	[ "$CODE" != 0 ]
+	[ -e "$T/in/a.jpg" ]
+}

@@ -258,6 +258,26 @@ static void an_asset_of_other_bytes_is_none_of_this_file(void **state)
 	assert_true(file->next_ns > ur_clock_wall_ns() + PLAY_HOUR_MS / 2 * UR_MS_NS);
 }
 
+static void what_went_with_it_goes_with_it_again(void **state)
+{
+	(void)state;
+	struct ur_item *item = delivered("a.jpg");
+	struct ur_item *other = delivered("b.jpg");
+	struct ur_file *file = ask(item);
+	struct ur_file sidecar = *file;
+	item->files[item->count] = sidecar;
+	file->sidecar = (uint8_t)item->count;
+	struct ur_file *beside = &item->files[item->count++];
+	beside->class = UR_CLASS_SIDECAR;
+	beside->travelled = true;
+	(void)play_asset(other->files, PLAY_USER, UPLOADED);
+	ur_confirm_answered(play.c, item);
+	assert_int_equal(beside->outcome, UR_OUTCOME_WAITING);
+	assert_false(beside->travelled);
+	assert_string_equal(beside->asset, "");
+	item->count--;
+}
+
 static void an_asset_of_other_bytes_is_not_the_one_that_a_twin_has(void **state)
 {
 	(void)state;
@@ -573,6 +593,7 @@ int main(void)
 		PLAYED(an_asset_in_the_trash_is_no_proof),
 		PLAYED(an_asset_with_another_checksum_is_broken_there),
 		PLAYED(an_asset_of_other_bytes_is_none_of_this_file),
+		PLAYED(what_went_with_it_goes_with_it_again),
 		PLAYED(an_asset_of_other_bytes_is_not_the_one_that_a_twin_has),
 		PLAYED(an_asset_that_immich_does_not_know_was_withdrawn),
 		PLAYED(a_page_that_says_so_proves_nothing_and_keeps_the_file),

@@ -312,6 +312,17 @@ static void a_timer_asks_again_also_of_what_failed_for_good_when_its_time_has_co
 	assert_int_equal(judged(item)->outcome, UR_OUTCOME_FAILED);
 }
 
+static void the_tries_of_a_run_that_was_stopped_are_not_this_runs(void **state)
+{
+	(void)state;
+	static const enum ur_state states[] = {UR_PROBED, UR_WANTED, UR_SENDING, UR_BROKEN};
+	for (size_t i = 0; i < sizeof states / sizeof *states; i++) {
+		struct ur_item *item = remembered(states[i]);
+		item->files->row->tries = 5;
+		assert_int_equal(judged(item)->put.sends, 0);
+	}
+}
+
 static void a_failure_whose_time_has_not_come_waits(void **state)
 {
 	(void)state;
@@ -550,6 +561,7 @@ int main(void)
 		PLAYED(a_failure_that_is_not_read_before_its_time_stays_as_it_was),
 		PLAYED(pauses_grow_from_run_to_run),
 		PLAYED(a_timer_asks_again_also_of_what_failed_for_good_when_its_time_has_come),
+		PLAYED(the_tries_of_a_run_that_was_stopped_are_not_this_runs),
 		PLAYED(a_failure_whose_time_has_not_come_waits),
 		PLAYED(the_bytes_of_a_file_that_went_away_are_news_when_they_come_back),
 		PLAYED(who_is_not_quiet_waits_with_its_group_and_what_is_known_of_it_stays),

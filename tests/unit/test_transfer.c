@@ -274,6 +274,26 @@ static void a_page_forgets_no_upload_and_ends_none(void **state)
 	}
 }
 
+static void a_page_that_finds_a_piece_too_large_has_nothing_dropped(void **state)
+{
+	struct script s;
+	(void)state;
+	start(&s, (struct ur_transfer_spec){.length = 70 * MIB, .has_address = true});
+	answer_at(&s, 200, 64 * MIB);
+	for (int i = 0; i < 40 && s.t.state != UR_TRANSFER_OVER; i++) {
+		if (s.t.state == UR_TRANSFER_SEND) {
+			page(&s, 413);
+		} else if (s.t.state == UR_TRANSFER_LOCATE) {
+			answer_at(&s, 200, 64 * MIB);
+		} else {
+			passes(&s);
+		}
+	}
+	assert_int_equal(s.t.end, UR_TRANSFER_AWAY);
+	assert_true(s.t.has_address);
+	assert_null(strstr(s.asked, "drop"));
+}
+
 static void what_was_asked_for_is_known_when_it_is_over(void **state)
 {
 	struct script s;
@@ -599,6 +619,7 @@ int main(void)
 			a_wrong_checksum_sends_the_chunk_again_and_then_anew_and_then_gives_up),
 		cmocka_unit_test(a_forgotten_upload_is_made_anew_once),
 		cmocka_unit_test(a_page_forgets_no_upload_and_ends_none),
+		cmocka_unit_test(a_page_that_finds_a_piece_too_large_has_nothing_dropped),
 		cmocka_unit_test(what_was_asked_for_is_known_when_it_is_over),
 		cmocka_unit_test(chunks_that_are_too_large_are_halved_down_to_the_least),
 		cmocka_unit_test(fast_chunks_grow_but_never_beyond_what_was_learned),

@@ -109,7 +109,9 @@ static void say_absent(struct ur_coordinator *c, struct ur_item *item, struct ur
 	assert(file->put.verdict == UR_PUT_ABSENT);
 	assert(!file->decided);
 	struct ur_ledger_asset asset = {0};
-	if (ur_book_find_asset(c, file, &asset)) {
+	/* What was broken there was never proved to be: whoever removed it meant it to come again. */
+	const bool broken = file->row != NULL && file->row->state == UR_BROKEN;
+	if (!broken && ur_book_find_asset(c, file, &asset)) {
 		memcpy(file->asset, asset.asset, sizeof file->asset);
 		ur_file_close(file, UR_WITHDRAWN, UR_OUTCOME_REFUSED,
 			"it was delivered before and is gone from the server now: not sent again by "

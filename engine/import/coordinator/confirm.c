@@ -247,6 +247,14 @@ static void never_arrived(struct ur_coordinator *c, struct ur_item *item, struct
 	file->created = false;
 	file->now_sent = false;
 	ur_file_pause(file, c->run->options->tries_max + file->failed_before);
+	if (file->sidecar != UR_NONE) {
+		struct ur_file *sidecar = &item->files[file->sidecar];
+		sidecar->travelled = false;
+		sidecar->asset[0] = '\0';
+		ur_file_close(sidecar, UR_PROBED, UR_OUTCOME_WAITING,
+			"it went with its picture, which the server stored as other bytes: it goes with "
+			"it again");
+	}
 }
 
 /** Why a file stays although nothing is wrong with its asset; NULL: it may go. */

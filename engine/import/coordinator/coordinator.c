@@ -145,16 +145,26 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 	}
 }
 
+/** What an earlier run knew of this very file: another one under its name is news. */
+static const struct ur_record *row_of(const struct ur_file *file)
+{
+	return file->row != NULL && ur_identity_alike(&file->row->identity, &file->identity)
+		       ? file->row
+		       : NULL;
+}
+
 /**
  * It did not arrive, or could not be taken away as asked.  A timer names that once, and counts it while
  * it stays so, for the same reason.
  */
 static void see_trouble(struct ur_coordinator *c, struct ur_file *file)
 {
-	const struct ur_record *row = file->row;
+	const struct ur_record *row = row_of(file);
+	const bool doubted = file->state == UR_SUSPECT;
+	file->tries = doubted ? file->failed_before : file->tries; // which a doubt does not end
 	/* Whoever runs it by hand may empty the card after a 0; a timer's next run knows more. */
-	file->trouble = ur_file_is_in_trouble(file) ||
-			(file->state == UR_SUSPECT && !c->run->options->respect_next);
+	file->trouble = ur_file_is_in_trouble(file) || (doubted && file->failed_before > 0) ||
+			((doubted || file->state == UR_SENDING) && !c->run->options->respect_next);
 	if (!file->trouble || !c->run->options->respect_next) {
 		return;
 	}
@@ -307,7 +317,7 @@ static void release(struct ur_coordinator *c, struct ur_item *item)
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *file = &item->files[i];
 		if (file->trouble && file->outcome != UR_OUTCOME_VANISHED) {
-			(void)ur_run_see_trouble(c->run, file->row);
+			(void)ur_run_see_trouble(c->run, row_of(file));
 		}
 		report_file(c, item, file);
 	}

@@ -156,7 +156,7 @@ void ur_file_keep(
 	assert(!ur_file_is_open(file));
 	file->not_now = true;
 	if (file->must_confirm) {
-		file->trouble = file->row != NULL && file->row->trouble; // nothing is said about it
+		file->trouble = true; // its time has come, and nobody could say that it is there
 		ur_file_fail(
 			file, UR_SUSPECT, UR_OUTCOME_REFUSED, ur_file_with_id(item, why, file));
 		return;

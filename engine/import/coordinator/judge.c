@@ -213,6 +213,10 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	file->created = row->created && is_same_file(item, file);
 	file->travelled = row->travelled;
 	file->tries = row->tries;
+	file->failed_before =
+		row->state == UR_FAILED || row->state == UR_BROKEN || row->state == UR_SUSPECT
+			? row->tries
+			: 0;
 	if (is_doubted(file)) {
 		recall_suspect(c, item, file);
 		return;
@@ -247,8 +251,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		return;
 	case UR_FAILED:
 	case UR_BROKEN:
-		file->tries = 0;
-		file->failed_before = row->tries;
+		file->tries = 0; // this run's
 		if (file->later || (row->for_good && !c->run->options->respect_next)) {
 			ur_file_close(file, row->state, UR_OUTCOME_FAILED, row->reason);
 			file->for_good = row->for_good;
@@ -257,9 +260,11 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 		}
 		return;
 	case UR_SUSPECT:
+		file->tries = 0;
 		recall_suspect(c, item, file);
 		return;
 	case UR_SENDING:
+		file->tries = 0;
 		if (file->resume != NULL && file->resume->address[0] != '\0') {
 			return; // the gateway has what was sent, and nobody else
 		}
@@ -277,6 +282,7 @@ static void recall(struct ur_coordinator *c, struct ur_item *item, struct ur_fil
 	case UR_WANTED:
 	case UR_SETTLED:
 	case UR_STATES:
+		file->tries = 0;
 		return;
 	}
 }

@@ -173,6 +173,7 @@ static bool fits_quota(const struct ur_coordinator *c, const struct ur_file *fil
 static void refuse_for_quota(struct ur_coordinator *c, struct ur_item *item, struct ur_file *file)
 {
 	assert(file->state == UR_WANTED);
+	file->trouble = true;
 	ur_file_close(file, UR_WANTED, UR_OUTCOME_WAITING,
 		"it is larger than what the user's quota on the server has left: raise it or make "
 		"room, then run again");
