@@ -69,6 +69,7 @@ static void who_meets_it_is_in_trouble_and_a_timer_says_so_once(void **state)
 		row->run = 1;
 		file->state = UR_WANTED;
 		play.said[0] = '\0';
+		ur_request_done(&play.c->quota.call);
 		play.c->quota = (struct ur_quota){.left = -1};
 		met(file);
 		assert_true(file->trouble);
