@@ -273,7 +273,8 @@ begin_run() {
 	video "$T/lib/long.mp4" 40M 1
 	mischief 'POST /api/assets: status=503 name=*.mp4'
 	# The gateway tries on; the run waits only so long.
-	import_json --answer-wait 2s "$T/lib"
+	ur import --json --answer-wait 2s "$T/lib"
+	equals "$CODE" 1 # the gateway has it, the server has not
 	has "$(of long.mp4)" "waiting sending: all of it (40.0 MiB) is at the gateway"
 	equals "$(ledger 'SELECT count(*) FROM upload')" 1
 	BEFORE=$(received)
