@@ -244,8 +244,11 @@ static size_t take_header(char *line, size_t one, size_t size, void *context)
 			request->retry_after_ms = seconds * 1000;
 		} else {
 			const time_t at = curl_getdate(value, NULL);
-			const int64_t wait = at < 0 ? -1 : at * UR_SECOND_NS - ur_clock_wall_ns();
-			request->retry_after_ms = wait < 0 ? -1 : wait / UR_MS_NS;
+			const int64_t wait_s = at - ur_clock_wall_ns() / UR_SECOND_NS;
+			request->retry_after_ms = at < 0 || wait_s < 0 ? -1
+						  : wait_s < RETRY_AFTER_MAX_S
+							  ? wait_s * 1000
+							  : RETRY_AFTER_MAX_S * 1000;
 		}
 	} else if (header_value(line, size, "Content-Type", value, sizeof value)) {
 		request->html = strncasecmp(value, "text/html", 9) == 0;
