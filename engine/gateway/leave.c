@@ -94,8 +94,8 @@ static void on_asked(struct ur_post *post)
 
 void ur_leave_begin(struct ur_gateway *gateway, int64_t grace_ms)
 {
-	if (!atomic_load(
-		    &gateway->stopping)) { // one thread asks; the loop looks once it is stopping
+	/* One thread asks; the loop looks once it is stopping, and wants to know until when. */
+	if (!atomic_load(&gateway->stopping)) {
 		atomic_store(&gateway->leave_until_ms, ur_gateway_now_ms() + grace_ms);
 		atomic_store(&gateway->stopping, true);
 		gateway->leave_post.run = on_asked;

@@ -7,9 +7,8 @@
 #include <string.h>
 
 #define ASK_MS 60000
-#define SILENCE_MS 5000 // then it is said that there is no answer yet
-#define HURRY_MS 5000   // it is not asked more often, whoever wants to know
-#define AWAY_MS 2000    // until it is asked again
+#define HURRY_MS 5000 // it is not asked more often, whoever wants to know
+#define AWAY_MS 2000  // until it is asked again
 #define VERSION_MS (INT64_C(3600) * 1000)
 
 static void note_away(struct ur_gateway *gateway, int kind, const char *why)
@@ -131,7 +130,7 @@ void ur_upstream_tick(struct ur_gateway *gateway)
 		gateway->version_asked_ms = now;
 		ask(gateway, "/api/server/version", on_version);
 	} else if (gateway->version_asking && !gateway->server_away &&
-		   now >= gateway->version_asked_ms + SILENCE_MS) {
+		   now >= gateway->version_asked_ms + UR_UPSTREAM_SILENCE_MS) {
 		note_away(gateway, -ETIMEDOUT, "no answer yet");
 	}
 }

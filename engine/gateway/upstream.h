@@ -9,6 +9,7 @@
 
 #include "engine/gateway/state.h"
 
+#define UR_UPSTREAM_SILENCE_MS 5000 // then it is said that there is no answer yet
 #define UR_TYPES_PATH "/api/server/media-types"
 
 /** One line when it goes, one when it comes back, however many deliveries wait. */

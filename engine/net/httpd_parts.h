@@ -167,9 +167,9 @@ void ur_conn_free(struct ur_conn *c);
 void ur_conn_note(struct ur_conn *c, uint32_t events);
 /** As long as something happens, but leaves the turn to others after a few buffers. */
 void ur_conn_step(struct ur_conn *c);
-/** Its time for what it waits for is over. */
 /** It is stopping: a request that is on its way is still answered, and nobody waits for another. */
 void ur_conn_hurry(struct ur_conn *c);
+/** Its time for what it waits for is over. */
 void ur_conn_expire(struct ur_conn *c, enum ur_conn_wait wait);
 /** No call of the handler's; memory and descriptor go at the end of the turn. */
 void ur_conn_kill(struct ur_conn *c);

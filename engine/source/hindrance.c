@@ -30,6 +30,11 @@ struct row {
 	"it could not be removed: this process may not have more open files, or memory; let it " \
 	"have more (LimitNOFILE=, MemoryMax=, `ulimit -n`)"
 
+#define CANNOT_READ "its file system cannot do that: copy it to another one"
+#define CANNOT_LEAVE                                                                            \
+	"it cannot be removed: its file system cannot do what that takes; import with --after " \
+	"keep and remove it by hand"
+
 static const struct row table[] = {
 	{EACCES,
 		"give this user the right to read it, and to pass through the folders above it (chmod, "
@@ -99,14 +104,8 @@ static const struct row table[] = {
 		"it cannot be removed: its file system gives no locks, without which two runs could "
 		"trip over each other; mount it with them, or import with --after keep",
 		NULL},
-	{EOPNOTSUPP, "its file system cannot do that: copy it to another one",
-		"it cannot be removed: its file system cannot do what that takes; import with --after "
-		"keep and remove it by hand",
-		NULL},
-	{ENOSYS, "its file system cannot do that: copy it to another one",
-		"it cannot be removed: its file system cannot do what that takes; import with --after "
-		"keep and remove it by hand",
-		NULL},
+	{EOPNOTSUPP, CANNOT_READ, CANNOT_LEAVE, NULL},
+	{ENOSYS, CANNOT_READ, CANNOT_LEAVE, NULL},
 	{EINVAL, NULL,
 		"it cannot be removed: its file system does not take the name or the call; import with "
 		"--after keep and remove it by hand",

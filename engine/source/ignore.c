@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "engine/base/arena.h"
+#include "engine/base/text.h"
 
 #define RULES_FIRST 16u
 
@@ -192,11 +193,8 @@ int ur_ignore_add(struct ur_ignore *ignore, const char *line, size_t size)
 
 int ur_ignore_add_text(struct ur_ignore *ignore, const char *text, size_t size)
 {
-	const char *at = text;
+	const char *at = text + ur_text_mark(text, size);
 	const char *const end = text + size;
-	if (size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
-		at += 3;
-	}
 	while (at < end) {
 		const char *newline = memchr(at, '\n', (size_t)(end - at));
 		const char *stop = newline == NULL ? end : newline;

@@ -143,19 +143,18 @@ static int add_loose(struct ur_scan *scan, struct loose_batch *batch, const char
 }
 
 /** A path as an editor on Windows leaves it, with a mark before and a CR behind, where only that is there. */
-static char *named(struct ur_scan *scan, char *line, size_t *size, bool first)
+static const char *named(struct ur_scan *scan, char *line, size_t size, bool first)
 {
 	struct stat st;
-	const size_t mark = first ? ur_text_mark(line, *size) : 0;
+	const size_t mark = first ? ur_text_mark(line, size) : 0;
 	const bool cr =
-		*size > mark && line[*size - 1] == '\r' && !scan->run->options->files_from_nul;
+		size > mark && line[size - 1] == '\r' && !scan->run->options->files_from_nul;
 	if ((mark == 0 && !cr) || ur_sys.fstatat(AT_FDCWD, line, &st, AT_SYMLINK_NOFOLLOW) == 0) {
 		return line;
 	}
 	if (cr) {
-		line[--*size] = '\0';
+		line[size - 1] = '\0';
 	}
-	*size -= mark;
 	return line + mark;
 }
 
@@ -188,12 +187,12 @@ int ur_scan_loose(struct ur_scan *scan)
 		if (size > 0 && line[size - 1] == (char)end) {
 			line[--size] = '\0';
 		}
-		size_t length = (size_t)size;
-		if (end != '\0' && memchr(line, '\0', length) != NULL) {
+		if (end != '\0' && memchr(line, '\0', (size_t)size) != NULL) {
 			r = wants_null(scan);
 			break;
 		}
-		const char *path = named(scan, line, &length, first);
+		const char *path = named(scan, line, (size_t)size, first);
+		const size_t length = strlen(path);
 		first = false;
 		if (length > 0 && length < PATH_LINE_MAX) {
 			r = add_loose(scan, &batch, path);

@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #define BUSY_MAX 16u // deliveries that ask or send at once
-#define SILENCE_MS 5000
 #define SILENCE_AGAIN_MS 60000
 
 /* ---- the loop -------------------------------------------------------------------------------- */
@@ -246,19 +245,20 @@ static void tell_silence(struct ur_session *session)
 	struct ur_gateway *gateway = session->gateway;
 	struct ur_delivery *delivery = session->delivery;
 	const int64_t now = ur_gateway_now_ms();
-	if (delivery->waits_from_ms == 0 || now < delivery->waits_from_ms + SILENCE_MS) {
+	if (delivery->waits_from_ms == 0 ||
+		now < delivery->waits_from_ms + UR_UPSTREAM_SILENCE_MS) {
 		return;
 	}
 	assert(delivery->busy);
 	delivery->waits_from_ms = 0;
 	ur_delivery_explain(session,
 		"immich-server has not answered to a question about it for %d s; it is waited for",
-		SILENCE_MS / 1000);
+		UR_UPSTREAM_SILENCE_MS / 1000);
 	if (gateway->silence_told_ms == 0 || now >= gateway->silence_told_ms + SILENCE_AGAIN_MS) {
 		gateway->silence_told_ms = now;
 		ur_gateway_log(gateway, 4,
 			"upload %s: immich-server has not answered for %d s; it is waited for",
-			session->upload->id, SILENCE_MS / 1000);
+			session->upload->id, UR_UPSTREAM_SILENCE_MS / 1000);
 	}
 }
 

@@ -62,9 +62,8 @@ static int64_t first_of(int64_t a, int64_t b)
 static const struct ur_record *row_alike(const struct ur_file *file)
 {
 	static const struct ur_record none;
-	const bool same =
-		file->row != NULL && ur_identity_alike(&file->row->identity, &file->identity);
-	return same ? file->row : &none;
+	const struct ur_record *row = ur_file_row_alike(file);
+	return row == NULL ? &none : row;
 }
 
 /** When it came so far. */

@@ -145,21 +145,13 @@ static void close_open(struct ur_coordinator *c, struct ur_item *item)
 	}
 }
 
-/** What an earlier run knew of this very file: another one under its name is news. */
-static const struct ur_record *row_of(const struct ur_file *file)
-{
-	return file->row != NULL && ur_identity_alike(&file->row->identity, &file->identity)
-		       ? file->row
-		       : NULL;
-}
-
 /**
  * It did not arrive, or could not be taken away as asked.  A timer names that once, and counts it while
  * it stays so, for the same reason.
  */
 static void see_trouble(struct ur_coordinator *c, struct ur_file *file)
 {
-	const struct ur_record *row = row_of(file);
+	const struct ur_record *row = ur_file_row_alike(file);
 	const bool doubted = file->state == UR_SUSPECT;
 	file->tries = doubted ? file->failed_before : file->tries; // which a doubt does not end
 	/* Whoever runs it by hand may empty the card after a 0; a timer's next run knows more. */
@@ -317,7 +309,7 @@ static void release(struct ur_coordinator *c, struct ur_item *item)
 	for (int i = 0; i < item->count; i++) {
 		const struct ur_file *file = &item->files[i];
 		if (file->trouble && file->outcome != UR_OUTCOME_VANISHED) {
-			(void)ur_run_see_trouble(c->run, row_of(file));
+			(void)ur_run_see_trouble(c->run, ur_file_row_alike(file));
 		}
 		report_file(c, item, file);
 	}

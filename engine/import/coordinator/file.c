@@ -97,9 +97,16 @@ bool ur_file_asks_again(const struct ur_file *file)
 	return file->class != UR_CLASS_SIDECAR && !ur_file_is_ours(file);
 }
 
+const struct ur_record *ur_file_row_alike(const struct ur_file *file)
+{
+	const struct ur_record *row = file->row;
+	return row != NULL && ur_identity_alike(&row->identity, &file->identity) ? row : NULL;
+}
+
 bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file)
 {
-	return c->run->options->respect_next && ur_trouble_was_known(&c->run->troubles, file->row);
+	return c->run->options->respect_next &&
+	       ur_trouble_was_known(&c->run->troubles, ur_file_row_alike(file));
 }
 
 /** Of media.  What is only in doubt waits for its answer; that it was not given is one. */
@@ -256,11 +263,9 @@ void ur_file_close_failed(struct ur_file *file, bool for_good)
 	ur_file_close(file, UR_FAILED, UR_OUTCOME_FAILED,
 		file->send_why == NULL ? "it could not be sent" : file->send_why);
 	file->for_good = for_good;
-	file->tries += file->tries == 0
-			       ? 1
-			       : 0; // a refusal is no try that could be repeated, but ends a run
-	file->tries += file->failed_before; // the pauses grow from run to run
-	ur_file_pause(file, file->tries);
+	/* A refusal is no try that could be repeated, but ends a run; the pauses grow from run to run. */
+	const int tries = file->tries > 0 ? file->tries : 1;
+	ur_file_pause(file, tries + file->failed_before);
 }
 
 /** So many files that end at a stranger are the way's fault, and the next ones would end there, too. */

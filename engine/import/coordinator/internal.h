@@ -202,6 +202,8 @@ bool ur_file_is_ours(const struct ur_file *file);
 /** Its bytes are asked for once more while it stands aside. */
 bool ur_file_asks_again(const struct ur_file *file);
 bool ur_file_goes_away(const struct ur_coordinator *c, const struct ur_file *file);
+/** What an earlier run knew of this very file, and not of another one under its name; NULL: nothing. */
+const struct ur_record *ur_file_row_alike(const struct ur_file *file);
 /** A timer's earlier run has said of it that it does not go as asked: it is counted. */
 bool ur_file_was_told_of(const struct ur_coordinator *c, const struct ur_file *file);
 /** It is closed, and has not arrived, or could not be taken away as asked. */
@@ -240,9 +242,9 @@ void ur_file_note_gone(const struct ur_coordinator *c, struct ur_file *file, int
  */
 int64_t ur_file_left_ns(const struct ur_coordinator *c, struct ur_file *file,
 	const struct ur_age *since, const struct ur_age *first);
-/** It could not be sent: tried again in a later run, unless that would help nothing. */
 /** Left alone by runs of a timer for as long as after so many tries. */
 void ur_file_pause(struct ur_file *file, int tries);
+/** It could not be sent: tried again in a later run, unless that would help nothing. */
 void ur_file_close_failed(struct ur_file *file, bool for_good);
 /** Nothing of this sending is on the server: what is doubted of an earlier one stays so. */
 void ur_file_came_to_nothing(struct ur_file *file);

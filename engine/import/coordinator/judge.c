@@ -36,11 +36,9 @@ static bool row_matches(const struct ur_file *file)
 /** A disk that cannot read it is not worn out by a timer: the pauses grow. */
 static void fail_unread(struct ur_item *item, struct ur_file *file)
 {
-	const struct ur_record *row = file->row;
-	const bool again = row != NULL && row->state == UR_FAILED &&
-			   ur_identity_alike(&row->identity, &file->identity);
+	const struct ur_record *row = ur_file_row_alike(file);
 	file->tries = 1;
-	file->failed_before = again ? row->tries : 0;
+	file->failed_before = row != NULL && row->state == UR_FAILED ? row->tries : 0;
 	file->send_why = format_errno(item, "it could not be read", file->error);
 	ur_file_close_failed(file, false);
 }
@@ -194,11 +192,10 @@ static void begin_lost(struct ur_coordinator *c, const struct ur_item *item, str
 /** A timer names it once, and counts it while it stays so, for the same reason. */
 static void name_once(const struct ur_coordinator *c, struct ur_file *file)
 {
-	const struct ur_record *row = file->row;
+	const struct ur_record *row = ur_file_row_alike(file);
 	assert(file->outcome == UR_OUTCOME_REFUSED);
 	file->tell = c->run->options->respect_next;
 	file->told = row != NULL && row->told && row->state == UR_REFUSED &&
-		     ur_identity_alike(&row->identity, &file->identity) &&
 		     strcmp(row->reason, file->reason) == 0;
 }
 

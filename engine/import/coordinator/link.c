@@ -56,13 +56,19 @@ void ur_link_next(struct ur_coordinator *c, struct ur_item *item)
 	ur_step_go(c, item, UR_STEP_AMEND);
 }
 
+/** The next still of the item. */
+static void go_on(struct ur_coordinator *c, struct ur_item *item)
+{
+	item->call_phase = PHASE_LOOK;
+	item->call_tries = 0;
+	ur_step_go(c, item, UR_STEP_LINK);
+}
+
 static void link_done(struct ur_coordinator *c, struct ur_item *item)
 {
 	assert(!item->files[item->cursor].linked);
 	item->files[item->cursor].linked = true;
-	item->call_phase = PHASE_LOOK;
-	item->call_tries = 0;
-	ur_step_go(c, item, UR_STEP_LINK);
+	go_on(c, item);
 }
 
 /**
@@ -88,9 +94,7 @@ static void not_linked(
 	still->linked = refused;
 	still->link_waits = !refused;
 	still->trouble = !refused;
-	item->call_phase = PHASE_LOOK;
-	item->call_tries = 0;
-	ur_step_go(c, item, UR_STEP_LINK);
+	go_on(c, item);
 }
 
 /** What the server has linked already stays: it may be the phone's own movie. */
